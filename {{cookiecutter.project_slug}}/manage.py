@@ -1,0 +1,31 @@
+#!/usr/bin/env python
+"""The project's command line."""
+
+import os
+import sys
+from pathlib import Path
+
+from server import env_file
+
+
+def main():
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "server.settings")
+    try:
+        from django.core.management import execute_from_command_line
+        from environs import EnvError
+        from server.local_postgres import LocalPostgresError
+    except ImportError as error:
+        sys.exit(
+            f"{error.name} is not installed for this Python: {sys.executable} (uv run manage.py …?)"
+        )
+
+    if sys.argv[1:2] == ["init_tenant"] and env_file.ensure(Path(__file__).resolve().parent):
+        print("Made .env from .env.example.")
+    try:
+        execute_from_command_line(sys.argv)
+    except (EnvError, LocalPostgresError) as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

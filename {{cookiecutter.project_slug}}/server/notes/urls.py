@@ -1,0 +1,5 @@
+from django.urls import path
+
+from server.notes.views import Notes
+
+urlpatterns = [path("", Notes.as_view(), name="notes")]

@@ -1,0 +1,9 @@
+"""Settings of `server.wsgi_main_website`, which serves the public host and no tenant's."""
+
+from server.settings import *  # noqa: F403
+
+ROOT_URLCONF = "server.urls_public"
+WSGI_APPLICATION = "server.wsgi_main_website.application"
+
+SERVE_TENANTS = False
+SERVE_PUBLIC = True

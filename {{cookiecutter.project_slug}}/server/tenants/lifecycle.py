@@ -1,0 +1,128 @@
+"""The states of a tenant and the moves between them: the only way a tenant changes state."""
+
+import secrets
+from contextlib import ExitStack
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
+from django.core.management import call_command
+from django.db import IntegrityError, connection, transaction
+from django_tenants.models import TenantMixin
+from django_tenants.signals import post_schema_sync
+from django_tenants.utils import get_public_schema_name, quote_schema_name, schema_context
+
+from server.tenants import hosts
+from server.tenants.models import Domain, Organization, Tenant
+
+
+class ProvisioningError(Exception):
+    """A tenant can't be made; the message is a sentence for the person who asked for it."""
+
+
+class InvalidName(ProvisioningError):
+    """The tenant's or the organization's name is blank or too long."""
+
+
+class InvalidSlug(ProvisioningError):
+    """The slug breaks the rule in `hosts.validate_slug`, or is reserved."""
+
+
+class SlugTaken(ProvisioningError):
+    """Another tenant has the slug or the host."""
+
+
+class UnknownUser(ProvisioningError):
+    """No active user has the name."""
+
+
+def provision_tenant(name: str, slug: str, organization: str, username: str) -> str:
+    """Make a tenant and return its host name (FQDN), `<slug>.<DOMAIN>`.
+
+    `organization` is found by its name or made; `username` (or e-mail) tells who owns the tenant.
+    Raises InvalidName, InvalidSlug, SlugTaken or UnknownUser. Whatever is raised, nothing is left
+    behind. It commits as it goes and so can't be called inside a transaction.
+    """
+    check_name("tenant", name)
+    check_name("organization", organization)
+    try:
+        hosts.validate_slug(slug)
+    except ValidationError as error:
+        raise InvalidSlug(error.message) from None
+
+    with schema_context(get_public_schema_name()), ExitStack() as undo:
+        owner = find_owner(username)
+        domain = reserve(name, slug, organization, owner, undo)
+        tenant = domain.tenant
+        create_schema(tenant.schema_name)
+        undo.callback(drop_schema, tenant.schema_name)
+        call_command(
+            "migrate_schemas",
+            tenant=True,
+            schema_name=tenant.schema_name,
+            interactive=False,
+            verbosity=0,
+        )
+        activate(tenant)
+        undo.pop_all()
+        post_schema_sync.send_robust(sender=TenantMixin, tenant=tenant.serializable_fields())
+    return domain.domain
+
+
+def check_name(what: str, name: str) -> None:
+    longest = Tenant._meta.get_field("name").max_length
+    if not name.strip() or len(name) > longest or "\0" in name:
+        raise InvalidName(f"The {what}'s name must have 1 to {longest} characters.")
+
+
+def find_owner(username: str):
+    User = get_user_model()
+    try:
+        owner = User.objects.get_by_natural_key(username)
+    except (User.DoesNotExist, ValueError):  # ValueError: PostgreSQL's text holds no NUL
+        owner = None
+    if owner is None or not owner.is_active:
+        raise UnknownUser(f"There is no active user “{username}”.")
+    return owner
+
+
+def reserve(name: str, slug: str, organization: str, owner, undo: ExitStack) -> Domain:
+    """The first step, a short transaction: slug and host are taken, or SlugTaken is raised."""
+    try:
+        with transaction.atomic(durable=True):
+            customer, is_new = Organization.objects.get_or_create(name=organization)
+            tenant = Tenant.objects.create(
+                name=name,
+                slug=slug,
+                # Never reused: what is left of an earlier tenant of that slug is not found again.
+                schema_name=f"{slug}_{secrets.token_hex(4)}",
+                organization=customer,
+                owner=owner,
+            )
+            domain = Domain.objects.create(tenant=tenant, domain=f"{slug}.{settings.DOMAIN}")
+    except IntegrityError:
+        # Two may ask at once: the unique slug and host decide, not a look beforehand.
+        raise SlugTaken(f"“{slug}” is taken.") from None
+    if is_new:
+        undo.callback(Organization.objects.filter(pk=customer.pk, tenants=None).delete)
+    undo.callback(Tenant.objects.filter(pk=tenant.pk).delete)
+    return domain
+
+
+def activate(tenant: Tenant) -> None:
+    """The last step: the owner moves in, and the tenant's host answers."""
+    with transaction.atomic():
+        tenant.add_user(tenant.owner, is_superuser=True, is_staff=True)
+        tenant.status = Tenant.Status.ACTIVE
+        tenant.save(update_fields=["status", "modified"])
+
+
+def create_schema(schema_name: str) -> None:
+    """Raises ProgrammingError where the schema exists: none is ever adopted."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE SCHEMA {quote_schema_name(schema_name)}")
+
+
+def drop_schema(schema_name: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP SCHEMA {quote_schema_name(schema_name)} CASCADE")

@@ -1,0 +1,60 @@
+"""From a request to its tenant, and who may see it."""
+
+from django.conf import settings
+from django.core.exceptions import DisallowedHost
+from django.db import connection
+from django.shortcuts import render
+from django_tenants.middleware.main import TenantMainMiddleware
+from django_tenants.utils import get_public_schema_name
+
+from server.tenants import hosts
+from server.tenants.models import Tenant
+
+
+class TenantMiddleware(TenantMainMiddleware):
+    """Puts the connection into the schema of the host's tenant; an unknown host gets a 404 page."""
+
+    def process_request(self, request):
+        connection.set_schema_to_public()
+        tenant = find_tenant(request)
+        if tenant is None:
+            public_url = hosts.site_url(request, settings.DOMAIN)
+            return render(request, "unknown_host.html", {"public_url": public_url}, status=404)
+        request.tenant = tenant
+        connection.set_tenant(tenant)
+        self.setup_url_routing(request)
+        return None
+
+
+class MembershipMiddleware:
+    """A person who is signed in but no member of the tenant gets a page that says so.
+
+    Views marked with Django's `login_not_required` stay open: people must be able to sign out.
+    """
+
+    def __init__(self, get_response):
+        self.get_response = get_response
+
+    def __call__(self, request):
+        return self.get_response(request)
+
+    def process_view(self, request, view, args, kwargs):
+        open_to_all = not getattr(view, "login_required", True)
+        if open_to_all or not request.user.is_authenticated:
+            return None
+        if request.user.has_tenant_permissions():
+            return None
+        return render(request, "not_a_member.html", status=403)
+
+
+def find_tenant(request) -> Tenant | None:
+    """The tenant whose site this process serves at the request's host."""
+    try:
+        host = hosts.normalise_host(request.get_host())
+    except DisallowedHost:
+        return None
+    tenant = Tenant.objects.filter(domains__domain=host, status=Tenant.Status.ACTIVE).first()
+    if tenant is None:
+        return None
+    is_public = tenant.schema_name == get_public_schema_name()
+    return tenant if (settings.SERVE_PUBLIC if is_public else settings.SERVE_TENANTS) else None

@@ -1,0 +1,12 @@
+"""What a tenant's host answers; `urls_public.py` is the public host's."""
+
+from django.contrib import admin
+from django.urls import include, path
+from django.views.generic import TemplateView
+
+urlpatterns = [
+    path("", TemplateView.as_view(template_name="tenant_home.html"), name="home"),
+    path("", include("server.users.urls")),
+    path("notes/", include("server.notes.urls")),
+    path("admin/", admin.site.urls),
+]

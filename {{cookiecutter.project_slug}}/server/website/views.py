@@ -1,0 +1,18 @@
+from django.shortcuts import render
+
+from server.tenants import hosts
+from server.tenants.models import Domain, Tenant
+
+
+def home(request):
+    """The public home page; a person who is signed in finds their workspaces there."""
+    workspaces = []
+    if request.user.is_authenticated:
+        domains = Domain.objects.filter(
+            is_primary=True, tenant__user_set=request.user, tenant__status=Tenant.Status.ACTIVE
+        ).exclude(tenant=request.tenant)
+        workspaces = [
+            (domain.tenant.name, hosts.site_url(request, domain.domain))
+            for domain in domains.select_related("tenant")
+        ]
+    return render(request, "website/home.html", {"workspaces": workspaces})
