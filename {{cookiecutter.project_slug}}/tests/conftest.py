@@ -1,0 +1,80 @@
+"""Two tenants that live as long as the test run, and clients signed in at them.
+
+A test that asks for `tenant` runs inside it, as the code of a tenant's app does; one that asks for
+`db` alone runs in the public schema. What a test writes is rolled back.
+"""
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.db import connection
+from django.test import Client
+from django_tenants.utils import tenant_context
+
+from server.init_tenant import create_public_tenant
+from server.tenants.lifecycle import provision_tenant
+from server.tenants.models import Tenant
+
+
+class TenantClient(Client):
+    """A client whose requests go to one tenant's host and leave the test in its own tenant."""
+
+    def __init__(self, tenant, user=None):
+        super().__init__(SERVER_NAME=tenant.get_primary_domain().domain)
+        if user:
+            with tenant_context(tenant):
+                self.force_login(user)
+
+    def request(self, **request):
+        with tenant_context(connection.tenant):
+            return super().request(**request)
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup, django_db_blocker):
+    with django_db_blocker.unblock():
+        create_public_tenant("localhost", "admin", "password")
+        get_user_model().objects.create_user("other@localhost", "password", username="other")
+        provision_tenant("First Tenant", "first", "First Organization", "admin")
+        provision_tenant("Other Tenant", "other", "Other Organization", "other")
+
+
+@pytest.fixture(autouse=True)
+def _public_again():
+    yield
+    connection.set_schema_to_public()
+
+
+@pytest.fixture
+def public(db):
+    return Tenant.objects.get(slug="public")
+
+
+@pytest.fixture
+def tenant(db):
+    """The tenant that the test runs in; `admin` owns it."""
+    with Tenant.objects.get(slug="first") as tenant:
+        yield tenant
+
+
+@pytest.fixture
+def other_tenant(db):
+    """Another tenant, which `other` owns; enter it with `with other_tenant:`."""
+    return Tenant.objects.get(slug="other")
+
+
+@pytest.fixture
+def public_client(public):
+    """Signed in at the public site as its administrator."""
+    return TenantClient(public, public.owner)
+
+
+@pytest.fixture
+def tenant_client(tenant):
+    """Signed in at the tenant as its owner."""
+    return TenantClient(tenant, tenant.owner)
+
+
+@pytest.fixture
+def other_client(other_tenant):
+    """Signed in at the other tenant as its owner."""
+    return TenantClient(other_tenant, other_tenant.owner)

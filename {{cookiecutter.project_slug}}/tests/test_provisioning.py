@@ -1,0 +1,156 @@
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import ProgrammingError, connection
+from django_tenants.signals import post_schema_sync
+from django_tenants.utils import schema_exists
+
+from server.tenants import lifecycle
+from server.tenants.lifecycle import (
+    InvalidName,
+    InvalidSlug,
+    ProvisioningError,
+    SlugTaken,
+    UnknownUser,
+    provision_tenant,
+)
+from server.tenants.models import Organization, Tenant
+
+
+@pytest.fixture
+def committed(django_db_setup, django_db_blocker):
+    """Nothing is rolled back, as outside of tests, and so the test must leave nothing behind."""
+
+    def everything():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT nspname FROM pg_namespace ORDER BY 1")
+            schemas = cursor.fetchall()
+        return [*Tenant.objects.all()], [*Organization.objects.all()], schemas
+
+    with django_db_blocker.unblock():
+        before = everything()
+        yield
+        assert everything() == before
+
+
+@pytest.mark.usefixtures("db")
+def test_a_tenant_is_born():
+    assert provision_tenant("EvilCorp", "evilcorp", "org", "admin") == "evilcorp.localhost"
+
+    tenant = Tenant.objects.get(domains__domain="evilcorp.localhost")
+    assert (tenant.name, tenant.organization.name) == ("EvilCorp", "org")
+    assert tenant.status == Tenant.Status.ACTIVE
+    assert schema_exists(tenant.schema_name)
+    with tenant:
+        assert tenant.owner.username == "admin"
+        assert tenant.owner.is_superuser
+        assert tenant.owner.is_staff
+
+
+@pytest.mark.usefixtures("db")
+def test_the_organization_is_found_by_its_name():
+    provision_tenant("One", "one", "First Organization", "admin@localhost")
+
+    assert Organization.objects.get(name="First Organization").tenants.count() == 2
+
+
+@pytest.mark.usefixtures("db")
+def test_the_caller_stays_in_their_tenant(tenant):
+    provision_tenant("One", "one", "org", "admin")
+
+    assert connection.tenant == tenant
+
+
+@pytest.mark.usefixtures("committed")
+@pytest.mark.parametrize(
+    "slug",
+    [
+        *("", "a b", "ACME", "acme.evil", "../x", "9lives", "-a", "a-", "a--b", "a_b", "é", "a\n"),
+        *("a" * 41, "www", "public", "admin", "a\0", "x'; DROP SCHEMA public"),
+    ],
+)
+def test_an_impossible_slug_is_refused(slug):
+    with pytest.raises(InvalidSlug, match=r"slug"):
+        provision_tenant("Name", slug, "org", "admin")
+
+
+@pytest.mark.usefixtures("committed")
+def test_a_taken_slug_is_refused():
+    with pytest.raises(SlugTaken, match="“first” is taken"):
+        provision_tenant("Name", "first", "org", "admin")
+
+
+@pytest.mark.usefixtures("committed")
+@pytest.mark.parametrize("username", ["nobody", "", "nobody@example.com", "Ad min", "a\0"])
+def test_an_unknown_user_is_refused(username):
+    with pytest.raises(UnknownUser, match="no active user"):
+        provision_tenant("Name", "acme", "org", username)
+
+
+def test_a_user_who_was_deactivated_is_refused(other_tenant):
+    other_tenant.owner.is_active = False
+    other_tenant.owner.save()
+
+    with pytest.raises(UnknownUser):
+        provision_tenant("Name", "acme", "org", "other")
+
+
+@pytest.mark.usefixtures("committed")
+@pytest.mark.parametrize("name", ["", "  ", "x" * 201, "a\0b"])
+@pytest.mark.parametrize("what", ["tenant", "organization"])
+def test_an_impossible_name_is_refused(name, what):
+    names = {"tenant": "Name", "organization": "org"} | {what: name}
+
+    with pytest.raises(InvalidName, match=what):
+        provision_tenant(names["tenant"], "acme", names["organization"], "admin")
+
+
+@pytest.mark.usefixtures("committed")
+def test_a_failure_in_the_middle_leaves_nothing(monkeypatch):
+    monkeypatch.setattr(lifecycle, "activate", lambda tenant: 1 / 0)
+
+    with pytest.raises(ZeroDivisionError):
+        provision_tenant("Name", "acme", "org", "admin")
+
+
+@pytest.mark.usefixtures("committed")
+def test_a_schema_that_exists_is_neither_adopted_nor_dropped(monkeypatch):
+    monkeypatch.setattr(lifecycle.secrets, "token_hex", lambda length: "1")
+    lifecycle.create_schema("acme_1")
+    try:
+        with pytest.raises(ProgrammingError, match="already exists"):
+            provision_tenant("Name", "acme", "org", "admin")
+    finally:
+        lifecycle.drop_schema("acme_1")
+
+
+@pytest.mark.usefixtures("db")
+def test_post_schema_sync_is_sent_once_the_tenant_is_active():
+    seen = []
+
+    def receiver(tenant, **kwargs):
+        seen.append(Tenant.objects.get(pk=tenant.pk).status)
+
+    post_schema_sync.connect(receiver)
+    try:
+        provision_tenant("Name", "acme", "org", "admin")
+    finally:
+        post_schema_sync.disconnect(receiver)
+
+    assert seen == [Tenant.Status.ACTIVE]
+
+
+@pytest.mark.usefixtures("db")
+def test_the_commands_last_line_is_the_host(capsys):
+    call_command("provision_tenant", "EvilCorp", "evilcorp", "org", "admin")
+
+    assert capsys.readouterr().out.splitlines()[-1] == "evilcorp.localhost"
+
+
+@pytest.mark.usefixtures("committed")
+@pytest.mark.parametrize("arguments", [("x", "www", "org", "admin"), ("x", "x", "org", "nobody")])
+def test_the_command_refuses_with_the_sentence(arguments):
+    with pytest.raises(ProvisioningError) as refusal:
+        provision_tenant(*arguments)
+
+    with pytest.raises(CommandError, match=str(refusal.value)):
+        call_command("provision_tenant", *arguments)

@@ -1,0 +1,166 @@
+"""What each host answers, to whom."""
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.test import Client
+
+from tests.conftest import TenantClient
+
+
+def visitor(host):
+    return Client(SERVER_NAME=host)
+
+
+@pytest.mark.usefixtures("db")
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST", "localhost.", "www.localhost", "localhost:8000"]
+)
+def test_the_public_host_shows_the_main_site(host):
+    page = visitor("localhost").get("/", headers={"host": host})
+
+    assert page.status_code == 200
+    assert "Main Site is running" in page.text
+    assert "provision_tenant" in page.text
+
+
+@pytest.mark.usefixtures("db")
+@pytest.mark.parametrize("host", ["first.localhost", "FIRST.localhost.", "www.first.localhost:80"])
+def test_a_tenants_host_says_which_tenant_it_is(host):
+    page = visitor("localhost").get("/", headers={"host": host})
+
+    assert page.status_code == 200
+    assert "Welcome to First Tenant" in page.text
+    assert "First Organization" in page.text
+
+
+@pytest.mark.usefixtures("db")
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("nobody.localhost", "x.first.localhost", "example.com", "127.0.0.1", "[::1]:8000", ""),
+        *("a b", "'", "..", "first_localhost", "first.localhost:x", "é.localhost", "a" * 300),
+    ],
+)
+def test_an_unknown_host_is_told_so(host):
+    page = visitor("localhost").get("/admin/", headers={"host": host})
+
+    assert page.status_code == 404
+    assert "There is no site at this address" in page.text
+
+
+@pytest.mark.usefixtures("db")
+def test_the_page_of_an_unknown_host_leads_to_the_main_site():
+    page = visitor("localhost").get("/", headers={"host": "nobody.localhost:8000"})
+
+    assert "nobody.localhost:8000" in page.text
+    assert 'href="http://localhost:8000/"' in page.text
+
+
+@pytest.mark.usefixtures("db")
+def test_the_main_website_alone_serves_no_tenant(settings):
+    settings.SERVE_TENANTS = False
+
+    assert visitor("localhost").get("/").status_code == 200
+    assert visitor("first.localhost").get("/").status_code == 404
+
+
+@pytest.mark.usefixtures("db")
+def test_the_tenants_alone_leave_the_public_host_to_the_main_website(settings):
+    settings.SERVE_PUBLIC = False
+
+    assert visitor("localhost").get("/").status_code == 404
+    assert visitor("first.localhost").get("/").status_code == 200
+
+
+def sign_in(client, username, password="password"):
+    return client.post("/sign-in/", {"username": username, "password": password})
+
+
+@pytest.mark.usefixtures("db")
+@pytest.mark.parametrize("name", ["admin", "ADMIN@localhost"])
+@pytest.mark.parametrize("host", ["localhost", "first.localhost"])
+def test_the_owner_signs_in_and_out(host, name):
+    client = visitor(host)
+
+    assert sign_in(client, name).url == "/"
+    assert "Sign out admin" in client.get("/").text
+    assert client.post("/sign-out/").url == "/"
+    assert "Sign out" not in client.get("/").text
+
+
+@pytest.mark.usefixtures("db")
+@pytest.mark.parametrize(
+    ("name", "password", "reason"),
+    [("admin", "wrong", "correct"), ("", "", "required"), ("other", "password", "is no member of")],
+)
+def test_nobody_else_gets_in(name, password, reason):
+    page = sign_in(visitor("first.localhost"), name, password)
+
+    assert page.status_code == 200
+    assert reason in page.text
+    assert not page.wsgi_request.user.is_authenticated
+
+
+def test_a_session_of_one_host_is_nothing_on_another(tenant_client):
+    sessionid = tenant_client.cookies["sessionid"]
+    assert not sessionid["domain"]
+
+    for host in ("localhost", "other.localhost"):
+        stranger = visitor(host)
+        stranger.cookies["sessionid"] = sessionid.value
+        assert "Sign out" not in stranger.get("/").text
+
+
+def test_who_is_no_member_any_more_sees_that_and_can_leave(tenant):
+    person = get_user_model().objects.get(username="other")
+    tenant.add_user(person)
+    client = TenantClient(tenant, person)
+    assert client.get("/notes/").status_code == 200
+
+    tenant.remove_user(person)
+
+    for path in ("/", "/notes/", "/admin/"):
+        page = client.get(path)
+        assert page.status_code == 403
+        assert "You are no member of First Tenant" in page.text
+    assert client.post("/sign-out/").status_code == 302
+    assert client.get("/").status_code == 200
+
+
+def test_people_find_their_workspaces_on_the_main_site(public_client):
+    page = public_client.get("/", headers={"host": "localhost:8000"}).text
+
+    assert '<a href="http://first.localhost:8000/">First Tenant</a>' in page
+    assert "Other Tenant" not in page
+
+
+def test_the_public_admin_shows_tenants_domains_organizations_and_users(public_client):
+    page = public_client.get("/admin/").text
+
+    for model in ("tenants/tenant", "tenants/domain", "tenants/organization", "users/user"):
+        assert f"/admin/{model}/" in page
+        assert public_client.get(f"/admin/{model}/").status_code == 200
+    assert "/admin/notes/" not in page
+
+
+def test_a_tenants_admin_shows_what_is_the_tenants(tenant_client):
+    page = tenant_client.get("/admin/").text
+
+    assert "First Tenant admin" in page
+    assert "/admin/notes/note/" in page
+    assert tenant_client.get("/admin/notes/note/add/").status_code == 200
+    for model in ("tenants/tenant", "tenants/domain", "tenants/organization", "users/user"):
+        assert f"/admin/{model}/" not in page
+        assert tenant_client.get(f"/admin/{model}/").status_code == 404
+
+
+@pytest.mark.usefixtures("db")
+def test_no_rights_at_one_tenant_come_from_another(other_client):
+    other_client.cookies.clear()
+    page = other_client.post(
+        "/admin/login/",
+        {"username": "admin", "password": "password"},
+    )
+
+    assert page.status_code == 200
+    assert "staff account" in page.text
