@@ -1,0 +1,97 @@
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from projects import Project, cookiecutter
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = "{{cookiecutter.project_slug}}"
+
+
+def run(*command, **options):
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory):
+    """The template without caches and other ignored files, which would enter the rendering."""
+    copy = tmp_path_factory.mktemp("template")
+    listed = run("git", "ls-files", "-z", "-co", "--exclude-standard", cwd=ROOT)
+    assert listed.returncode == 0, listed.stderr
+    for name in listed.stdout.rstrip("\0").split("\0"):
+        if (ROOT / name).exists():  # a deleted file is listed until that is staged
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, copy / name)
+    return copy
+
+
+@dataclass
+class Baked:
+    """What a template became: the project's path, or None where the exit code isn't 0."""
+
+    path: Path | None
+    exit_code: int
+
+    def run(self, *command, **env):
+        return run(*command, cwd=self.path, env=os.environ | env)
+
+
+@pytest.fixture
+def bake(cookies, template):
+    """Bake in this process; the set-up is left out unless it is asked for."""
+
+    def bake(template=template, **answers):
+        result = cookies.bake({"set_up_now": False} | answers, template=str(template))
+        return Baked(result.project_path, result.exit_code)
+
+    return bake
+
+
+@dataclass
+class Person:
+    """Somebody with an empty HOME and PATH who types `cookiecutter` in an empty folder."""
+
+    home: Path
+    folder: Path
+    bin: Path
+    template: Path
+
+    def command(self, *arguments):
+        return [sys.executable, "-m", "cookiecutter", str(self.template), *arguments]
+
+    def env(self, **env):
+        own = {"HOME": self.home, "PATH": self.bin, "PWD": self.folder}
+        return {name: str(value) for name, value in (own | env).items()}
+
+    def cookiecutter(self, *arguments, **env):
+        """Run it without questions, with these arguments and variables; return it completed."""
+        command = self.command("--no-input", *arguments)
+        return run(*command, cwd=self.folder, env=self.env(**env))
+
+
+@pytest.fixture
+def person(template, tmp_path):
+    folders = [tmp_path / name for name in ("home", "folder", "bin")]
+    for folder in folders:
+        folder.mkdir()
+    return Person(*folders, template)
+
+
+@pytest.fixture(scope="session")
+def printed():
+    """What the set-up of `acme` printed."""
+    return []
+
+
+@pytest.fixture(scope="session")
+def acme(template, tmp_path_factory, printed):
+    """A project that was set up as a person does it, with uv, and its database running."""
+    folder = tmp_path_factory.mktemp("acme")
+    printed.append(cookiecutter(template, folder))
+    project = Project(folder / "acme_cloud")
+    yield project
+    project.postgres("stop")

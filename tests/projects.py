@@ -1,0 +1,143 @@
+"""A project that was set up for real: its commands, its servers, and a browser's part of HTTP."""
+
+import contextlib
+import http.client
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.parse
+from dataclasses import dataclass, field
+from pathlib import Path
+
+UV = os.environ.get("UV") or shutil.which("uv")
+# What would reach the project from the run of these tests, but from no person's terminal.
+OURS = {"VIRTUAL_ENV", "DJANGO_SETTINGS_MODULE", "PYTEST_CURRENT_TEST", "UV_RUN_RECURSION_DEPTH"}
+
+
+def environment(**changes):
+    """This process' variables with changes; None takes one away."""
+    env = {name: value for name, value in os.environ.items() if name not in OURS} | changes
+    return {name: str(value) for name, value in env.items() if value is not None}
+
+
+ANSWERS = ("project_name=Acme Cloud", "domain=acme.example.com", "admin_username=ada")
+
+
+@dataclass
+class Project:
+    path: Path
+    python: tuple = (UV, "run", "--no-sync", "python")
+    env: dict = field(default_factory=environment)
+
+    def run(self, *command, check=True, **env):
+        """Run a command in the project; unless told otherwise, one that must succeed."""
+        result = subprocess.run(
+            [str(part) for part in command],
+            cwd=self.path,
+            env=self.env | {name: str(value) for name, value in env.items()},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        assert not check or result.returncode == 0, result.stdout + result.stderr
+        return result
+
+    def manage(self, *arguments, **options):
+        return self.run(*self.python, "manage.py", *arguments, **options)
+
+    def postgres(self, verb, **options):
+        return self.run(*self.python, "-m", "server.local_postgres", verb, **options)
+
+    def settings(self):
+        """What `.env` says, without its quotes."""
+        pairs = re.findall(r"^(\w+)=(.*)$", (self.path / ".env").read_text(), re.M)
+        return {name: value.strip("\"'") for name, value in pairs}
+
+    @contextlib.contextmanager
+    def serving(self, *command, **env):
+        """Run a server, whose command has `{port}` where the port belongs; yields the port."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        process = subprocess.Popen(
+            [str(part).format(port=port) for part in command],
+            cwd=self.path,
+            env=self.env | {name: str(value) for name, value in env.items()},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        try:
+            wait_for(lambda: answers(port) or process.poll() is not None)
+            assert process.poll() is None, process.stdout.read()
+            yield port
+        finally:
+            process.terminate()
+            process.communicate(timeout=30)
+
+    def runserver(self, **env):
+        command = (*self.python, "manage.py", "runserver", "--noreload", "{port}")
+        return self.serving(*command, **env)
+
+
+def cookiecutter(template, folder, *answers, **env):
+    """Type `cookiecutter` with an empty HOME; returns what was printed."""
+    (folder / "home").mkdir(exist_ok=True)
+    result = subprocess.run(
+        [sys.executable, "-m", "cookiecutter", str(template), "--no-input", *ANSWERS, *answers],
+        cwd=folder,
+        env=environment(**{"HOME": folder / "home", "PWD": folder} | env),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def wait_for(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it didn't come about in time"
+        time.sleep(0.02)
+
+
+def answers(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Browser:
+    """Asks one host, at whichever port it is served, and keeps its cookies."""
+
+    def __init__(self, host, port):
+        self.host, self.port, self.cookies = host, port, {}
+
+    def get(self, path, **headers):
+        return self.request("GET", path, headers=headers)
+
+    def post(self, path, **form):
+        """Send a form as a person would: open the page first, for the token of its form."""
+        token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', self.get(path).text)[1]
+        body = urllib.parse.urlencode(form | {"csrfmiddlewaretoken": token})
+        kind = {"Content-Type": "application/x-www-form-urlencoded"}
+        return self.request("POST", path, body, kind)
+
+    def request(self, method, path, body=None, headers=None):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        cookies = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        own = {"Host": f"{self.host}:{self.port}", "Cookie": cookies}
+        connection.request(method, path, body, own | (headers or {}))
+        answer = connection.getresponse()
+        answer.text = answer.read().decode()
+        for cookie in answer.msg.get_all("Set-Cookie", ()):
+            name, value = cookie.split(";")[0].split("=", 1)
+            self.cookies[name] = value
+        connection.close()
+        return answer

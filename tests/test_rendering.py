@@ -1,0 +1,189 @@
+"""Every combination of the options is rendered whole, clean, and with exactly its files."""
+
+import ast
+import re
+import sys
+from itertools import pairwise, product
+
+import pytest
+from conftest import PROJECT, run
+
+# The files of every rendering, and those that an option adds.
+FILES = {
+    "always": """
+        .env
+        .env.example
+        .gitignore
+        README.md
+        manage.py
+        pyproject.toml
+        server/__init__.py
+        server/database/__init__.py
+        server/database/base.py
+        server/env_file.py
+        server/init_tenant.py
+        server/local_postgres.py
+        server/notes/__init__.py
+        server/notes/admin.py
+        server/notes/migrations/0001_initial.py
+        server/notes/migrations/__init__.py
+        server/notes/models.py
+        server/notes/templates/notes/notes.html
+        server/notes/urls.py
+        server/notes/views.py
+        server/postgres_binaries.py
+        server/settings.py
+        server/settings_public.py
+        server/static/icon.svg
+        server/static/site.css
+        server/templates/403.html
+        server/templates/404.html
+        server/templates/500.html
+        server/templates/admin/base_site.html
+        server/templates/base.html
+        server/templates/not_a_member.html
+        server/templates/registration/login.html
+        server/templates/tenant_home.html
+        server/templates/unknown_host.html
+        server/tenants/__init__.py
+        server/tenants/admin.py
+        server/tenants/apps.py
+        server/tenants/hosts.py
+        server/tenants/lifecycle.py
+        server/tenants/management/__init__.py
+        server/tenants/management/commands/__init__.py
+        server/tenants/management/commands/init_tenant.py
+        server/tenants/management/commands/provision_tenant.py
+        server/tenants/middleware.py
+        server/tenants/migrations/0001_initial.py
+        server/tenants/migrations/0002_initial.py
+        server/tenants/migrations/__init__.py
+        server/tenants/models.py
+        server/urls.py
+        server/urls_public.py
+        server/users/__init__.py
+        server/users/admin.py
+        server/users/fields.py
+        server/users/forms.py
+        server/users/migrations/0001_initial.py
+        server/users/migrations/__init__.py
+        server/users/models.py
+        server/users/urls.py
+        server/website/__init__.py
+        server/website/admin.py
+        server/website/templates/website/home.html
+        server/website/views.py
+        server/wsgi.py
+        server/wsgi_main_website.py
+        tests/__init__.py
+        tests/conftest.py
+        tests/settings.py
+        tests/test_admin_deletes_nothing.py
+        tests/test_imports.py
+        tests/test_init_tenant.py
+        tests/test_local_postgres.py
+        tests/test_notes.py
+        tests/test_provisioning.py
+        tests/test_sites.py
+        tests/test_users.py
+    """,
+    "use_celery": "server/celery.py tests/test_celery.py",
+    "use_postgis": "tests/test_postgis.py",
+}
+OPTIONS = [
+    {"use_celery": celery, "use_postgis": postgis}
+    for celery, postgis in product([False, True], repeat=2)
+]
+MARKER = re.compile(r"( *)# template: (?:(if cookiecutter\.use_(?:celery|postgis))|endif)")
+JINJA = re.compile(r"\{\{|\{%|\{#")
+
+
+@pytest.fixture(
+    params=OPTIONS, ids=lambda options: "+".join(filter(options.get, options)) or "plain"
+)
+def options(request):
+    return request.param
+
+
+@pytest.fixture
+def project(bake, options):
+    baked = bake(**options)
+    assert baked.exit_code == 0
+    return baked.path
+
+
+def texts(folder):
+    """The files of a folder as text, by their path below it."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_text(errors="replace") for path in files}
+
+
+def assert_clean(folder):
+    for command in (["check"], ["format", "--check"]):
+        result = run(sys.executable, "-m", "ruff", *command, "--no-cache", cwd=folder)
+        assert result.returncode == 0, result.stdout + result.stderr
+        assert "No Python files" not in result.stderr
+
+
+def test_the_files_are_exactly_these(project, options):
+    parts = ["always", *filter(options.get, options)]
+    assert texts(project).keys() == {file for part in parts for file in FILES[part].split()}
+
+
+def test_nothing_is_left_unrendered(project):
+    left = re.compile(r"cookiecutter\.|#\s*template:")
+    assert [name for name, text in texts(project).items() if left.search(text)] == []
+
+
+def test_a_rendering_is_clean(project):
+    assert_clean(project)
+    for name, text in texts(project).items():
+        if name.endswith(".py"):
+            compile(text, name, "exec")
+
+
+def test_the_unrendered_project_is_clean_in_place(template):
+    assert_clean(template / PROJECT)
+
+
+def test_the_template_is_clean(template):
+    assert_clean(template)
+
+
+def test_python_files_have_no_jinja(template):
+    files = texts(template / PROJECT).items()
+    assert [name for name, text in files if name.endswith(".py") and JINJA.search(text)] == []
+
+
+def test_markers_are_spelled_and_paired_so_that_jinja_takes_them(template):
+    """One that is spelled otherwise stays in the rendering; a blank line after one doesn't."""
+    found = 0
+    for name, text in texts(template / PROJECT).items():
+        opening = None
+        for line, following in pairwise([*text.rstrip("\n").split("\n"), "the end"]):
+            if re.search(r"#\s*template\b", line):
+                marker = MARKER.fullmatch(line)
+                assert marker, f"{name}: {line}"
+                indent, condition = marker.groups()
+                assert opening == (None if condition else indent), f"{name}: {line} has no partner"
+                assert following.strip(), f"{name}: a blank line after {line}"
+                opening = indent if condition else None
+                found += 1
+        assert opening is None, f"{name}: the last marker has no partner"
+    assert found
+
+
+@pytest.mark.parametrize(
+    "file",
+    ["hooks/pre_gen_project.py", "hooks/post_gen_project.py", f"{PROJECT}/server/env_file.py"],
+)
+def test_what_cookiecutters_python_runs_needs_no_more_than_3_8_and_its_library(template, file):
+    tree = ast.parse((template / file).read_text(), feature_version=(3, 8))
+    imported = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imported.add(node.module.partition(".")[0])
+    assert imported
+    assert imported <= sys.stdlib_module_names

@@ -1,0 +1,76 @@
+"""The project's `.env`: made once from `.env.example`, with secrets of its own, never overwritten.
+
+Nothing but the standard library: the template runs this file by its path, before anything is
+installed and under whichever Python Cookiecutter has.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from pathlib import Path
+
+SECRETS = {"SECRET_KEY": 50, "ADMIN_PASSWORD": 15}  # bytes of randomness
+
+
+def quote(value: str) -> str:
+    """Return what to write after `NAME=` so that python-dotenv reads exactly this value."""
+    if re.fullmatch(r"[\w.@+-]+", value, re.ASCII):
+        return value
+    for character, written in (
+        ("\\", "\\\\"),
+        ('"', '\\"'),
+        ("\n", "\\n"),
+        ("\r", "\\r"),
+        ("${", "${:-$}{"),  # a nameless variable that defaults to `$`: there is no other escape
+    ):
+        value = value.replace(character, written)
+    return f'"{value}"'
+
+
+def names(text: str, *, examples: bool = False) -> set[str]:
+    """Return the variables that the text of an env file sets; those commented out too, if asked."""
+    return set(re.findall(rf"^{'(?:# )?' if examples else ''}([A-Z][A-Z0-9_]*)=", text, re.M))
+
+
+def answer(example: Path, domain: str, values: dict[str, str]) -> None:
+    """Put production's domain and these variables' values into `.env.example`.
+
+    Raises ValueError if a variable has no line there, or several.
+    """
+    text = example.read_text(encoding="utf-8")
+    text = re.sub(r"^(# DOMAIN=).*", rf"\g<1>{domain}", text, flags=re.M)
+    for name, value in values.items():
+        line = f"{name}={quote(value)}"
+        text, found = re.subn(rf"^{name}=.*", lambda _, line=line: line, text, flags=re.M)
+        if found != 1:
+            raise ValueError(f"{example} has {found} lines that begin with {name}=, not one")
+    example.write_text(text, encoding="utf-8")
+
+
+def write(example: Path, target: Path) -> None:
+    """Make `.env` from `.env.example`, for its owner's eyes, a random value for each empty secret.
+
+    Raises FileExistsError if it is there.
+    """
+    text = example.read_text(encoding="utf-8")
+    for name, size in SECRETS.items():
+        text = re.sub(rf"^{name}=$", f"{name}={secrets.token_urlsafe(size)}", text, flags=re.M)
+    target.touch(mode=0o600, exist_ok=False)
+    target.write_text(text, encoding="utf-8")
+
+
+def ensure(root: Path) -> bool:
+    """Make the `.env` of a fresh clone; return whether it was made.
+
+    Where the environment sets any variable that `.env.example` names, it is what configures the
+    project, and no file is made.
+    """
+    example, target = root / ".env.example", root / ".env"
+    if target.exists() or not example.exists():
+        return False
+    if names(example.read_text(encoding="utf-8"), examples=True) & os.environ.keys():
+        return False
+    write(example, target)
+    return True
