@@ -13,6 +13,7 @@ def main():
     try:
         from django.core.management import execute_from_command_line
         from environs import EnvError
+
         from server.local_postgres import LocalPostgresError
     except ImportError as error:
         sys.exit(

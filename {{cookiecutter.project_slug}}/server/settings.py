@@ -177,12 +177,6 @@ STORAGES = {
 if DEBUG:  # then WhiteNoise serves the files from where they are
     warnings.filterwarnings("ignore", message="No directory at")
 
-# Language and time
-
-LANGUAGE_CODE = "en"
-TIME_ZONE = "UTC"
-USE_TZ = True
-
 # template: if cookiecutter.use_celery
 # Background work
 
@@ -195,3 +189,8 @@ else:
     CELERY_BROKER_URL = env.str("CELERY_BROKER_URL")
 
 # template: endif
+# Language and time
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
