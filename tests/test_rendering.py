@@ -81,7 +81,6 @@ FILES = {
         tests/test_admin_deletes_nothing.py
         tests/test_imports.py
         tests/test_init_tenant.py
-        tests/test_local_postgres.py
         tests/test_notes.py
         tests/test_provisioning.py
         tests/test_sites.py

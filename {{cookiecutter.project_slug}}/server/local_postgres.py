@@ -108,6 +108,8 @@ def _start(directory: Path, *, postgis: bool) -> Server:
     directory.mkdir(mode=0o700, exist_ok=True)
     directory.chmod(0o700)
     with _locked(directory / "starting"):
+        for wreck in directory.glob("unfinished-*"):  # of a starter that was killed
+            shutil.rmtree(wreck, ignore_errors=True)
         server = _settled(directory)
         postgis_mark = _postgis_mark(directory)
         add_postgis = postgis and not postgis_mark.exists()
@@ -156,7 +158,7 @@ def _settled(directory: Path) -> Server | None:
     _wait_until(
         lambda: _serving(directory) or not _is_locked(running),
         f"PostgreSQL in {directory} neither answers nor ends: it still recovers from a crash, or a "
-        f"query of a killed server still runs.\nSee {directory / 'log'}; `lsof '{running}'` lists "
+        f"query of a killed server still runs. See {directory / 'log'}; `lsof '{running}'` lists "
         "its processes.",
     )
     return _serving(directory)
@@ -184,7 +186,7 @@ def _launch(directory: Path, binaries: Binaries) -> Server:
         if "could not bind" not in said:  # else somebody took the port since we looked
             break
     raise LocalPostgresError(
-        f"PostgreSQL didn't start: {postgres_binaries.reason(said)}\nIts log is {log}."
+        f"PostgreSQL didn't start: {postgres_binaries.reason(said)}. Its log is {log}."
     )
 
 
@@ -227,8 +229,6 @@ def _free_port(saved: Path) -> int:
 
 
 def _make_cluster(directory: Path, binaries: Binaries) -> None:
-    for wreck in directory.glob("unfinished-*"):
-        shutil.rmtree(wreck, ignore_errors=True)
     data = Path(tempfile.mkdtemp(prefix="unfinished-", dir=directory))
     account = postgres_binaries.account_without_root(directory)
     if account:

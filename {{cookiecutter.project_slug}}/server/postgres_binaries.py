@@ -21,22 +21,19 @@ SYSTEM_FOLDERS = (
     "/Applications/Postgres.app/Contents/Versions/*/bin",
 )
 
-HOW_TO_GET_POSTGRESQL = """\
-    Debian, Ubuntu: sudo apt install postgresql
-    Fedora: sudo dnf install postgresql-server
-    Alpine: sudo apk add postgresql
-    macOS: brew install postgresql@18
-or set DATABASE_URL=postgres://user:password@host/name"""
-
-HOW_TO_GET_POSTGIS = """\
-    Debian, Ubuntu: sudo apt install postgresql-postgis gdal-bin
-    Fedora: sudo dnf install postgresql-server postgis gdal
-    macOS: brew install postgresql@18 postgis gdal
-or set DATABASE_URL=postgis://user:password@host/name"""
+HOW_TO_GET_POSTGRESQL = (
+    "the project's development dependencies bring one (`uv sync`), except on Alpine"
+    " (`apk add postgresql`); or set DATABASE_URL=postgres://user:password@host/name"
+)
+HOW_TO_GET_POSTGIS = (
+    "on Debian and Ubuntu `apt install postgresql-postgis gdal-bin`, on Fedora `dnf install"
+    " postgresql-server postgis gdal`, on macOS `brew install postgresql@18 postgis gdal`; or set"
+    " DATABASE_URL=postgis://user:password@host/name"
+)
 
 
 class LocalPostgresError(Exception):
-    """Says in a few lines what was wrong, and what to do."""
+    """Says in a line what was wrong, and what to do."""
 
 
 class Binaries(NamedTuple):
@@ -63,12 +60,12 @@ def find(data: Path, *, postgis: bool) -> Binaries:
     if found:
         versions = " and ".join(str(version) for version in sorted({b.version for b in found}))
         raise LocalPostgresError(
-            f"PostgreSQL {made_by} made {data}, but {where} is {wanted} {versions}.\n"
+            f"PostgreSQL {made_by} made {data}, but {where} is {wanted} {versions}. "
             f"Install {wanted} {made_by}; or, if the data may go, run `python -m "
             f"server.local_postgres stop` and delete {data.parent}."
         )
     raise LocalPostgresError(
-        f"There is no {wanted} {OLDEST_VERSION} or newer {where}. Install it:\n"
+        f"There is no {wanted} {OLDEST_VERSION} or newer {where}: "
         + (HOW_TO_GET_POSTGIS if postgis else HOW_TO_GET_POSTGRESQL)
     )
 
@@ -131,7 +128,7 @@ def without_root(directory: Path) -> list[str]:
     if not shutil.which("setpriv"):
         raise LocalPostgresError(
             "PostgreSQL refuses to run as root, and without setpriv it can't be made another user."
-            "\nInstall util-linux, or work as a normal user."
+            " Install util-linux, or work as a normal user."
         )
     command = ["setpriv", f"--reuid={account[0]}", f"--regid={account[1]}", "--clear-groups"]
     ours = int(re.search(r"CapEff:\s*(\w+)", Path("/proc/self/status").read_text())[1], 16)
