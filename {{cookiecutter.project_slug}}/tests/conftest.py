@@ -9,10 +9,19 @@ from django.contrib.auth import get_user_model
 from django.db import connection
 from django.test import Client
 from django_tenants.utils import tenant_context
+from hypothesis import settings
 
 from server.init_tenant import create_public_tenant
+from server.tenants import routes
 from server.tenants.lifecycle import provision_tenant
 from server.tenants.models import Tenant
+
+settings.register_profile(
+    "quick", max_examples=12, stateful_step_count=20, deadline=None, database=None
+)
+settings.register_profile(
+    "thorough", settings.get_profile("quick"), max_examples=140, stateful_step_count=40
+)
 
 
 class TenantClient(Client):
@@ -39,9 +48,20 @@ def django_db_setup(django_db_setup, django_db_blocker):
 
 
 @pytest.fixture(autouse=True)
-def _public_again():
+def _nothing_is_carried_over():
     yield
     connection.set_schema_to_public()
+    routes.forget()
+
+
+@pytest.fixture
+def transactional_db(django_db_setup, django_db_blocker):
+    """The database as it is outside of tests: what is done stays done, so undo it in the test.
+
+    pytest-django's own empties all tables in the end, the two tenants' among them.
+    """
+    with django_db_blocker.unblock():
+        yield
 
 
 @pytest.fixture

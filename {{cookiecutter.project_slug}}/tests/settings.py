@@ -4,6 +4,7 @@ Only DATABASE_URL is heeded, so that the tests can run against another PostgreSQ
 """
 
 import os
+import tempfile
 
 os.environ |= {
     "DEBUG": "on",
@@ -17,8 +18,14 @@ os.environ |= {
     "SERVE_PUBLIC": "on",
     "HTTPS": "off",
     "EMAIL_HOST": "",
+    "TRUST_PROXY": "off",
+    "STATIC_ROOT": "static_root",
+    "CACHE_URL": "",
+    "CELERY_BROKER_URL": "",
 }
 
 from server.settings import *  # noqa: F403
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # quick, and bad
+UPLOADS = tempfile.TemporaryDirectory()  # is removed when the tests are done
+MEDIA_ROOT = UPLOADS.name

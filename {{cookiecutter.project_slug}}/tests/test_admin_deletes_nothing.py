@@ -2,11 +2,9 @@
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.db.models import ProtectedError
 from django_tenants.utils import schema_exists
-from tenant_users.tenants.models import DeleteError
 
-from server.tenants.models import Domain, Organization, Tenant
+from server.tenants.models import Domain, Organization
 
 
 @pytest.mark.parametrize("kind", ["tenants/tenant", "users/user"])
@@ -52,22 +50,6 @@ def test_a_tenants_main_domain_stays(public_client, tenant):
         public_client.post(f"/admin/tenants/domain/{domain.pk}/delete/", {"post": "yes"})
 
     assert [*tenant.domains.all()] == [main]
-
-
-@pytest.mark.usefixtures("db")
-@pytest.mark.parametrize(
-    ("model", "error"), [(get_user_model(), DeleteError), (Organization, ProtectedError)]
-)
-def test_deleting_people_or_customers_in_code_takes_no_tenant_along(model, error):
-    with pytest.raises(error):
-        model.objects.all().delete()
-
-
-def test_deleting_a_tenants_row_drops_no_schema(tenant):
-    tenant.deactivate()
-    Tenant.objects.filter(pk=tenant.pk).delete()
-
-    assert schema_exists(tenant.schema_name)
 
 
 def test_a_user_is_made_and_given_rights_in_the_public_admin(public_client):

@@ -1,6 +1,6 @@
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import ProgrammingError, connection
+from django.db import IntegrityError, ProgrammingError, connection, transaction
 from django_tenants.signals import post_schema_sync
 from django_tenants.utils import schema_exists
 
@@ -17,8 +17,8 @@ from server.tenants.models import Organization, Tenant
 
 
 @pytest.fixture
-def committed(django_db_setup, django_db_blocker):
-    """Nothing is rolled back, as outside of tests, and so the test must leave nothing behind."""
+def committed(transactional_db):
+    """Nothing is rolled back, and nothing is left behind."""
 
     def everything():
         with connection.cursor() as cursor:
@@ -26,10 +26,9 @@ def committed(django_db_setup, django_db_blocker):
             schemas = cursor.fetchall()
         return [*Tenant.objects.all()], [*Organization.objects.all()], schemas
 
-    with django_db_blocker.unblock():
-        before = everything()
-        yield
-        assert everything() == before
+    before = everything()
+    yield
+    assert everything() == before
 
 
 @pytest.mark.usefixtures("db")
@@ -65,7 +64,7 @@ def test_the_caller_stays_in_their_tenant(tenant):
     "slug",
     [
         *("", "a b", "ACME", "acme.evil", "../x", "9lives", "-a", "a-", "a--b", "a_b", "é", "a\n"),
-        *("a" * 41, "www", "public", "admin", "a\0", "x'; DROP SCHEMA public"),
+        *("a" * 41, "www", "public", "admin", "pg", "a\0", "x'; DROP SCHEMA public"),
     ],
 )
 def test_an_impossible_slug_is_refused(slug):
@@ -114,13 +113,13 @@ def test_a_failure_in_the_middle_leaves_nothing(monkeypatch):
 
 @pytest.mark.usefixtures("committed")
 def test_a_schema_that_exists_is_neither_adopted_nor_dropped(monkeypatch):
-    monkeypatch.setattr(lifecycle.secrets, "token_hex", lambda length: "1")
-    lifecycle.create_schema("acme_1")
+    monkeypatch.setattr(lifecycle.secrets, "token_hex", lambda length: "00000000")
+    lifecycle.create_schema("acme_00000000")
     try:
         with pytest.raises(ProgrammingError, match="already exists"):
             provision_tenant("Name", "acme", "org", "admin")
     finally:
-        lifecycle.drop_schema("acme_1")
+        lifecycle.drop_schema("acme_00000000")
 
 
 @pytest.mark.usefixtures("db")
@@ -154,3 +153,23 @@ def test_the_command_refuses_with_the_sentence(arguments):
 
     with pytest.raises(CommandError, match=str(refusal.value)):
         call_command("provision_tenant", *arguments)
+
+
+@pytest.mark.usefixtures("committed")
+def test_it_cannot_be_part_of_a_transaction():
+    with pytest.raises(RuntimeError, match="durable"), transaction.atomic():
+        provision_tenant("Name", "acme", "org", "admin")
+
+
+@pytest.mark.usefixtures("db")
+def test_blanks_make_no_second_organization():
+    provision_tenant(" One ", "one", " First Organization ", "admin")
+
+    tenant = Tenant.objects.get(slug="one")
+    assert (tenant.name, tenant.organization.name) == ("One", "First Organization")
+
+
+def test_no_tenant_is_without_an_organization(tenant):
+    tenant.deactivate()
+    with pytest.raises(IntegrityError, match="tenant_has_organization"), transaction.atomic():
+        Tenant.objects.filter(pk=tenant.pk).update(organization=None)

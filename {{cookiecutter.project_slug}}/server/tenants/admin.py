@@ -1,6 +1,12 @@
-"""How the public site's administrators see tenants. Nothing here can delete a tenant's data."""
+"""How the public site's administrators see tenants, and what a tenant's own admin is.
+
+Nothing here can delete a tenant's data.
+"""
 
 from django.contrib import admin
+from django.contrib.auth import get_user_model
+
+from server.tenants.models import Tenant
 
 
 class OrganizationAdmin(admin.ModelAdmin):
@@ -19,6 +25,9 @@ class TenantAdmin(admin.ModelAdmin):
     readonly_fields = ["slug", "schema_name", "owner", "status", "created"]
     autocomplete_fields = ["organization"]
 
+    def get_queryset(self, request):
+        return Tenant.everything.order_by("slug")
+
     def has_add_permission(self, request):
         return False
 
@@ -27,11 +36,53 @@ class TenantAdmin(admin.ModelAdmin):
 
 
 class DomainAdmin(admin.ModelAdmin):
+    """Further hosts come and go; the main one, without which a tenant can't be reached, stays."""
+
     list_display = ["domain", "tenant", "is_primary"]
     list_select_related = ["tenant"]
     search_fields = ["domain", "tenant__name"]
+    fields = ["domain", "tenant"]
     autocomplete_fields = ["tenant"]
-    actions = None  # one at a time: a tenant without a domain can't be reached
+
+    def has_change_permission(self, request, obj=None):
+        return False
 
     def has_delete_permission(self, request, obj=None):
         return obj is not None and not obj.is_primary
+
+    def save_model(self, request, obj, form, change):
+        obj.is_primary = False
+        super().save_model(request, obj, form, change)
+
+
+class MembersOnly:
+    """Offers a tenant's members where a form would offer everybody who exists."""
+
+    def formfield_for_foreignkey(self, db_field, request, **kwargs):
+        return super().formfield_for_foreignkey(
+            db_field, request, **members_of(request, db_field), **kwargs
+        )
+
+    def formfield_for_manytomany(self, db_field, request, **kwargs):
+        return super().formfield_for_manytomany(
+            db_field, request, **members_of(request, db_field), **kwargs
+        )
+
+
+def members_of(request, db_field) -> dict:
+    is_of_people = db_field.related_model is get_user_model()
+    return {"queryset": request.tenant.user_set.all()} if is_of_people else {}
+
+
+def members_only(admin_class: type) -> type:
+    inlines = [members_only(inline) for inline in admin_class.__dict__.get("inlines", ())]
+    own = {"__module__": admin_class.__module__} | ({"inlines": inlines} if inlines else {})
+    return type(admin_class.__name__, (MembersOnly, admin_class), own)
+
+
+class TenantSite(admin.AdminSite):
+    """Django's `admin.site`, which is a tenant's: it shows nobody of another tenant."""
+
+    def register(self, model_or_iterable, admin_class=None, **options):
+        admin_class = members_only(admin_class or admin.ModelAdmin)
+        super().register(model_or_iterable, admin_class, **options)

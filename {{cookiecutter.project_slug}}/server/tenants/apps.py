@@ -1,5 +1,24 @@
 from django.apps import AppConfig
+from django.contrib.admin import apps as admin
+from django.core.signals import request_finished, request_started
+from django.db import connection
 
 
 class TenantsConfig(AppConfig):
     name = "server.tenants"
+
+    def ready(self):
+        from server.tenants import checks  # noqa: F401 (registered by the import)
+
+        # A connection outlives its request: neither end of one finds it in another's tenant.
+        for signal in (request_started, request_finished):
+            signal.connect(leave_tenant, dispatch_uid="leave_tenant")
+
+
+class TenantAdminConfig(admin.AdminConfig):
+    default = False
+    default_site = "server.tenants.admin.TenantSite"
+
+
+def leave_tenant(**kwargs):
+    connection.set_schema_to_public()

@@ -8,6 +8,7 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.db import IntegrityError, connection, transaction
+from django.db.backends.postgresql.psycopg_any import errors
 from django_tenants.models import TenantMixin
 from django_tenants.signals import post_schema_sync
 from django_tenants.utils import get_public_schema_name, quote_schema_name, schema_context
@@ -43,6 +44,7 @@ def provision_tenant(name: str, slug: str, organization: str, username: str) -> 
     Raises InvalidName, InvalidSlug, SlugTaken or UnknownUser. Whatever is raised, nothing is left
     behind. It commits as it goes and so can't be called inside a transaction.
     """
+    name, organization = name.strip(), organization.strip()
     check_name("tenant", name)
     check_name("organization", organization)
     try:
@@ -71,7 +73,7 @@ def provision_tenant(name: str, slug: str, organization: str, username: str) -> 
 
 def check_name(what: str, name: str) -> None:
     longest = Tenant._meta.get_field("name").max_length
-    if not name.strip() or len(name) > longest or "\0" in name:
+    if not name or len(name) > longest or "\0" in name:
         raise InvalidName(f"The {what}'s name must have 1 to {longest} characters.")
 
 
@@ -100,21 +102,23 @@ def reserve(name: str, slug: str, organization: str, owner, undo: ExitStack) -> 
                 owner=owner,
             )
             domain = Domain.objects.create(tenant=tenant, domain=f"{slug}.{settings.DOMAIN}")
-    except IntegrityError:
+    except IntegrityError as error:
         # Two may ask at once: the unique slug and host decide, not a look beforehand.
-        raise SlugTaken(f"“{slug}” is taken.") from None
+        if isinstance(error.__cause__, errors.UniqueViolation):
+            raise SlugTaken(f"“{slug}” is taken.") from None
+        raise
     if is_new:
         undo.callback(Organization.objects.filter(pk=customer.pk, tenants=None).delete)
-    undo.callback(Tenant.objects.filter(pk=tenant.pk).delete)
+    undo.callback(Tenant._base_manager.filter(pk=tenant.pk).delete)
     return domain
 
 
 def activate(tenant: Tenant) -> None:
     """The last step: the owner moves in, and the tenant's host answers."""
     with transaction.atomic():
-        tenant.add_user(tenant.owner, is_superuser=True, is_staff=True)
         tenant.status = Tenant.Status.ACTIVE
         tenant.save(update_fields=["status", "modified"])
+        tenant.add_user(tenant.owner, is_superuser=True, is_staff=True)
 
 
 def create_schema(schema_name: str) -> None:
@@ -124,5 +128,10 @@ def create_schema(schema_name: str) -> None:
 
 
 def drop_schema(schema_name: str) -> None:
+    """Raises ValueError for a schema that was never a tenant's."""
+    if schema_name in (get_public_schema_name(), "information_schema") or schema_name.startswith(
+        "pg_"
+    ):
+        raise ValueError(f"{schema_name} is no tenant's schema.")
     with connection.cursor() as cursor:
         cursor.execute(f"DROP SCHEMA {quote_schema_name(schema_name)} CASCADE")

@@ -7,7 +7,7 @@ from django.shortcuts import render
 from django_tenants.middleware.main import TenantMainMiddleware
 from django_tenants.utils import get_public_schema_name
 
-from server.tenants import hosts
+from server.tenants import hosts, routes
 from server.tenants.models import Tenant
 
 
@@ -53,7 +53,7 @@ def find_tenant(request) -> Tenant | None:
         host = hosts.normalise_host(request.get_host())
     except DisallowedHost:
         return None
-    tenant = Tenant.objects.filter(domains__domain=host, status=Tenant.Status.ACTIVE).first()
+    tenant = routes.find(host) if host else None
     if tenant is None:
         return None
     is_public = tenant.schema_name == get_public_schema_name()

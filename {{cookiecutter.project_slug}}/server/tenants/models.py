@@ -1,12 +1,18 @@
 """Who owns what: an Organization owns tenants, a Tenant has one schema, Domains lead to it."""
 
+import threading
+
 from django.conf import settings
-from django.db import models
+from django.db import connection, models
 from django.db.models import Q
 from django_tenants.models import DomainMixin
-from tenant_users.tenants.models import TenantBase
+from tenant_users.tenants.models import DeleteError, TenantBase
 
+from server.fields import Normalised
 from server.tenants import hosts
+from server.tenants.guards import SchemaNotReady
+
+NOT_DELETED = "A tenant's row and schema are not deleted: `server.tenants.lifecycle` has the ways."
 
 
 class Organization(models.Model):
@@ -20,6 +26,22 @@ class Organization(models.Model):
 
     def __str__(self):
         return self.name
+
+
+class TenantQuerySet(models.QuerySet):
+    def delete(self):
+        """Raises DeleteError: a row that goes leaves a schema that nobody knows."""
+        raise DeleteError(NOT_DELETED)
+
+
+class TenantManager(models.Manager.from_queryset(TenantQuerySet)):
+    """The tenants that can be entered."""
+
+    def get_queryset(self):
+        return super().get_queryset().exclude(status=Tenant.Status.PROVISIONING)
+
+
+IS_PUBLIC = Q(schema_name="public", slug="public")
 
 
 class Tenant(TenantBase):
@@ -43,9 +65,15 @@ class Tenant(TenantBase):
         max_length=20, choices=Status, default=Status.PROVISIONING, editable=False
     )
 
+    # Where `with tenant:` goes back to. The library keeps this for all threads together.
+    _entered = threading.local()
+
     # Only provisioning makes a schema, and saving or deleting a row touches none.
     auto_create_schema = False
     auto_drop_schema = False
+
+    objects = TenantManager()
+    everything = TenantQuerySet.as_manager()
 
     class Meta:
         ordering = ["slug"]
@@ -53,17 +81,55 @@ class Tenant(TenantBase):
             models.CheckConstraint(
                 name="tenant_has_organization",
                 condition=Q(schema_name="public") | Q(organization__isnull=False),
-            )
+            ),
+            models.CheckConstraint(
+                name="tenant_slug",
+                condition=IS_PUBLIC
+                | Q(slug__regex=hosts.SLUG) & ~Q(slug__in=sorted(hosts.RESERVED_SLUGS)),
+            ),
+            models.CheckConstraint(
+                name="tenant_schema_name",
+                condition=IS_PUBLIC | Q(schema_name__regex=hosts.SCHEMA_NAME),
+            ),
         ]
 
     def __str__(self):
         return self.name
 
+    def __enter__(self):
+        stack = self._entered.__dict__.setdefault("stack", [])
+        stack.append((connection.tenant, connection.include_public_schema))
+        self.activate()
+        return self
+
+    def __exit__(self, *error):
+        connection.set_tenant(*self._entered.stack.pop())
+
+    def check_schema(self):
+        """Raises SchemaNotReady while the tenant is being made. The database backend asks."""
+        if self.status == self.Status.PROVISIONING:
+            raise SchemaNotReady(f"The schema of {self.slug} isn't finished.")
+
+    def delete(self, *args, **kwargs):
+        """Raises DeleteError, also with the library's `force_drop`."""
+        raise DeleteError(NOT_DELETED)
+
+    def _drop_schema(self, force_drop=False):
+        raise DeleteError(NOT_DELETED)
+
+
+class HostField(Normalised, models.CharField):
+    def normalise(self, text):
+        return hosts.normalise_host(text) or text
+
 
 class Domain(DomainMixin):
     """A host name that leads to a tenant."""
 
-    domain = models.CharField(max_length=253, unique=True, validators=[hosts.validate_host])
+    domain = HostField(max_length=253, unique=True, validators=[hosts.validate_host])
 
     class Meta:
         ordering = ["domain"]
+        constraints = [
+            models.CheckConstraint(name="domain_host", condition=Q(domain__regex=hosts.HOST))
+        ]

@@ -2,21 +2,12 @@
 
 from django.db import models
 
+from server.fields import Normalised
 
-class LowerCase:
-    """Makes a text field hold, and compare with, lower case."""
 
-    def to_python(self, value):
-        value = super().to_python(value)
-        return value.lower() if isinstance(value, str) else value
-
-    def get_prep_value(self, value):
-        return self.to_python(super().get_prep_value(value))
-
-    def pre_save(self, model_instance, add):
-        value = self.to_python(super().pre_save(model_instance, add))
-        setattr(model_instance, self.attname, value)
-        return value
+class LowerCase(Normalised):
+    def normalise(self, text):
+        return text.lower()
 
 
 class LowerCaseCharField(LowerCase, models.CharField):

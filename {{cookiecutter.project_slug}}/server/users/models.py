@@ -3,32 +3,51 @@
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Lower
 from tenant_users.tenants.models import DeleteError, UserProfile, UserProfileManager
 
 from server.users.fields import LowerCaseCharField, LowerCaseEmailField
 
+# These patterns mean the same to Python and to PostgreSQL, which has them as constraints.
 USERNAME = r"\A[a-z0-9][a-z0-9_.-]{0,63}\Z"
 USERNAME_RULE = (
     "A user name takes up to 64 letters, digits, dots, hyphens and underscores, and begins with a"
     " letter or digit, like “ada.lovelace”."
 )
 
+# ASCII without capitals and brackets. What else is a capital depends on the database's locale.
+EMAIL = r"\A[!-?^-~]+@[!-?^-~]+\Z"
+EMAIL_RULE = "An e-mail address takes ASCII letters, digits and signs, like “ada@example.com”."
+
 
 def validate_username(username: str) -> None:
+    """Raises ValidationError, with a sentence for a person."""
     RegexValidator(USERNAME, USERNAME_RULE)(username)
+
+
+def validate_email(email: str) -> None:
+    """Raises ValidationError if `email`, which Django takes for one, has two spellings."""
+    RegexValidator(EMAIL, EMAIL_RULE)(email)
+
+
+NOT_DELETED = "Users are not deleted, for what they wrote is theirs: set is_active to False."
 
 
 class UserQuerySet(models.QuerySet):
     def delete(self):
-        """Raises DeleteError, as deleting a single user does: people are deactivated."""
-        raise DeleteError("Users are not deleted, for what they wrote is theirs: set is_active.")
+        """Raises DeleteError."""
+        raise DeleteError(NOT_DELETED)
 
 
 class UserManager(UserProfileManager.from_queryset(UserQuerySet)):
     def get_by_natural_key(self, name: str):
         """The user with this user name or e-mail. Raises User.DoesNotExist."""
-        return self.get(**{"email" if "@" in name else "username": name})
+        return self.get(**self.called(name))
+
+    async def aget_by_natural_key(self, name: str):
+        return await self.aget(**self.called(name))
+
+    def called(self, name: str) -> dict[str, str]:
+        return {"email" if "@" in name else "username": name}
 
 
 class User(UserProfile):
@@ -40,7 +59,7 @@ class User(UserProfile):
         unique=True,
         validators=[validate_username],
     )
-    email = LowerCaseEmailField("e-mail", unique=True)
+    email = LowerCaseEmailField("e-mail", unique=True, validators=[validate_email])
 
     objects = UserManager()
 
@@ -50,11 +69,13 @@ class User(UserProfile):
     class Meta:
         ordering = ["username"]
         constraints = [
-            models.CheckConstraint(
-                name=f"user_{field}_in_lower_case", condition=Q(**{field: Lower(field)})
-            )
-            for field in ("username", "email")
+            models.CheckConstraint(name="user_username", condition=Q(username__regex=USERNAME)),
+            models.CheckConstraint(name="user_email", condition=Q(email__regex=EMAIL)),
         ]
 
     def __str__(self):
         return self.username
+
+    def delete(self, *args, **kwargs):
+        """Raises DeleteError, also with the library's `force_drop`."""
+        raise DeleteError(NOT_DELETED)

@@ -1,0 +1,147 @@
+"""What the database holds that it should not, or lacks."""
+
+from collections.abc import Iterator
+
+from django.apps import apps
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning
+from django.db import ProgrammingError, connection, router, transaction
+from django.db.migrations.recorder import MigrationRecorder
+from django.db.models import Exists, OuterRef
+from django_tenants.utils import get_public_schema_name, schema_context
+
+from server.tenants.models import Domain, Tenant
+
+# PostgreSQL's own schemas, and what belongs to an extension (PostGIS has a table in public and may
+# have whole schemas), are nobody's.
+TABLES = """
+    WITH of_extensions AS (SELECT classid, objid FROM pg_depend WHERE deptype = 'e')
+    SELECT namespace.nspname, array_agg(class.relname::text)
+    FROM pg_namespace namespace
+    LEFT JOIN pg_class class
+        ON class.relnamespace = namespace.oid
+        AND class.relkind IN ('r', 'p')
+        AND NOT class.relispartition
+        AND ('pg_class'::regclass, class.oid) NOT IN (SELECT classid, objid FROM of_extensions)
+    WHERE namespace.nspname !~ '^pg_'
+        AND namespace.nspname <> 'information_schema'
+        AND ('pg_namespace'::regclass, namespace.oid)
+            NOT IN (SELECT classid, objid FROM of_extensions)
+    GROUP BY namespace.nspname
+"""
+
+
+def examine() -> Iterator[CheckMessage]:
+    """Yield what is wrong with any schema, after two queries whatever the number of tenants.
+
+    A finding is a message of Django's check framework: `obj` is the schema's name, `msg` what is
+    wrong, `hint` what to do, `is_serious()` tells errors from warnings, and SILENCED_SYSTEM_CHECKS
+    may name its `id`.
+    """
+    public = get_public_schema_name()
+    # The tenants first: one that is made in between has its schema when the schemas are read.
+    try:
+        tenants = read_tenants()
+    except ProgrammingError as error:
+        yield Error(
+            f"the tenants can't be read: {str(error).splitlines()[0]}.",
+            hint="Run `manage.py migrate_schemas --shared`.",
+            obj=public,
+            id="tenants.E100",
+        )
+        return
+    tables = read_tables()
+    shared, own = expected_tables(public), expected_tables("any tenant's")
+
+    yield from compare(public, tables.pop(public), shared)
+    for schema_name, status, has_domain in tenants:
+        found = tables.pop(schema_name, None)
+        if not has_domain:
+            yield Error(
+                "no primary domain leads to the tenant.",
+                hint="Add one in the admin of the public site.",
+                obj=schema_name,
+                id="tenants.E101",
+            )
+        if schema_name == public:
+            continue
+        if status == Tenant.Status.PROVISIONING:
+            yield Warning(
+                f"half made: provisioning, {'without' if found is None else 'with'} a schema.",
+                hint="Unless it is being made right now, drop its schema and delete its row.",
+                obj=schema_name,
+                id="tenants.W102",
+            )
+        elif found is None:
+            yield Error(
+                f"the schema of a tenant that is {status} is missing.",
+                hint="Restore it from a backup.",
+                obj=schema_name,
+                id="tenants.E103",
+            )
+        else:
+            yield from compare(schema_name, found, own, shared)
+    for schema_name in sorted(tables.keys() - set(getattr(settings, "PG_EXTRA_SEARCH_PATHS", []))):
+        # A warning: the owner may keep something else in the database.
+        yield Warning(
+            "a schema without a tenant.",
+            hint="Drop it if it was a tenant's; if it never was, silence tenants.W104.",
+            obj=schema_name,
+            id="tenants.W104",
+        )
+
+
+def compare(schema_name: str, found: set, expected: set, shared: set = frozenset()):
+    if missing := expected - found:
+        yield Error(
+            f"missing: {', '.join(sorted(missing))}.",
+            hint="Run `manage.py migrate_schemas`, and restore from a backup what is still missing:"
+            " until then a tenant reads and writes a table of that name in the public schema.",
+            obj=schema_name,
+            id="tenants.E105",
+        )
+    extra = found - expected
+    if hiding := extra & shared:
+        yield Error(
+            f"hides shared tables behind its own: {', '.join(sorted(hiding))}.",
+            hint="Move the rows to the public schema and drop the tables.",
+            obj=schema_name,
+            id="tenants.E106",
+        )
+    if extra := extra - shared:
+        # A warning: migrations with RunSQL make tables that no model knows.
+        yield Warning(
+            f"no model has these tables: {', '.join(sorted(extra))}.",
+            hint="Drop them if an app that is gone has left them; if a migration of yours makes"
+            " them with RunSQL, silence tenants.W107.",
+            obj=schema_name,
+            id="tenants.W107",
+        )
+
+
+def read_tenants() -> list[tuple[str, str, bool]]:
+    """The schema name, the status and whether there is a primary domain, of each tenant."""
+    domains = Domain.objects.filter(tenant=OuterRef("pk"), is_primary=True)
+    tenants = Tenant.everything.order_by("schema_name")
+    with schema_context(get_public_schema_name()), transaction.atomic():
+        return list(tenants.values_list("schema_name", "status", Exists(domains)))
+
+
+def read_tables() -> dict[str, set[str]]:
+    """The names of the tables in each schema."""
+    with connection.cursor() as cursor:
+        cursor.execute(TABLES)
+        return {schema_name: set(tables) - {None} for schema_name, tables in cursor}
+
+
+def expected_tables(schema_name: str) -> set[str]:
+    """The tables that migrations make in the schema; any name but public's means a tenant's."""
+    with schema_context(schema_name):  # where the routers look
+        return {MigrationRecorder.Migration._meta.db_table} | {
+            model._meta.db_table
+            for app in apps.get_app_configs()
+            for model in router.get_migratable_models(
+                app, connection.alias, include_auto_created=True
+            )
+            if model._meta.can_migrate(connection)
+        }
