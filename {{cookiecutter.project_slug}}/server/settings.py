@@ -7,7 +7,7 @@ What differs from place to place comes from the environment, in development thro
 import warnings
 from pathlib import Path
 
-from environs import Env, validate
+from environs import Env, EnvError, validate
 
 from server import local_postgres
 from server.tenants import hosts
@@ -20,9 +20,9 @@ env.read_env(BASE_DIR / ".env", recurse=False)
 DEBUG = env.bool("DEBUG", default=False)
 SECRET_KEY = env.str("SECRET_KEY", validate=validate.Length(min=50))
 DOMAIN = env.str("DOMAIN", validate=validate.Regexp(hosts.HOST, error=hosts.HOST_RULE))
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[f".{DOMAIN}"])
+ALLOWED_HOSTS = [host.strip() for host in env.list("ALLOWED_HOSTS", default=[f".{DOMAIN}"])]
 
-PROJECT_NAME = env.str("PROJECT_NAME", default=DOMAIN)
+PROJECT_NAME = env.str("PROJECT_NAME", default=DOMAIN, validate=validate.Length(max=200))
 ADMIN_USERNAME = env.str("ADMIN_USERNAME", default="admin")
 ADMIN_EMAIL = env.str("ADMIN_EMAIL", default=f"{ADMIN_USERNAME}@{DOMAIN}")
 ADMIN_PASSWORD = env.str("ADMIN_PASSWORD", default="")
@@ -36,7 +36,7 @@ SHARED_APPS = [
     "django_tenants",
     "tenant_users.tenants",
     "tenant_users.permissions",
-    "django.contrib.admin",
+    "server.tenants.apps.TenantAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",  # only here: its ids are then the same in every schema
     "django.contrib.messages",
@@ -50,7 +50,7 @@ SHARED_APPS = [
 TENANT_APPS = [
     "server.notes",
     "tenant_users.permissions",
-    "django.contrib.admin",
+    "server.tenants.apps.TenantAdminConfig",
     "django.contrib.auth",
     "django.contrib.sessions",
 ]
@@ -60,7 +60,14 @@ INSTALLED_APPS = [*SHARED_APPS, *(app for app in TENANT_APPS if app not in SHARE
 # Database
 
 if env.str("DATABASE_URL", default="") or not DEBUG:
-    env.str("DATABASE_URL", validate=validate.Regexp(r"(postgres|postgresql|postgis)://.+/.+"))
+    env.str(
+        "DATABASE_URL",
+        validate=validate.Regexp(
+            r"(postgres|postgresql|postgis)://[^#?]+/[^/#?]+(\?[^#]*)?\Z",
+            error="It is like postgres://user:password@host:5432/name, with what is no letter or"
+            " digit in the password as %40 and the like.",
+        ),
+    )
     DATABASE = env.dj_db_url("DATABASE_URL")
 elif "django.contrib.gis" in INSTALLED_APPS:
     DATABASE = local_postgres.database("django.contrib.gis.db.backends.postgis")
@@ -77,14 +84,31 @@ DATABASES = {
         "CONN_HEALTH_CHECKS": True,
     }
 }
-DATABASE_ROUTERS = ["django_tenants.routers.TenantSyncRouter"]
+DATABASE_ROUTERS = [
+    "server.tenants.guards.TenantRouter",
+    "django_tenants.routers.TenantSyncRouter",
+]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# Cache. Its keys have the tenant's schema in them: nobody reads what another tenant put there.
+
+CACHE_URL = env.str("CACHE_URL", default="", validate=validate.Regexp(r"((rediss?|unix)://.+)?\Z"))
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache"
+        if CACHE_URL
+        else "django.core.cache.backends.locmem.LocMemCache",
+        "LOCATION": CACHE_URL,
+        "KEY_FUNCTION": "django_tenants.cache.make_key",
+    }
+}
 
 # Tenants
 
 TENANT_MODEL = "tenants.Tenant"
 TENANT_DOMAIN_MODEL = "tenants.Domain"
 TENANT_USERS_DOMAIN = DOMAIN
+TENANT_BASE_MIGRATE_COMMAND = "server.tenants.migrate.Command"
 SERVE_TENANTS = True
 SERVE_PUBLIC = env.bool("SERVE_PUBLIC", default=DEBUG)
 
@@ -137,12 +161,19 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 LOGIN_URL = "sign-in"
 LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "home"
+SIGNING_BACKEND = "server.tenants.signing.TenantSigner"
 
-# Transport. No cookie has a domain: what a person is on one host says nothing on another.
+# Never a cache in the process' own memory: who signs out would stay signed in at other processes.
+SESSION_ENGINE = "django.contrib.sessions.backends." + ("cached_db" if CACHE_URL else "db")
+
+# Transport. No cookie has a domain: what a person is on one host says nothing on another. With TLS
+# their names make browsers insist on that, whatever another host under the same domain sets.
 
 HTTPS = env.bool("HTTPS", default=not DEBUG)
 SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 if HTTPS:
+    SESSION_COOKIE_NAME = "__Host-sessionid"
+    CSRF_COOKIE_NAME = "__Host-csrftoken"
     SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=3600)
     SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True
 if env.bool("TRUST_PROXY", default=False):
@@ -153,7 +184,7 @@ if env.bool("TRUST_PROXY", default=False):
 if DEBUG and not env.str("EMAIL_HOST", default=""):
     EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
 else:
-    EMAIL_HOST = env.str("EMAIL_HOST")
+    EMAIL_HOST = env.str("EMAIL_HOST", validate=validate.Length(min=1))
     EMAIL_PORT = env.int("EMAIL_PORT", default=587)
     EMAIL_HOST_USER = env.str("EMAIL_HOST_USER", default="")
     EMAIL_HOST_PASSWORD = env.str("EMAIL_HOST_PASSWORD", default="")
@@ -164,9 +195,18 @@ DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("DEFAULT_FROM_EMAIL", default=f"no-r
 
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / env.path("STATIC_ROOT", default="static_root")
+if BASE_DIR.is_relative_to(STATIC_ROOT.resolve()):
+    raise EnvError(
+        'Environment variable "STATIC_ROOT" invalid: it would publish the code and .env.'
+    )
 STATICFILES_DIRS = [BASE_DIR / "server" / "static"]
+MEDIA_URL = "media/"
+MEDIA_ROOT = BASE_DIR / env.path("MEDIA_ROOT", default="media")
+SENDFILE_HEADER = env.str(
+    "SENDFILE_HEADER", default="", validate=validate.OneOf(["", "X-Accel-Redirect", "X-Sendfile"])
+)
 STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "default": {"BACKEND": "server.tenants.media.TenantStorage"},
     "staticfiles": {
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
         if DEBUG
@@ -181,14 +221,34 @@ if DEBUG:  # then WhiteNoise serves the files from where they are
 # Background work
 
 if DEBUG and not env.str("CELERY_BROKER_URL", default=""):
+    MESSAGES = BASE_DIR / ".celery"
+    MESSAGES.mkdir(exist_ok=True)
     CELERY_BROKER_URL = "filesystem://"
     CELERY_BROKER_TRANSPORT_OPTIONS = {
-        f"{folder}_folder": str(BASE_DIR / ".celery") for folder in ("data_in", "data_out")
+        "data_folder_in": str(MESSAGES),
+        "data_folder_out": str(MESSAGES),
+        "control_folder": str(MESSAGES / "control"),
     }
 else:
     CELERY_BROKER_URL = env.str("CELERY_BROKER_URL")
 
 # template: endif
+# Log, to stderr, with the tenant in each line
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"tenant": {"()": "server.tenants.logs.TenantFilter"}},
+    "formatters": {
+        "line": {"format": "{asctime} {levelname} {tenant} {name}: {message}", "style": "{"}
+    },
+    "handlers": {
+        "stderr": {"class": "logging.StreamHandler", "filters": ["tenant"], "formatter": "line"}
+    },
+    "root": {"handlers": ["stderr"], "level": "INFO"},
+    "loggers": {"django": {"handlers": []}},  # else each of its lines comes twice
+}
+
 # Language and time
 
 LANGUAGE_CODE = "en"

@@ -1,9 +1,13 @@
-from django.contrib.auth.forms import AuthenticationForm
+from django.contrib.auth.forms import AuthenticationForm, PasswordResetForm
 from django.core.exceptions import ValidationError
 
 
 class SignInForm(AuthenticationForm):
     """Signs in a member of the tenant whose host is asked."""
+
+    error_messages = AuthenticationForm.error_messages | {
+        "invalid_login": "There is nobody of this name, or the password is another.",
+    }
 
     def confirm_login_allowed(self, user):
         super().confirm_login_allowed(user)
@@ -11,3 +15,13 @@ class SignInForm(AuthenticationForm):
             raise ValidationError(
                 f"{user} is no member of {self.request.tenant}.", code="not_a_member"
             )
+
+
+class ForgottenPasswordForm(PasswordResetForm):
+    """Mails a link to a member of the tenant whose host is asked, and nothing to anybody else."""
+
+    def get_users(self, email):
+        return (user for user in super().get_users(email) if user.has_tenant_permissions())
+
+    def save(self, **options):
+        super().save(**options | {"extra_email_context": {"tenant": options["request"].tenant}})
