@@ -36,6 +36,7 @@ DOMAIN_PROBLEMS = (
     (r"_", "has an underscore, which no host name may have"),
     (r"[A-Z]", "has upper-case letters: host names are compared in lower case"),
     (r".{254}", "is longer than 253 characters"),
+    (r"^www\.", "begins with www., which leads to the same site without being named"),
     (r"^[^.]*$", "has no dot: it is no domain of the internet"),
     (rf"^(?!{LABEL}(\.{LABEL})*$)", "has a part that isn't 1 to 63 of a-z, 0-9 and inner hyphens"),
 )
@@ -47,6 +48,8 @@ def project_name(answer: str) -> str | None:
         return "is blank"
     if "\0" in answer or any("\ud800" <= character <= "\udfff" for character in answer):
         return "is no text"
+    if len(answer) > 200:
+        return "is longer than 200 characters"
     return None
 
 

@@ -13,6 +13,8 @@ import urllib.parse
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 UV = os.environ.get("UV") or shutil.which("uv")
 # What would reach the project from the run of these tests, but from no person's terminal.
 OURS = {"VIRTUAL_ENV", "DJANGO_SETTINGS_MODULE", "PYTEST_CURRENT_TEST", "UV_RUN_RECURSION_DEPTH"}
@@ -59,8 +61,11 @@ class Project:
         return {name: value.strip("\"'") for name, value in pairs}
 
     @contextlib.contextmanager
-    def serving(self, *command, **env):
-        """Run a server, whose command has `{port}` where the port belongs; yields the port."""
+    def serving(self, *command, said=None, **env):
+        """Run a server, whose command has `{port}` where the port belongs; yields the port.
+
+        What it printed is added to `said` in the end.
+        """
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -78,7 +83,9 @@ class Project:
             yield port
         finally:
             process.terminate()
-            process.communicate(timeout=30)
+            output, _ = process.communicate(timeout=30)
+            if said is not None:
+                said.append(output)
 
     def runserver(self, **env):
         command = (*self.python, "manage.py", "runserver", "--noreload", "{port}")
@@ -99,6 +106,12 @@ def cookiecutter(template, folder, *answers, **env):
     )
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
+
+
+def need(found, what):
+    """Skip the test where something isn't installed, but fail it in CI, which installs it."""
+    if not found:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"{what} is missing")
 
 
 def wait_for(condition, seconds=60):

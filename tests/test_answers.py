@@ -48,6 +48,8 @@ REFUSED = [
     ("domain", "example.com.", "1 to 63"),
     ("domain", "exam*ple.com", "1 to 63"),
     ("domain", "localhost", "has no dot"),
+    ("domain", "www.example.com", "begins with www."),
+    ("project_name", "x" * 201, "longer than 200"),
     ("domain", "192.168.0.1", "is an IP address"),
     ("domain", "127.1", "is an IP address"),
     ("domain", "::1", "is an IP address"),
@@ -182,7 +184,7 @@ def test_an_unusual_answer_is_accepted(bake, key, answer):
         ("株式会社", "zhu_shi_hui_she"),
         ("🚀", "my_project"),
         ("_ --", "my_project"),
-        ("x " * 200, "x" + "_x" * 24),
+        ("x " * 100, "x" + "_x" * 24),
     ],
 )
 def test_what_is_derived_from_a_name_is_never_refused(bake, name, slug):

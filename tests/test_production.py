@@ -1,6 +1,9 @@
 """A deployment: variables instead of `.env`, two processes, nothing guessed."""
 
 import json
+import re
+import subprocess
+from urllib.parse import urlencode
 
 import pytest
 from projects import UV, Browser, Project, environment
@@ -79,6 +82,13 @@ def test_a_missing_variable_is_named_in_one_line(deployed, name):
         ("HSTS_SECONDS", "a year"),
         ("SERVE_PUBLIC", "2"),
         ("EMAIL_PORT", "smtp"),
+        ("EMAIL_HOST", ""),
+        ("STATIC_ROOT", ""),
+        ("STATIC_ROOT", ".."),
+        ("DATABASE_URL", "postgres://user:p#ss@host/name"),
+        ("PROJECT_NAME", "x" * 201),
+        ("CACHE_URL", "localhost:6379"),
+        ("SENDFILE_HEADER", "on"),
     ],
 )
 def test_a_malformed_variable_is_named_in_one_line(deployed, name, value):
@@ -143,11 +153,73 @@ def test_production_wants_tls_and_serves_its_static_files(deployed):
         style = browser.get(stylesheet, **{"X-Forwarded-Proto": "https"})
 
     assert (plain.status, plain.headers["Location"][:8]) == (301, "https://")
-    cookie = secure.headers["Set-Cookie"]
-    assert "Secure" in cookie
-    assert "Domain" not in cookie
     assert "max-age=3600; includeSubDomains" in secure.headers["Strict-Transport-Security"]
     assert (style.status, style.headers["Content-Type"][:8]) == (200, "text/css")
     assert "immutable" in style.headers["Cache-Control"]
     assert missing.status == 404
     assert "This page doesn't exist" in missing.text
+
+
+def test_no_cookie_can_come_from_or_reach_another_host(deployed, acme):
+    """Browsers take a `__Host-` cookie only if it is Secure, of the whole site, of no domain."""
+    gunicorn = (*deployed.python, "-m", "gunicorn", "server.wsgi", "-b", "127.0.0.1:{port}")
+    secure = {"X-Forwarded-Proto": "https"}
+
+    with deployed.serving(*gunicorn, TRUST_PROXY="on") as port:
+        browser = Browser("initech.acme.example.com", port)
+        page = browser.get("/sign-in/", **secure)
+        token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page.text)[1]
+        form = {"username": "ada", "password": acme.settings()["ADMIN_PASSWORD"]}
+        answer = browser.request(
+            "POST",
+            "/sign-in/",
+            urlencode(form | {"csrfmiddlewaretoken": token}),
+            secure
+            | {
+                "Content-Type": "application/x-www-form-urlencoded",
+                "Origin": f"https://{browser.host}:{port}",
+            },
+        )
+
+    assert answer.status == 302
+    assert browser.cookies.keys() == {"__Host-csrftoken", "__Host-sessionid"}
+    for cookie in page.msg.get_all("Set-Cookie") + answer.msg.get_all("Set-Cookie"):
+        assert {"Secure", "Path=/"} <= set(cookie.split("; "))
+        assert "domain" not in cookie.lower()
+
+
+def test_an_error_is_recorded(deployed):
+    gunicorn = (*deployed.python, "-m", "gunicorn", "server.wsgi", "-b", "127.0.0.1:{port}")
+    nowhere = "postgres://user:secret@127.0.0.1:9/name"
+    said = []
+
+    with deployed.serving(*gunicorn, HTTPS="off", DATABASE_URL=nowhere, said=said) as port:
+        page = Browser("initech.acme.example.com", port).get("/")
+
+    assert page.status == 500
+    assert "Something went wrong" in page.text
+    assert "OperationalError" in said[0]
+    assert "secret" not in said[0]
+
+
+def test_two_deployments_at_once_make_one_public_site(acme, deployed):
+    server, _, _ = json.loads(acme.run(*acme.python, "-c", DEPLOY).stdout).rpartition("/")
+    create = (
+        "from django.db import connection; connection.cursor().execute('CREATE DATABASE twice')"
+    )
+    acme.manage("shell", "-c", create)
+
+    both = [
+        subprocess.Popen(
+            [*deployed.python, "manage.py", "init_tenant", "-v0"],
+            cwd=deployed.path,
+            env=deployed.env | {"DATABASE_URL": f"{server}/twice"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+
+    said = {process.communicate(timeout=60) for process in both}
+    assert said == {("The public site is acme.example.com; admin administers it.\n", "")}

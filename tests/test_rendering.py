@@ -21,6 +21,7 @@ FILES = {
         server/database/__init__.py
         server/database/base.py
         server/env_file.py
+        server/fields.py
         server/init_tenant.py
         server/local_postgres.py
         server/notes/__init__.py
@@ -36,6 +37,7 @@ FILES = {
         server/settings_public.py
         server/static/icon.svg
         server/static/site.css
+        server/templates/400.html
         server/templates/403.html
         server/templates/404.html
         server/templates/500.html
@@ -43,22 +45,37 @@ FILES = {
         server/templates/base.html
         server/templates/not_a_member.html
         server/templates/registration/login.html
+        server/templates/registration/password_reset_complete.html
+        server/templates/registration/password_reset_confirm.html
+        server/templates/registration/password_reset_done.html
+        server/templates/registration/password_reset_email.txt
+        server/templates/registration/password_reset_form.html
+        server/templates/registration/password_reset_subject.txt
         server/templates/tenant_home.html
         server/templates/unknown_host.html
         server/tenants/__init__.py
         server/tenants/admin.py
         server/tenants/apps.py
+        server/tenants/checks.py
+        server/tenants/doctor.py
+        server/tenants/guards.py
         server/tenants/hosts.py
         server/tenants/lifecycle.py
+        server/tenants/logs.py
         server/tenants/management/__init__.py
         server/tenants/management/commands/__init__.py
         server/tenants/management/commands/init_tenant.py
         server/tenants/management/commands/provision_tenant.py
+        server/tenants/management/commands/tenant_doctor.py
+        server/tenants/media.py
         server/tenants/middleware.py
+        server/tenants/migrate.py
         server/tenants/migrations/0001_initial.py
         server/tenants/migrations/0002_initial.py
         server/tenants/migrations/__init__.py
         server/tenants/models.py
+        server/tenants/routes.py
+        server/tenants/signing.py
         server/urls.py
         server/urls_public.py
         server/users/__init__.py
@@ -68,6 +85,7 @@ FILES = {
         server/users/migrations/0001_initial.py
         server/users/migrations/__init__.py
         server/users/models.py
+        server/users/tokens.py
         server/users/urls.py
         server/website/__init__.py
         server/website/admin.py
@@ -79,10 +97,22 @@ FILES = {
         tests/conftest.py
         tests/settings.py
         tests/test_admin_deletes_nothing.py
+        tests/test_checks.py
+        tests/test_database.py
+        tests/test_doctor.py
+        tests/test_guards.py
+        tests/test_hosts.py
         tests/test_imports.py
         tests/test_init_tenant.py
+        tests/test_isolation.py
+        tests/test_logs.py
+        tests/test_media.py
         tests/test_notes.py
+        tests/test_nothing_is_lost.py
+        tests/test_password_reset.py
         tests/test_provisioning.py
+        tests/test_sessions.py
+        tests/test_signing.py
         tests/test_sites.py
         tests/test_users.py
     """,

@@ -5,8 +5,6 @@ import os
 import sys
 from pathlib import Path
 
-from server import env_file
-
 
 def main():
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "server.settings")
@@ -14,6 +12,7 @@ def main():
         from django.core.management import execute_from_command_line
         from environs import EnvError
 
+        from server import env_file
         from server.local_postgres import LocalPostgresError
     except ImportError as error:
         sys.exit(

@@ -1,9 +1,14 @@
 """What each host answers, to whom."""
 
 import pytest
+from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.test import Client
 
+from server.notes.models import Note
+from server.tenants import routes
+from server.tenants.admin import TenantSite
+from server.tenants.models import Tenant
 from tests.conftest import TenantClient
 
 
@@ -20,7 +25,31 @@ def test_the_public_host_shows_the_main_site(host):
 
     assert page.status_code == 200
     assert "Main Site is running" in page.text
-    assert "provision_tenant" in page.text
+
+
+@pytest.mark.usefixtures("db")
+@pytest.mark.parametrize("debug", [True, False])
+def test_what_to_do_next_is_said_in_development_only(settings, debug):
+    settings.DEBUG = debug
+    page = visitor("localhost").get("/")
+
+    assert ("provision_tenant EvilCorp evilcorp org admin" in page.text) == debug
+
+
+def test_a_tenant_that_is_being_made_is_not_served(tenant):
+    Tenant.objects.filter(pk=tenant.pk).update(status=Tenant.Status.PROVISIONING)
+    routes.forget()
+
+    assert visitor("first.localhost").get("/").status_code == 404
+    client = TenantClient(Tenant.objects.get(slug="public"), tenant.owner)
+    assert "First Tenant" not in client.get("/").text
+
+
+@pytest.mark.usefixtures("db")
+def test_who_was_deactivated_does_not_get_in():
+    get_user_model().objects.filter(username="admin").update(is_active=False)
+
+    assert sign_in(visitor("first.localhost"), "admin").status_code == 200
 
 
 @pytest.mark.usefixtures("db")
@@ -91,7 +120,11 @@ def test_the_owner_signs_in_and_out(host, name):
 @pytest.mark.usefixtures("db")
 @pytest.mark.parametrize(
     ("name", "password", "reason"),
-    [("admin", "wrong", "correct"), ("", "", "required"), ("other", "password", "is no member of")],
+    [
+        ("admin", "wrong", "the password is another"),
+        ("", "", "required"),
+        ("other", "password", "is no member of"),
+    ],
 )
 def test_nobody_else_gets_in(name, password, reason):
     page = sign_in(visitor("first.localhost"), name, password)
@@ -164,3 +197,62 @@ def test_no_rights_at_one_tenant_come_from_another(other_client):
 
     assert page.status_code == 200
     assert "staff account" in page.text
+
+
+def test_a_note_that_is_written_in_the_admin_is_its_writers(tenant_client, tenant):
+    tenant_client.post("/admin/notes/note/add/", {"text": "Written in the admin"})
+
+    assert Note.objects.get().author == tenant.owner
+
+
+def test_a_tenants_admin_offers_nobody_of_another_tenant(tenant, other_tenant, rf):
+    class Inline(admin.TabularInline):
+        model = Note
+
+    class UserAdmin(admin.ModelAdmin):
+        inlines = [Inline]
+
+    assert isinstance(admin.site, TenantSite)
+    site = TenantSite()
+    site.register(Note)
+    site.register(get_user_model(), UserAdmin)
+    request = rf.get("/")
+    request.tenant, request.user = tenant, tenant.owner
+    note, user = (site.get_model_admin(model) for model in (Note, get_user_model()))
+
+    forms = [note.get_form(request)]
+    forms += [formset.form for formset, _ in user.get_formsets_with_inlines(request)]
+
+    for form in forms:
+        assert [*form.base_fields["author"].queryset] == [tenant.owner]
+
+
+def test_the_public_admin_changes_nothing_but_names_of_a_tenant(public_client, tenant):
+    tenant.deactivate()
+    before = Tenant.objects.filter(pk=tenant.pk).values()[0]
+
+    public_client.post(
+        f"/admin/tenants/tenant/{tenant.pk}/change/",
+        {"name": "New Name", "organization": tenant.organization_id, "slug": "x", "owner": 2}
+        | {"status": "provisioning", "schema_name": "x_00000000"},
+    )
+
+    after = Tenant.objects.filter(pk=tenant.pk).values()[0]
+    assert after == before | {"name": "New Name", "modified": after["modified"]}
+
+
+def test_the_public_sites_domain_cannot_be_given_away(public_client, public, tenant):
+    tenant.deactivate()
+    main = public.get_primary_domain()
+
+    public_client.post(
+        f"/admin/tenants/domain/{main.pk}/change/", {"domain": main.domain, "tenant": tenant.pk}
+    )
+    public_client.post(
+        "/admin/tenants/domain/add/",
+        {"domain": "Shop.example.com", "tenant": tenant.pk, "is_primary": "on"},
+    )
+
+    assert public.get_primary_domain() == main
+    added = tenant.domains.get(domain="shop.example.com")
+    assert not added.is_primary

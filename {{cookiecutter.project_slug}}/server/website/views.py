@@ -1,3 +1,4 @@
+from django.conf import settings
 from django.shortcuts import render
 
 from server.tenants import hosts
@@ -15,4 +16,4 @@ def home(request):
             (domain.tenant.name, hosts.site_url(request, domain.domain))
             for domain in domains.select_related("tenant")
         ]
-    return render(request, "website/home.html", {"workspaces": workspaces})
+    return render(request, "website/home.html", {"workspaces": workspaces, "debug": settings.DEBUG})
