@@ -64,7 +64,6 @@ FILES = {
         server/tenants/logs.py
         server/tenants/management/__init__.py
         server/tenants/management/commands/__init__.py
-        server/tenants/management/commands/init_tenant.py
         server/tenants/management/commands/provision_tenant.py
         server/tenants/management/commands/tenant_doctor.py
         server/tenants/media.py
@@ -89,6 +88,9 @@ FILES = {
         server/users/urls.py
         server/website/__init__.py
         server/website/admin.py
+        server/website/management/__init__.py
+        server/website/management/commands/__init__.py
+        server/website/management/commands/init_tenant.py
         server/website/templates/website/home.html
         server/website/views.py
         server/wsgi.py
