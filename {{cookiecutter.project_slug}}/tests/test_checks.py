@@ -234,3 +234,9 @@ def test_a_missing_table_does_not_stop_the_migration_that_makes_it(tenant):
     call_command("migrate_schemas", schema_name=tenant.schema_name, skip_checks=False, verbosity=0)
 
     assert run_checks(tags=[Tags.database], databases=["default"]) == []
+
+
+def test_sessions_that_every_host_believes_are_refused(settings):
+    settings.SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
+
+    assert ids() == ["tenants.E010"]

@@ -8,10 +8,17 @@ import threading
 
 import psycopg2.extensions
 import pytest
+from asgiref.sync import async_to_sync
+from django.core.cache import cache
+from django.core.exceptions import SynchronousOnlyOperation
+from django.core.files.storage import default_storage
+from django.core.signals import request_finished
 from django.db import DatabaseError, connection, connections, transaction
 from django_tenants.postgresql_backend.base import original_backend
 from django_tenants.utils import schema_context, tenant_context
 
+from server.notes.models import Note
+from server.tenants import signing
 from server.tenants.models import Tenant
 
 pytestmark = pytest.mark.usefixtures("transactional_db")
@@ -212,3 +219,96 @@ def test_introspection_is_of_the_tenant_and_of_the_original_backend(first):
     with first:
         assert "notes_note" in connection.introspection.table_names()
         assert "tenants_tenant" not in connection.introspection.table_names()
+
+
+class Interrupted(Exception):
+    """What a signal's handler raises in the middle of anything."""
+
+
+def test_an_interrupted_switch_is_not_believed(first, other):
+    class Interrupting(psycopg2.extensions.cursor):
+        def execute(self, sql, *args):
+            super().execute(sql, *args)
+            if "search_path" in sql:
+                raise Interrupted
+
+    with first:
+        in_force()
+        connection.connection.cursor_factory = Interrupting
+        with pytest.raises(Interrupted), other:
+            in_force()
+        connection.connection.cursor_factory = None
+        assert in_force() == first.schema_name
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        'SET search_path = "public"',
+        "RESET search_path",
+        "RESET ALL",
+        "DISCARD ALL",
+        "SELECT set_config('search_path', 'public', false)",
+    ],
+)
+def test_a_statement_that_moves_the_search_path_is_noticed(first, sql):
+    with first:
+        with connection.cursor() as cursor:
+            cursor.execute(sql)
+        assert in_force() == first.schema_name
+
+
+def test_a_search_path_that_moved_unseen_ends_with_the_request(first):
+    with first:
+        in_force()
+        raw("SET search_path = public")
+        request_finished.send(sender=None)
+    with first:
+        assert in_force() == first.schema_name
+
+
+@pytest.mark.parametrize("debug", [True, False])
+def test_a_cursor_that_is_used_again_is_in_the_current_tenant(first, other, settings, debug):
+    settings.DEBUG = debug
+    seen = []
+    with connection.cursor() as cursor:
+        for tenant in (first, other, first):
+            with tenant:
+                cursor.execute("SELECT current_schema()")
+                seen.append(cursor.fetchone()[0])
+
+    assert seen == [first.schema_name, other.schema_name, first.schema_name]
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda tenant: connection.schema_name,
+        lambda tenant: connection.set_tenant(tenant),
+        lambda tenant: cache.get("key"),
+        lambda tenant: signing.dumps("secret"),
+        lambda tenant: default_storage.path("file"),
+    ],
+)
+def test_an_event_loop_is_in_no_tenant(first, use):
+    async def view():
+        use(first)
+
+    with first, pytest.raises(SynchronousOnlyOperation):
+        async_to_sync(view)()
+
+
+def test_an_async_view_counts_its_tenants_rows(first):
+    owner = first.owner
+
+    async def view():
+        note = Note(text="built here", author=owner)
+        return note.text, await Note.objects.acount()
+
+    with first:
+        assert async_to_sync(view)() == ("built here", 0)
+
+
+def test_what_is_no_callback_is_refused_at_once(first):
+    with transaction.atomic(), pytest.raises(TypeError):
+        transaction.on_commit(None)

@@ -5,10 +5,12 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.contrib.contenttypes.models import ContentType
 from django.core.signals import request_finished, request_started
 from django.db import connection
+from django.test.utils import isolate_apps
 from django_tenants.utils import get_tenant_model, tenant_context
 
 from server.notes.models import Note
@@ -113,6 +115,75 @@ def test_a_tenant_whose_schema_is_unfinished_is_not_entered(tenant):
         with pytest.raises(SchemaNotReady, match="acme"):
             enter()
         assert connection.tenant == tenant
+
+
+def test_a_refused_tenant_leads_nobody_astray(tenant):
+    unfinished = Tenant(slug="acme", schema_name="acme_1", status=Tenant.Status.PROVISIONING)
+    connection.set_schema_to_public()
+
+    with tenant, pytest.raises(SchemaNotReady), unfinished:
+        pass
+
+    assert connection.schema_name == "public"
+
+
+def test_a_tenant_that_changes_state_meanwhile_can_be_returned_to(tenant, other_tenant):
+    with tenant:
+        with other_tenant:
+            tenant.status = Tenant.Status.PROVISIONING
+        assert connection.tenant == tenant
+
+
+def test_leaving_tenants_in_the_wrong_order_is_an_error(tenant, other_tenant):
+    def inside(tenant):
+        with tenant:
+            yield
+
+    one, two = inside(tenant), inside(other_tenant)
+    next(one)
+    next(two)
+
+    with pytest.raises(WrongTenant, match="first was left"):
+        one.close()
+    with pytest.raises(WrongTenant, match="other was left"):
+        two.close()
+
+
+def test_an_object_that_was_only_built_elsewhere_is_of_no_tenant_yet(tenant, other_tenant):
+    with other_tenant:
+        note = Note(text="Built there", author=tenant.owner)
+
+    note.save()
+    assert Note.objects.get() == note
+
+    note.pk, note._state.adding = None, True
+    with other_tenant:
+        note.save()
+        assert Note.objects.get() == note
+
+
+@isolate_apps("server.notes")
+def test_a_proxy_of_a_person_is_of_no_tenant(tenant):
+    class Author(get_user_model()):
+        class Meta:
+            proxy = True
+            app_label = "notes"
+
+    author = Author.objects.get(username="admin")
+    connection.set_schema_to_public()
+
+    author.save()
+
+
+def test_rights_in_one_tenant_are_not_taken_along_to_another(public, tenant, other_tenant):
+    person = get_user_model().objects.get(username="other")
+    connection.set_schema_to_public()
+
+    tenant.add_user(person, is_superuser=True)
+
+    rights = person.usertenantpermissions
+    assert not rights.is_superuser
+    rights.save()
 
 
 def test_the_loop_over_all_tenants_never_meets_an_unfinished_one(public):

@@ -61,6 +61,12 @@ def check_settings(**kwargs) -> Iterator[CheckMessage]:
             yield Error(
                 f"DATABASE_ROUTERS lacks {path(wanted)}.", hint="Add it.", id="tenants.E003"
             )
+    if settings.SESSION_ENGINE.endswith("signed_cookies"):
+        yield Error(
+            "SESSION_ENGINE keeps sessions in cookies that are good at every tenant's host.",
+            hint="Set it to “django.contrib.sessions.backends.db”.",
+            id="tenants.E010",
+        )
     if not any(is_a(UserBackend, name) for name in settings.AUTHENTICATION_BACKENDS):
         yield Error(
             f"AUTHENTICATION_BACKENDS lacks {path(UserBackend)}, and so nobody has rights.",

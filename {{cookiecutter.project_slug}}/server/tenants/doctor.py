@@ -51,7 +51,7 @@ def examine() -> Iterator[CheckMessage]:
         )
         return
     tables = read_tables()
-    shared, own = expected_tables(public), expected_tables("any tenant's")
+    shared, own = expected_tables(public), expected_tables("any")
 
     yield from compare(public, tables.pop(public), shared)
     for schema_name, status, has_domain in tenants:

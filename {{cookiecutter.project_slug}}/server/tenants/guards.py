@@ -32,14 +32,16 @@ def schema_alias(schema_name: str) -> SchemaAlias:
 class TenantRouter:
     """Refuses to save, delete or refresh an object of a tenant's app in another tenant.
 
-    Django asks a router each time, so the models need not know. What it doesn't ask about: a
-    queryset reads and writes the tenant that is current when it is evaluated, wherever it was made.
+    Django asks a router each time, so the models need not know. What it doesn't ask about reads and
+    writes the tenant that is current: a queryset when it is evaluated, wherever it was made, with
+    whatever objects it was given (`bulk_update`, `filter(group=…)`); what hangs on an object of all
+    tenants (`user.note_set`); whoever names a database (`save(using=…)`); an uploaded file.
     """
 
     def db_for_read(self, model, instance=None, **hints):
         if not is_in_tenants(model):
             return None
-        current = connection.schema_name
+        current = connection.current_schema  # in an event loop too, where an object may be built
         origin = origin_of(instance)
         if origin and origin != current:
             raise WrongTenant(f"{name(instance)} is of {origin}; the current tenant is {current}.")
@@ -56,8 +58,8 @@ class TenantRouter:
 
 
 def origin_of(instance) -> str | None:
-    """The schema that an object of a tenant's app was loaded from or saved in."""
-    if instance is None or not is_in_tenants(instance):
+    """The schema that an object of a tenant's app was loaded from or saved in, if it was."""
+    if instance is None or instance._state.adding or not is_in_tenants(instance):
         return None
     return getattr(instance._state.db, "schema_name", None)
 
@@ -68,7 +70,7 @@ def name(instance) -> str:
 
 def is_in_tenants(model) -> bool:
     """Whether the table of the model, or of an instance, is in each tenant's schema."""
-    return model._meta.app_label in tenant_app_labels()
+    return model._meta.concrete_model._meta.app_label in tenant_app_labels()
 
 
 @functools.cache

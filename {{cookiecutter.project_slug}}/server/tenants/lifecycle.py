@@ -7,7 +7,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
-from django.db import IntegrityError, connection, transaction
+from django.db import DataError, IntegrityError, connection, transaction
 from django.db.backends.postgresql.psycopg_any import errors
 from django_tenants.models import TenantMixin
 from django_tenants.signals import post_schema_sync
@@ -81,7 +81,7 @@ def find_owner(username: str):
     User = get_user_model()
     try:
         owner = User.objects.get_by_natural_key(username)
-    except (User.DoesNotExist, ValueError):  # ValueError: PostgreSQL's text holds no NUL
+    except (User.DoesNotExist, ValueError, DataError):  # the last two for NUL, by the driver
         owner = None
     if owner is None or not owner.is_active:
         raise UnknownUser(f"There is no active user “{username}”.")

@@ -10,7 +10,7 @@ from tenant_users.tenants.models import DeleteError, TenantBase
 
 from server.fields import Normalised
 from server.tenants import hosts
-from server.tenants.guards import SchemaNotReady
+from server.tenants.guards import SchemaNotReady, WrongTenant
 
 NOT_DELETED = "A tenant's row and schema are not deleted: `server.tenants.lifecycle` has the ways."
 
@@ -97,18 +97,26 @@ class Tenant(TenantBase):
         return self.name
 
     def __enter__(self):
-        stack = self._entered.__dict__.setdefault("stack", [])
-        stack.append((connection.tenant, connection.include_public_schema))
+        before = connection.tenant, connection.include_public_schema
         self.activate()
+        self._entered.__dict__.setdefault("stack", []).append((self, before))
         return self
 
     def __exit__(self, *error):
-        connection.set_tenant(*self._entered.stack.pop())
+        entered, before = self._entered.stack.pop()
+        connection.switch(*before)
+        if entered is not self:
+            raise WrongTenant(f"{self.slug} was left while the current tenant was {entered.slug}.")
 
     def check_schema(self):
         """Raises SchemaNotReady while the tenant is being made. The database backend asks."""
         if self.status == self.Status.PROVISIONING:
             raise SchemaNotReady(f"The schema of {self.slug} isn't finished.")
+
+    def add_user(self, user_obj, **rights):
+        super().add_user(user_obj, **rights)
+        # Else the user keeps, and takes along to other tenants, the row with this one's rights.
+        user_obj._state.fields_cache.pop("usertenantpermissions", None)
 
     def delete(self, *args, **kwargs):
         """Raises DeleteError, also with the library's `force_drop`."""
