@@ -37,6 +37,22 @@ def test_the_project_passes_its_own_tests(template, tmp_path, use_postgis, use_c
     assert project.run(UV, "run", "manage.py", "makemigrations", "--check").returncode == 0
 
 
+def test_without_gdal_it_says_what_to_install_and_no_traceback(template, tmp_path):
+    project = render(template, tmp_path, use_postgis=True)
+    project.run(UV, "sync")
+    # As on a machine that has no such libraries, and so no PostGIS either.
+    (tmp_path / "sitecustomize.py").write_text(
+        "import ctypes.util\nctypes.util.find_library = lambda name: None\n"
+    )
+
+    result = project.manage("init_tenant", check=False, PYTHONPATH=tmp_path)
+
+    assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 1
+    for words in ("no GDAL", "apt install", "dnf install", "brew install", "DATABASE_URL=postgis"):
+        assert words in result.stderr
+
+
 TASK = """
 from celery import shared_task
 from django.contrib.auth import get_user_model
