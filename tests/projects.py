@@ -18,11 +18,15 @@ import pytest
 UV = os.environ.get("UV") or shutil.which("uv")
 # What would reach the project from the run of these tests, but from no person's terminal.
 OURS = {"VIRTUAL_ENV", "DJANGO_SETTINGS_MODULE", "PYTEST_CURRENT_TEST", "UV_RUN_RECURSION_DEPTH"}
+# What would configure a project, of which a person's terminal has nothing yet.
+EXAMPLE = Path(__file__).parent.parent / "{{cookiecutter.project_slug}}" / ".env.example"
+CONFIGURING = set(re.findall(r"^(?:# )?([A-Z_]+)=", EXAMPLE.read_text(), re.M))
 
 
 def environment(**changes):
     """This process' variables with changes; None takes one away."""
-    env = {name: value for name, value in os.environ.items() if name not in OURS} | changes
+    inherited = os.environ.keys() - OURS - CONFIGURING
+    env = {name: os.environ[name] for name in inherited} | changes
     return {name: str(value) for name, value in env.items() if value is not None}
 
 
