@@ -32,7 +32,8 @@ def test_the_secrets_are_for_their_owner_and_stay_out_of_git(acme):
     env = acme.path / ".env"
     assert stat.S_IMODE(env.stat().st_mode) == 0o600
     acme.run("git", "init", "-q")
-    assert ".env" in acme.run("git", "check-ignore", ".env", ".postgres", ".venv").stdout.split()
+    private = [".env", ".postgres/data", ".venv/bin", ".hypothesis/x", "media/x", "static_root/x"]
+    assert acme.run("git", "check-ignore", *private).stdout.split() == private
 
 
 def test_the_public_site_the_tenants_and_nobodys(port):
