@@ -134,6 +134,11 @@ def test_nobody_else_gets_in(name, password, reason):
     assert not page.wsgi_request.user.is_authenticated
 
 
+def test_who_is_signed_in_already_can_ask_for_the_form_again(tenant_client):
+    for path in ("/sign-in/", "/sign-in/?next=/sign-in/"):
+        assert tenant_client.get(path).status_code == 200
+
+
 def test_a_session_of_one_host_is_nothing_on_another(tenant_client):
     sessionid = tenant_client.cookies["sessionid"]
     assert not sessionid["domain"]

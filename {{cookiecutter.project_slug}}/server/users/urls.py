@@ -8,11 +8,7 @@ from server.users.forms import ForgottenPasswordForm, SignInForm
 from server.users.tokens import token_generator
 
 urlpatterns = [
-    path(
-        "sign-in/",
-        views.LoginView.as_view(authentication_form=SignInForm, redirect_authenticated_user=True),
-        name="sign-in",
-    ),
+    path("sign-in/", views.LoginView.as_view(authentication_form=SignInForm), name="sign-in"),
     path("sign-out/", login_not_required(views.LogoutView.as_view()), name="sign-out"),
     # The names are those under which Django's views find each other.
     path(
