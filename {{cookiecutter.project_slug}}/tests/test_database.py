@@ -258,13 +258,15 @@ def test_a_statement_that_moves_the_search_path_is_noticed(first, sql):
         assert in_force() == first.schema_name
 
 
-def test_a_search_path_that_moved_unseen_ends_with_the_request(first):
+@pytest.mark.parametrize("alias", ["default", "replica"])
+def test_a_search_path_that_moved_unseen_ends_with_the_request(first, replica, alias):
     with first:
-        in_force()
-        raw("SET search_path = public")
+        in_force(connections[alias])
+        with connections[alias].connection.cursor() as unseen:
+            unseen.execute("SET search_path = public")
         request_finished.send(sender=None)
     with first:
-        assert in_force() == first.schema_name
+        assert in_force(connections[alias]) == first.schema_name
 
 
 @pytest.mark.parametrize("debug", [True, False])

@@ -117,7 +117,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def forget(self):
         """Set the search_path anew at the next query, whatever is believed to be in force."""
-        self.search_path = None
+        for each in of_this_thread():
+            each.search_path = None
 
     def on_commit(self, func, robust=False):
         """Run `func` after the commit, in the tenant that is current now."""
