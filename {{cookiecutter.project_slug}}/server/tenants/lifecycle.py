@@ -1,5 +1,6 @@
 """The states of a tenant and the moves between them: the only way a tenant changes state."""
 
+import re
 import secrets
 from contextlib import ExitStack
 
@@ -128,10 +129,8 @@ def create_schema(schema_name: str) -> None:
 
 
 def drop_schema(schema_name: str) -> None:
-    """Raises ValueError for a schema that was never a tenant's."""
-    if schema_name in (get_public_schema_name(), "information_schema") or schema_name.startswith(
-        "pg_"
-    ):
+    """Raises ValueError for a schema whose name no tenant's has: public, PostgreSQL's own."""
+    if not re.match(hosts.SCHEMA_NAME, schema_name):
         raise ValueError(f"{schema_name} is no tenant's schema.")
     with connection.cursor() as cursor:
         cursor.execute(f"DROP SCHEMA {quote_schema_name(schema_name)} CASCADE")
