@@ -122,7 +122,7 @@ def wait_for(condition, seconds=60):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it didn't come about in time"
-        time.sleep(0.02)
+        time.sleep(0.01)
 
 
 def answers(port):

@@ -1,5 +1,6 @@
 """The private PostgreSQL, with servers of the tests' own: development's is left alone."""
 
+import functools
 import json
 import os
 import re
@@ -10,13 +11,14 @@ import stat
 import subprocess
 import sys
 import tempfile
-import time
 from contextlib import closing
 from pathlib import Path
 
 import psycopg2
 import pytest
+from projects import wait_for
 
+wait_until = functools.partial(wait_for, seconds=10)
 SOURCE = Path(__file__).parent.parent / "{{cookiecutter.project_slug}}" / "server"
 # The two files alone: the package itself would import what this environment has not.
 _copy = tempfile.TemporaryDirectory()
@@ -71,13 +73,6 @@ def process_id(directory):
 def kill(directory):
     os.kill(process_id(directory), signal.SIGKILL)
     wait_until(lambda: local_postgres.status(directory) is None)
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def starting_process(directory, **environment):

@@ -17,18 +17,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from projects import need
+from projects import need, wait_for
 
+wait_until = functools.partial(wait_for, seconds=20)
 SOURCE = Path(__file__).parent.parent / "{{cookiecutter.project_slug}}" / "server"
 SYSTEM_PYTHON = "/usr/bin/python3"
 STRANGE = 'it\'s "a" $HOME `é` \\ b'
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 class Project:
