@@ -20,6 +20,7 @@ FILES = {
         server/__init__.py
         server/database/__init__.py
         server/database/base.py
+        server/database/schema.py
         server/env_file.py
         server/fields.py
         server/init_tenant.py
@@ -73,6 +74,7 @@ FILES = {
         server/tenants/migrations/0002_initial.py
         server/tenants/migrations/__init__.py
         server/tenants/models.py
+        server/tenants/post_migrate.py
         server/tenants/routes.py
         server/tenants/signing.py
         server/urls.py
@@ -113,6 +115,7 @@ FILES = {
         tests/test_nothing_is_lost.py
         tests/test_password_reset.py
         tests/test_provisioning.py
+        tests/test_schema.py
         tests/test_sessions.py
         tests/test_signing.py
         tests/test_sites.py

@@ -16,6 +16,8 @@ from django_tenants.postgresql_backend.base import original_backend
 from django_tenants.postgresql_backend.introspection import DatabaseSchemaIntrospection
 from django_tenants.utils import get_public_schema_name, quote_schema_name
 
+from server.database.schema import SchemaEditor
+
 IDLE, IN_ERROR = 0, 3  # libpq's PGTransactionStatusType, the same in psycopg2 and psycopg
 
 
@@ -62,6 +64,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
     returns where the server is by then: HOST, PORT, USER, PASSWORD. All aliases with this engine
     are in the same tenant.
     """
+
+    SchemaEditorClass = SchemaEditor
 
     def __init__(self, *args, **kwargs):
         self.search_path = None  # what is in force for certain
