@@ -62,6 +62,7 @@ FILES = {
         server/tenants/guards.py
         server/tenants/hosts.py
         server/tenants/lifecycle.py
+        server/tenants/locks.py
         server/tenants/logs.py
         server/tenants/management/__init__.py
         server/tenants/management/commands/__init__.py
@@ -109,6 +110,7 @@ FILES = {
         tests/test_imports.py
         tests/test_init_tenant.py
         tests/test_isolation.py
+        tests/test_locks.py
         tests/test_logs.py
         tests/test_media.py
         tests/test_notes.py

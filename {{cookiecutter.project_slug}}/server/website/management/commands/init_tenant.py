@@ -1,5 +1,3 @@
-from contextlib import contextmanager
-
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
@@ -7,6 +5,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, connection
 
 from server.init_tenant import create_public_tenant
+from server.tenants.locks import only_one
 
 
 class Command(BaseCommand):
@@ -21,7 +20,7 @@ class Command(BaseCommand):
             connection.ensure_connection()
         except OperationalError as error:
             raise CommandError(f"The database doesn't answer: {str(error).strip()}") from None
-        with one_at_a_time():
+        with only_one("init_tenant"):
             call_command("migrate_schemas", shared=True, interactive=False, verbosity=verbosity)
             try:
                 tenant = create_public_tenant(
@@ -33,16 +32,3 @@ class Command(BaseCommand):
             except ValidationError as error:
                 raise CommandError(" ".join(error.messages)) from None
         self.stdout.write(f"The public site is {settings.DOMAIN}; {tenant.owner} administers it.")
-
-
-@contextmanager
-def one_at_a_time():
-    """Waits for another `init_tenant`, as when several machines are deployed at once."""
-    # On a connection of its own: migrating closes the other.
-    own = connection.copy()
-    try:
-        with own.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_lock(hashtext('init_tenant'))")
-            yield
-    finally:
-        own.close()
