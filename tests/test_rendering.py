@@ -57,6 +57,7 @@ FILES = {
         server/tenants/__init__.py
         server/tenants/admin.py
         server/tenants/apps.py
+        server/tenants/blueprint.py
         server/tenants/checks.py
         server/tenants/doctor.py
         server/tenants/guards.py
@@ -77,7 +78,9 @@ FILES = {
         server/tenants/models.py
         server/tenants/post_migrate.py
         server/tenants/routes.py
+        server/tenants/schemas.py
         server/tenants/signing.py
+        server/tenants/snapshot.py
         server/urls.py
         server/urls_public.py
         server/users/__init__.py

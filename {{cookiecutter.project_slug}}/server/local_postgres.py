@@ -272,7 +272,7 @@ def _create_postgis(directory: Path, binaries: Binaries, server: Server, databas
     address = ["-h", HOST, "-p", str(server.port), "-U", SUPERUSER, "-d", database]
     run(
         [binaries.folder / "psql", "-X", *address, "-c", "CREATE EXTENSION IF NOT EXISTS postgis"],
-        password=_passwords(directory)[SUPERUSER],
+        variables={"PGPASSWORD": _passwords(directory)[SUPERUSER]},
     )
 
 

@@ -6,8 +6,9 @@ import pwd
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 OLDEST_VERSION = 15
@@ -70,28 +71,44 @@ def find(data: Path, *, postgis: bool) -> Binaries:
     )
 
 
-def run(command: Sequence[str | Path], *, password: str = "", stdin: str = "") -> str:
-    """Run a program, named by a Path, to its end, and return what it printed.
+def programs(name: str, *, version: int) -> list[Path]:
+    """Return where the program is on this machine: in that major version, then in newer ones.
 
-    Raises LocalPostgresError with the program's reason, and OSError where it can't be run.
+    Among equals the wheel's comes before the system's.
+    """
+    folders = dict.fromkeys([*_wheel_folders(), *_system_folders(name)])
+    versions = {folder / name: _version(folder / name) for folder in folders}
+    return sorted((one for one in versions if versions[one] >= version), key=versions.get)
+
+
+def run(
+    command: Sequence[str | Path],
+    *,
+    variables: Mapping[str, str] = MappingProxyType({}),
+    stdin: str = "",
+    patience: int = PATIENCE,
+) -> str:
+    """Run a program, named by a Path, to its end, and return what it printed, to the letter.
+
+    `variables` are those of the environment that it gets besides. Raises LocalPostgresError with
+    the program's reason, and OSError where it can't be run.
     """
     program = next(part for part in command if isinstance(part, Path)).name
     try:
         result = subprocess.run(
             command,
-            input=stdin,
+            input=stdin.encode(),  # as text, subprocess would take every \r for the end of a line
             capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=PATIENCE,
+            timeout=patience,
             cwd="/",
-            env=environment() | ({"PGPASSWORD": password} if password else {}),
+            env=environment() | variables,
         )
     except subprocess.TimeoutExpired as error:
-        raise LocalPostgresError(f"{program} took longer than {PATIENCE} seconds.") from error
+        raise LocalPostgresError(f"{program} took longer than {patience} seconds.") from error
     if result.returncode:
-        raise LocalPostgresError(f"{program} failed: {reason(result.stderr)}")
-    return result.stdout
+        said = result.stderr.decode(errors="replace")
+        raise LocalPostgresError(f"{program} failed: {reason(said)}")
+    return result.stdout.decode(errors="replace")
 
 
 def environment() -> dict[str, str]:
@@ -141,7 +158,7 @@ def without_root(directory: Path) -> list[str]:
 
 
 def _usable(folders: Iterable[Path], *, postgis: bool) -> list[Binaries]:
-    found = [Binaries(_version(folder), folder) for folder in folders]
+    found = [Binaries(_version(folder / "postgres"), folder) for folder in folders]
     return [
         binaries
         for binaries in sorted(found, reverse=True)
@@ -155,17 +172,17 @@ def _wheel_folders() -> list[Path]:
     return list(Path(wheel.origin).parent.glob("pginstall*/bin")) if wheel else []
 
 
-def _system_folders() -> list[Path]:
+def _system_folders(program: str = "postgres") -> list[Path]:
     folders = [folder for name in SYSTEM_FOLDERS for folder in Path("/").glob(name[1:])]
-    on_path = shutil.which("postgres")
+    on_path = shutil.which(program)
     # Where it is linked to, its other programs are too.
     return [*folders, Path(on_path).resolve().parent] if on_path else folders
 
 
-def _version(folder: Path) -> int:
-    """Return the major version of the PostgreSQL in the folder; 0 if there is none that runs."""
+def _version(program: Path) -> int:
+    """Return the major version of PostgreSQL's program; 0 if it is none that runs."""
     try:
-        return int(re.search(r"\d+", run([folder / "postgres", "--version"]))[0])
+        return int(re.search(r"\d+", run([program, "--version"]))[0])
     except (OSError, LocalPostgresError):
         return 0
 

@@ -12,7 +12,7 @@ from django_tenants.utils import tenant_context
 from hypothesis import settings
 
 from server.init_tenant import create_public_tenant
-from server.tenants import routes
+from server.tenants import blueprint, routes
 from server.tenants.lifecycle import provision_tenant
 from server.tenants.models import Tenant
 
@@ -43,6 +43,7 @@ def django_db_setup(django_db_setup, django_db_blocker):
     with django_db_blocker.unblock():
         create_public_tenant("localhost", "admin", "password")
         get_user_model().objects.create_user("other@localhost", "password", username="other")
+        blueprint.refresh()
         provision_tenant("First Tenant", "first", "First Organization", "admin")
         provision_tenant("Other Tenant", "other", "Other Organization", "other")
 

@@ -8,8 +8,9 @@ from django_tenants.signals import post_schema_sync
 from django_tenants.utils import schema_exists
 from tenant_users.tenants.models import DeleteError
 
-from server.tenants.lifecycle import drop_schema, provision_tenant
+from server.tenants.lifecycle import provision_tenant
 from server.tenants.models import Organization, Tenant
+from server.tenants.schemas import drop_schema
 
 User = get_user_model()
 

@@ -14,6 +14,7 @@ from server.tenants.lifecycle import (
     provision_tenant,
 )
 from server.tenants.models import Organization, Tenant
+from server.tenants.schemas import create_schema, drop_schema
 
 
 @pytest.fixture
@@ -114,12 +115,12 @@ def test_a_failure_in_the_middle_leaves_nothing(monkeypatch):
 @pytest.mark.usefixtures("committed")
 def test_a_schema_that_exists_is_neither_adopted_nor_dropped(monkeypatch):
     monkeypatch.setattr(lifecycle.secrets, "token_hex", lambda length: "00000000")
-    lifecycle.create_schema("acme_00000000")
+    create_schema("acme_00000000")
     try:
         with pytest.raises(ProgrammingError, match="already exists"):
             provision_tenant("Name", "acme", "org", "admin")
     finally:
-        lifecycle.drop_schema("acme_00000000")
+        drop_schema("acme_00000000")
 
 
 @pytest.mark.usefixtures("db")

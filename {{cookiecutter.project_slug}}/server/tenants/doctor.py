@@ -1,5 +1,6 @@
 """What the database holds that it should not, or lacks."""
 
+import re
 from collections.abc import Iterator
 
 from django.apps import apps
@@ -11,6 +12,7 @@ from django.db.models import Exists, OuterRef
 from django_tenants.utils import get_public_schema_name, schema_context
 
 from server.tenants.models import Domain, Tenant
+from server.tenants.schemas import TEMPLATE_NAME
 
 # PostgreSQL's own schemas, and what belongs to an extension (PostGIS has a table in public and may
 # have whole schemas), are nobody's.
@@ -82,6 +84,8 @@ def examine() -> Iterator[CheckMessage]:
         else:
             yield from compare(schema_name, found, own, shared)
     for schema_name in sorted(tables.keys() - set(getattr(settings, "PG_EXTRA_SEARCH_PATHS", []))):
+        if re.match(TEMPLATE_NAME, schema_name):
+            continue  # it is about to be dropped, at the latest when the next one is made
         # A warning: the owner may keep something else in the database.
         yield Warning(
             "a schema without a tenant.",

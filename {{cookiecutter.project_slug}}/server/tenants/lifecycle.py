@@ -1,21 +1,20 @@
 """The states of a tenant and the moves between them: the only way a tenant changes state."""
 
-import re
 import secrets
 from contextlib import ExitStack
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
-from django.core.management import call_command
-from django.db import DataError, IntegrityError, connection, transaction
+from django.db import DataError, IntegrityError, transaction
 from django.db.backends.postgresql.psycopg_any import errors
 from django_tenants.models import TenantMixin
 from django_tenants.signals import post_schema_sync
-from django_tenants.utils import get_public_schema_name, quote_schema_name, schema_context
+from django_tenants.utils import get_public_schema_name, schema_context
 
-from server.tenants import hosts
+from server.tenants import blueprint, hosts
 from server.tenants.models import Domain, Organization, Tenant
+from server.tenants.schemas import drop_schema
 
 
 class ProvisioningError(Exception):
@@ -57,15 +56,8 @@ def provision_tenant(name: str, slug: str, organization: str, username: str) -> 
         owner = find_owner(username)
         domain = reserve(name, slug, organization, owner, undo)
         tenant = domain.tenant
-        create_schema(tenant.schema_name)
+        blueprint.make_schema(tenant.schema_name)
         undo.callback(drop_schema, tenant.schema_name)
-        call_command(
-            "migrate_schemas",
-            tenant=True,
-            schema_name=tenant.schema_name,
-            interactive=False,
-            verbosity=0,
-        )
         activate(tenant)
         undo.pop_all()
         post_schema_sync.send_robust(sender=TenantMixin, tenant=tenant.serializable_fields())
@@ -120,17 +112,3 @@ def activate(tenant: Tenant) -> None:
         tenant.status = Tenant.Status.ACTIVE
         tenant.save(update_fields=["status", "modified"])
         tenant.add_user(tenant.owner, is_superuser=True, is_staff=True)
-
-
-def create_schema(schema_name: str) -> None:
-    """Raises ProgrammingError where the schema exists: none is ever adopted."""
-    with connection.cursor() as cursor:
-        cursor.execute(f"CREATE SCHEMA {quote_schema_name(schema_name)}")
-
-
-def drop_schema(schema_name: str) -> None:
-    """Raises ValueError for a schema whose name no tenant's has: public, PostgreSQL's own."""
-    if not re.match(hosts.SCHEMA_NAME, schema_name):
-        raise ValueError(f"{schema_name} is no tenant's schema.")
-    with connection.cursor() as cursor:
-        cursor.execute(f"DROP SCHEMA {quote_schema_name(schema_name)} CASCADE")

@@ -141,3 +141,15 @@ class Domain(DomainMixin):
         constraints = [
             models.CheckConstraint(name="domain_host", condition=Q(domain__regex=hosts.HOST))
         ]
+
+
+class Blueprint(models.Model):
+    """The one row: what `server.tenants.blueprint` makes a new tenant's schema from."""
+
+    key = models.CharField(max_length=64, primary_key=True)
+    template_name = models.CharField(max_length=63)
+    statements = models.TextField()
+    checksum = models.CharField(max_length=64)
+
+    def __str__(self):
+        return self.key

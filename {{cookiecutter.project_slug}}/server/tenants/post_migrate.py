@@ -6,6 +6,7 @@ from inspect import iscoroutinefunction
 
 from asgiref.sync import async_to_sync
 from django.apps import AppConfig, apps
+from django.db.migrations.state import ModelState, ProjectState, StateApps
 from django.dispatch import Signal
 
 Receiver = Callable[..., object]
@@ -49,6 +50,19 @@ def emit(
                     using=using,
                     **arguments,
                 )
+
+
+def apps_after(state: ProjectState) -> StateApps:
+    """What Django's `migrate` gives to receivers as `apps` once the migrations led to `state`."""
+    state.clear_delayed_apps_cache()
+    state_apps = state.apps
+    # The models of apps without migrations anew, now that those which they refer to are there.
+    keys = [(real.app_label, real.name_lower) for real in state_apps.real_models]
+    with state_apps.bulk_update():
+        for key in keys:
+            state_apps.unregister_model(*key)
+    state_apps.render_multiple([ModelState.from_model(apps.get_model(*key)) for key in keys])
+    return state_apps
 
 
 def senders() -> list[AppConfig]:

@@ -1,0 +1,204 @@
+"""A new tenant's schema is made from a blueprint: what migrations made of a template, written down.
+
+Without one that is right for this code, migrations make it: as right, and many times slower.
+"""
+
+import hashlib
+import json
+import logging
+import re
+import secrets
+from contextlib import ExitStack
+from functools import cache
+from inspect import getmodule
+from pathlib import Path
+
+import django
+from django.conf import settings
+from django.core.management import call_command
+from django.db import DatabaseError, connection, transaction
+from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
+from django.db.models.signals import post_migrate, pre_migrate
+from django_tenants.migration_executors.base import run_migrations
+from django_tenants.signals import schema_migrated
+from django_tenants.utils import get_public_schema_name, schema_context
+
+from server.tenants import snapshot
+from server.tenants.locks import only_one
+from server.tenants.models import Blueprint
+from server.tenants.post_migrate import apps_after, djangos, emit, is_heard, others
+from server.tenants.schemas import TEMPLATE_NAME, create_schema, drop_schema
+from server.tenants.snapshot import NotWrittenDown
+
+logger = logging.getLogger(__name__)
+
+
+@cache
+def key() -> str:
+    """What a blueprint depends on, as a hash: all migrations, to the letter, and Django itself."""
+    migrations = MigrationLoader(None, load=False)
+    migrations.load_disk()
+    sources = {
+        ".".join(name): hashlib.sha256(Path(getmodule(type(migration)).__file__).read_bytes())
+        for name, migration in migrations.disk_migrations.items()
+    }
+    parts = {
+        "django": django.get_version(),
+        "backend": settings.ORIGINAL_BACKEND,
+        "tenant_apps": list(settings.TENANT_APPS),
+        "migrations": {name: source.hexdigest() for name, source in sources.items()},
+    }
+    return checksum(json.dumps(parts, sort_keys=True))
+
+
+def checksum(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def stored() -> tuple[Blueprint | None, str]:
+    """The blueprint, or None and why there is none to use."""
+    blueprint = Blueprint.objects.first()
+    if blueprint is None:
+        return None, "there is none"
+    if blueprint.key != key():
+        return None, "it is of other migrations"
+    if blueprint.checksum != checksum(blueprint.template_name + blueprint.statements):
+        return None, "it is damaged"
+    return blueprint, ""
+
+
+def refresh(stdout=None) -> None:
+    """Make the blueprint anew unless it is that of this code; the shared tables must be migrated.
+
+    Where that fails, a line says why, and migrations go on making the tenants.
+    """
+    with schema_context(get_public_schema_name()):
+        if stored()[0]:
+            return
+        with only_one("blueprint"):
+            if stored()[0]:  # from another, who was first
+                return
+            drop_templates()  # of one that was killed
+            try:
+                template_name, statements = write_template_down()
+            except Exception as error:  # whatever a migration raises
+                reason = " ".join(str(error).split())
+                logger.warning("New tenants will be made by migrations, slowly: %s", reason)
+                if stdout:
+                    stdout.write(f"New tenants will be made by migrations, slowly: {reason}")
+                return
+            finally:
+                drop_templates()
+            keep(template_name, json.dumps(statements))
+
+
+def keep(template_name: str, statements: str) -> None:
+    with transaction.atomic():
+        Blueprint.objects.all().delete()
+        Blueprint.objects.create(
+            key=key(),
+            template_name=template_name,
+            statements=statements,
+            checksum=checksum(template_name + statements),
+        )
+
+
+def write_template_down() -> tuple[str, list[str]]:
+    """The name of a migrated template, and the statements that are known to make the same."""
+    template_name, copy_name = new_name(), new_name()
+    create_schema(template_name)
+    migrate(template_name)
+    statements = snapshot.write_down(template_name)
+    snapshot.replay(statements, template_name, copy_name)
+    copied = [one.replace(copy_name, template_name) for one in snapshot.write_down(copy_name)]
+    if different := set(statements) ^ set(copied):
+        raise NotWrittenDown(f"A replay makes something else: {min(different)}")
+    return template_name, statements
+
+
+def migrate(schema_name: str) -> None:
+    """What `migrate_schemas` does; of the receivers of signals only Django's own hear of it."""
+    alias = connection.alias
+    with schema_context(schema_name):
+        # Where public is on the path, its record of migrations would be taken for this one's.
+        connection.set_schema(schema_name, include_public=False)
+        MigrationRecorder(connection).ensure_schema()
+        connection.set_schema(schema_name)
+        executor = MigrationExecutor(connection)
+        targets = executor.loader.graph.leaf_nodes()
+        plan = executor.migration_plan(targets)
+        state = executor.loader.project_state([])
+        emit(pre_migrate, to=djangos, using=alias, apps=state.apps, plan=plan)
+        state = executor.migrate(targets, plan, state.clone())
+        emit(post_migrate, to=djangos, using=alias, apps=apps_after(state), plan=plan)
+
+
+def make_schema(schema_name: str) -> None:
+    """Make a tenant's schema with all that migrations would make in it, and tell who asked to hear.
+
+    It is replayed in a transaction of its own. Whatever is raised, by a receiver too, no schema is
+    left behind. Raises ProgrammingError where the schema exists.
+    """
+    with schema_context(get_public_schema_name()), ExitStack() as undo:
+        is_replayed = replay(schema_name)
+        if not is_replayed:
+            create_schema(schema_name)
+        undo.callback(drop_schema, schema_name)
+        if is_replayed:
+            tell(schema_name)
+        else:
+            call_command(
+                "migrate_schemas",
+                tenant=True,
+                schema_name=schema_name,
+                interactive=False,
+                verbosity=0,
+            )
+        undo.pop_all()
+
+
+def replay(schema_name: str) -> bool:
+    blueprint, reason = stored()
+    if blueprint:
+        statements = json.loads(blueprint.statements)
+        try:
+            snapshot.replay(statements, blueprint.template_name, schema_name)
+        except DatabaseError as error:
+            reason = " ".join(str(error).split())
+        else:
+            return True
+    logger.warning("No blueprint, so migrations make %s: %s", schema_name, reason)
+    return False
+
+
+def tell(schema_name: str) -> None:
+    """Send the signals that a schema's migration ends with."""
+    if is_heard(post_migrate, others):
+        with schema_context(schema_name):
+            emit(post_migrate, to=others, using=connection.alias, **as_after_migrations())
+    schema_migrated.send(run_migrations, schema_name=schema_name)
+
+
+@cache
+def as_after_migrations() -> dict[str, object]:
+    """What receivers of `post_migrate` get after all migrations."""
+    executor = MigrationExecutor(connection)
+    targets = executor.loader.graph.leaf_nodes()
+    return {
+        "apps": apps_after(executor.loader.project_state()),
+        "plan": executor.migration_plan(targets, clean_start=True),
+    }
+
+
+def new_name() -> str:
+    return f"blueprint-{secrets.token_hex(16)}"
+
+
+def drop_templates() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT nspname FROM pg_namespace")
+        names = [name for (name,) in cursor if re.match(TEMPLATE_NAME, name)]
+    for name in names:
+        drop_schema(name)

@@ -1,0 +1,116 @@
+"""A schema written down as statements, which can be replayed under another name.
+
+The text is pg_dump's, which knows every kind of object there is. The name of the schema must be
+one that PostgreSQL puts in double quotes and that occurs nowhere else, such as `blueprint-` and a
+random number: then wherever it stands, the other name can stand.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+
+from django.db import connection, transaction
+from django_tenants.utils import quote_schema_name, schema_context
+
+from server import postgres_binaries
+from server.postgres_binaries import LocalPostgresError
+
+PATIENCE = 600  # seconds: pg_dump looks at the tables of all schemas before it writes down one
+OPTIONS = ["--rows-per-insert=1000", "--no-owner", "--encoding=UTF8", "--no-password"]
+
+# What matters for where a statement ends. Anything else can't hold a semicolon.
+TOKEN = re.compile(
+    r"""
+      (?P<quoted> (?<!\w)E'(?:[^'\\]|\\.|'')*' | '[^']*' | "[^"]*" | \$(\w*)\$.*?\$\2\$ )
+    | (?P<nothing> --[^\n]*\n | ^\\[^\n]*\n )                 # a comment, or a command to psql
+    | (?P<opening> \( | \bBEGIN\ ATOMIC\b | \bCASE\b )        # the body of a rule, of a function
+    | (?P<closing> \) | \bEND\b )
+    | (?P<end> ; )
+    """,
+    re.VERBOSE | re.DOTALL | re.MULTILINE,
+)
+LEAVING = re.compile(r"ALTER TABLE .*\n? +ADD CONSTRAINT .* FOREIGN KEY \(.*\) REFERENCES (.+)")
+
+
+class NotWrittenDown(Exception):
+    """pg_dump is missing or has failed; the message is a line that says what to do."""
+
+
+def write_down(schema_name: str) -> list[str]:
+    """The statements that make what is in the schema, rows included, but not the schema itself.
+
+    What is committed is what is seen. Raises NotWrittenDown.
+    """
+    version = connection.pg_version // 10000
+    pattern = '"{}"'.format(schema_name.replace('"', '""'))
+    arguments, variables = connection.client.settings_to_cmd_args_env(
+        connection.settings_dict, [*OPTIONS, f"--schema={pattern}"]
+    )
+    # It connects as we do, for whom PGSSLMODE and the like count as well.
+    ours = {name: value for name, value in os.environ.items() if name.startswith("PG")}
+    variables = ours | (variables or {})
+    failure = (
+        f"There is no pg_dump {version} or newer: on Debian and Ubuntu"
+        f" `apt install postgresql-client-{version}`."
+    )
+    for program in postgres_binaries.programs("pg_dump", version=version):
+        try:
+            command = [program, *arguments[1:]]
+            text = postgres_binaries.run(command, variables=variables, patience=PATIENCE)
+        except LocalPostgresError as error:  # the wheel's has no TLS: perhaps another has
+            failure = str(error)
+        else:
+            return clean(text, schema_name)
+    raise NotWrittenDown(failure)
+
+
+def clean(dump: str, schema_name: str) -> list[str]:
+    """The statements of pg_dump's text that others than it itself need."""
+    statements = list(split(dump))
+    own = quote_schema_name(schema_name)
+    # Before that one there are settings for the session of whoever restores a whole database.
+    del statements[: statements.index(f"CREATE SCHEMA {own};") + 1]
+    local = [re.sub(r"\ASET ", "SET LOCAL ", statement) for statement in statements]
+    return sorted(local, key=lambda statement: place(statement, own))
+
+
+def place(statement: str, own: str) -> int:
+    """Where a statement goes: a table of others, who must wait for it, is locked at the end."""
+    leaving = LEAVING.match(statement)
+    if leaving and not leaving[1].startswith(f"{own}."):
+        return 1
+    return 2 if statement.startswith("COMMENT ON CONSTRAINT ") else 0
+
+
+def split(text: str) -> Iterator[str]:
+    """The statements of a text by pg_dump, each with its semicolon."""
+    start = depth = 0
+    for token in TOKEN.finditer(text):
+        match token.lastgroup:
+            case "nothing" if not text[start : token.start()].strip():
+                start = token.end()
+            case "opening":
+                depth += 1
+            case "closing":
+                depth -= 1
+            case "end" if depth == 0:
+                yield text[start : token.end()].strip()
+                start = token.end()
+
+
+def replay(statements: list[str], template_name: str, schema_name: str) -> None:
+    """Make the schema, with what was written down of the template, in one round trip.
+
+    Raises DatabaseError, and ProgrammingError where the schema exists, and then nothing is left.
+    No setting outlives the transaction.
+    """
+    text = "\n".join(
+        [
+            f"CREATE SCHEMA {quote_schema_name(template_name)};",
+            "SET LOCAL check_function_bodies = off;",  # one may use what comes later
+            *statements,
+        ]
+    ).replace(template_name, schema_name)
+    # The path on which migrations find things is set before, where it is remembered.
+    with schema_context(schema_name), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(text)
