@@ -6,7 +6,6 @@ if it was set outside of a transaction, for then nothing but another SET can cha
 """
 
 import functools
-import re
 
 from django.db import connections
 from django.db.backends.utils import CursorDebugWrapper, CursorWrapper
@@ -33,7 +32,7 @@ def of_this_thread() -> list["DatabaseWrapper"]:
 
 
 # Statements after which the search_path may be another than the one that was set here.
-RESETS = re.compile(r"search_path|DISCARD|RESET", re.IGNORECASE)
+RESETS = ("search_path", "discard", "reset")
 
 
 class OfCurrentTenant:
@@ -45,8 +44,10 @@ class OfCurrentTenant:
         try:
             return super()._execute_with_wrappers(sql, params, many, executor)
         finally:
-            if isinstance(sql, str) and RESETS.search(sql):
-                self.db.search_path = None
+            if isinstance(sql, str):
+                lowered = sql.lower()  # a regular expression takes 20 times as long
+                if any(word in lowered for word in RESETS):
+                    self.db.search_path = None
 
 
 class Cursor(OfCurrentTenant, CursorWrapper):

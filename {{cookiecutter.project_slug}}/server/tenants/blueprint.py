@@ -9,7 +9,7 @@ import logging
 import re
 import secrets
 from contextlib import ExitStack
-from functools import cache
+from functools import cache, lru_cache
 from inspect import getmodule
 from pathlib import Path
 
@@ -57,16 +57,34 @@ def checksum(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def stored() -> tuple[Blueprint | None, str]:
-    """The blueprint, or None and why there is none to use."""
-    blueprint = Blueprint.objects.first()
-    if blueprint is None:
-        return None, "there is none"
-    if blueprint.key != key():
-        return None, "it is of other migrations"
-    if blueprint.checksum != checksum(blueprint.template_name + blueprint.statements):
-        return None, "it is damaged"
-    return blueprint, ""
+class NoBlueprint(Exception):
+    """There is none to use; the message says why."""
+
+
+def read() -> tuple[str, list[str]]:
+    """The template's name, and the statements that make its like. Raises NoBlueprint."""
+    kept = Blueprint.objects.values_list("key", "checksum").first()
+    if kept is None:
+        raise NoBlueprint("there is none")
+    if kept[0] != key():
+        raise NoBlueprint("it is of other migrations")
+    return read_whole(*kept)
+
+
+@lru_cache(maxsize=1)
+def read_whole(key: str, expected: str) -> tuple[str, list[str]]:
+    found = Blueprint.objects.get(key=key)
+    if not expected == found.checksum == checksum(found.template_name + found.statements):
+        raise NoBlueprint("it is damaged")
+    return found.template_name, json.loads(found.statements)
+
+
+def is_right() -> bool:
+    try:
+        read()
+    except NoBlueprint:
+        return False
+    return True
 
 
 def refresh(stdout=None) -> None:
@@ -75,10 +93,10 @@ def refresh(stdout=None) -> None:
     Where that fails, a line says why, and migrations go on making the tenants.
     """
     with schema_context(get_public_schema_name()):
-        if stored()[0]:
+        if is_right():
             return
         with only_one("blueprint"):
-            if stored()[0]:  # from another, who was first
+            if is_right():  # from another, who was first
                 return
             drop_templates()  # of one that was killed
             try:
@@ -160,17 +178,14 @@ def make_schema(schema_name: str) -> None:
 
 
 def replay(schema_name: str) -> bool:
-    blueprint, reason = stored()
-    if blueprint:
-        statements = json.loads(blueprint.statements)
-        try:
-            snapshot.replay(statements, blueprint.template_name, schema_name)
-        except DatabaseError as error:
-            reason = " ".join(str(error).split())
-        else:
-            return True
-    logger.warning("No blueprint, so migrations make %s: %s", schema_name, reason)
-    return False
+    try:
+        template_name, statements = read()
+        snapshot.replay(statements, template_name, schema_name)
+    except (NoBlueprint, DatabaseError) as error:
+        reason = " ".join(str(error).split())
+        logger.warning("Without a blueprint, migrations make %s: %s", schema_name, reason)
+        return False
+    return True
 
 
 def tell(schema_name: str) -> None:

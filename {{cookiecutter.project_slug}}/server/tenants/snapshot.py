@@ -108,6 +108,7 @@ def replay(statements: list[str], template_name: str, schema_name: str) -> None:
         [
             f"CREATE SCHEMA {quote_schema_name(template_name)};",
             "SET LOCAL check_function_bodies = off;",  # one may use what comes later
+            "SET LOCAL synchronous_commit = off;",  # whoever uses it commits to the disk
             *statements,
         ]
     ).replace(template_name, schema_name)
