@@ -103,8 +103,14 @@ FILES = {
         server/wsgi_main_website.py
         tests/__init__.py
         tests/conftest.py
+        tests/exotic/__init__.py
+        tests/exotic/migrations/0001_initial.py
+        tests/exotic/migrations/__init__.py
+        tests/exotic/models.py
+        tests/schemas.py
         tests/settings.py
         tests/test_admin_deletes_nothing.py
+        tests/test_blueprint.py
         tests/test_checks.py
         tests/test_database.py
         tests/test_doctor.py
@@ -124,6 +130,7 @@ FILES = {
         tests/test_sessions.py
         tests/test_signing.py
         tests/test_sites.py
+        tests/test_snapshot.py
         tests/test_users.py
     """,
     "use_celery": "server/celery.py tests/test_celery.py",

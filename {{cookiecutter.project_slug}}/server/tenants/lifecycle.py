@@ -119,8 +119,6 @@ def activate(tenant: Tenant) -> None:
         tenant.status = Tenant.Status.ACTIVE
         tenant.save(update_fields=["status", "modified"])
         # As the library's `add_user`, without asking whether a new tenant has members.
-        UserTenantPermissions.objects.create(
-            profile=tenant.owner, is_superuser=True, is_staff=True
-        )
+        UserTenantPermissions.objects.create(profile=tenant.owner, is_superuser=True, is_staff=True)
         tenant.owner.tenants.add(tenant)
         tenant_user_added.send(sender=Tenant, user=tenant.owner, tenant=tenant)

@@ -1,0 +1,1 @@
+"""An app with one of everything that PostgreSQL keeps in a schema, for test_blueprint.py."""

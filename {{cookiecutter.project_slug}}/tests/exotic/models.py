@@ -1,0 +1,1 @@
+"""Migrations make the tables; nothing here uses them."""
