@@ -102,10 +102,8 @@ def refresh(stdout=None) -> None:
             try:
                 template_name, statements = write_template_down()
             except Exception as error:  # whatever a migration raises
-                reason = " ".join(str(error).split())
-                logger.warning("New tenants will be made by migrations, slowly: %s", reason)
-                if stdout:
-                    stdout.write(f"New tenants will be made by migrations, slowly: {reason}")
+                tell = stdout.write if stdout else logger.warning
+                tell(f"New tenants will be made by migrations, slowly: {in_a_line(error)}")
                 return
             finally:
                 drop_templates()
@@ -165,7 +163,7 @@ def make_schema(schema_name: str) -> None:
             create_schema(schema_name)
         undo.callback(drop_schema, schema_name)
         if is_replayed:
-            tell(schema_name)
+            announce(schema_name)
         else:
             call_command(
                 "migrate_schemas",
@@ -182,13 +180,16 @@ def replay(schema_name: str) -> bool:
         template_name, statements = read()
         snapshot.replay(statements, template_name, schema_name)
     except (NoBlueprint, DatabaseError) as error:
-        reason = " ".join(str(error).split())
-        logger.warning("Without a blueprint, migrations make %s: %s", schema_name, reason)
+        logger.warning(f"Without a blueprint, migrations make {schema_name}: {in_a_line(error)}")
         return False
     return True
 
 
-def tell(schema_name: str) -> None:
+def in_a_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def announce(schema_name: str) -> None:
     """Send the signals that a schema's migration ends with."""
     if is_heard(post_migrate, others):
         with schema_context(schema_name):
