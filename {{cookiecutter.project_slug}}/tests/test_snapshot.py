@@ -31,6 +31,13 @@ def template(transactional_db):
         drop_schema(COPY)
 
 
+@pytest.fixture
+def before(transactional_db):
+    """The settings of a connection on which nothing was replayed yet."""
+    connection.close()
+    return settings_in_force()
+
+
 def settings_in_force():
     return execute("SELECT name, setting FROM pg_settings ORDER BY name")
 
@@ -59,19 +66,17 @@ def test_rows_come_back_to_the_letter():
 
 
 @pytest.mark.usefixtures("template")
-def test_a_replay_changes_no_setting_of_the_session():
+def test_a_replay_changes_no_setting_of_the_session(before):
     statements = snapshot.write_down(TEMPLATE)
     assert "SET LOCAL default_tablespace = '';" in statements
-    before = settings_in_force()
 
     snapshot.replay(statements, TEMPLATE, COPY)
     assert settings_in_force() == before
 
 
 @pytest.mark.usefixtures("template")
-def test_a_replay_that_fails_leaves_neither_a_setting_nor_a_schema():
+def test_a_replay_that_fails_leaves_neither_a_setting_nor_a_schema(before):
     statements = [*snapshot.write_down(TEMPLATE), "SELECT 1 / 0;"]
-    before = settings_in_force()
 
     with pytest.raises(DataError, match="zero"):
         snapshot.replay(statements, TEMPLATE, COPY)

@@ -98,7 +98,6 @@ def refresh(stdout=None) -> None:
         with only_one("blueprint"):
             if is_right():  # from another, who was first
                 return
-            drop_templates()  # of one that was killed
             try:
                 template_name, statements = write_template_down()
             except Exception as error:  # whatever a migration raises
@@ -106,7 +105,7 @@ def refresh(stdout=None) -> None:
                 tell(f"New tenants will be made by migrations, slowly: {in_a_line(error)}")
                 return
             finally:
-                drop_templates()
+                drop_templates()  # those of one that was killed, too
             keep(template_name, json.dumps(statements))
 
 
