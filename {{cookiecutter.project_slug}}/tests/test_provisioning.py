@@ -140,6 +140,22 @@ def test_post_schema_sync_is_sent_once_the_tenant_is_active():
 
 
 @pytest.mark.usefixtures("db")
+def test_the_owner_takes_no_rights_along_to_other_tenants():
+    seen = []
+
+    def receiver(tenant, **kwargs):
+        seen.append(tenant.owner._state.fields_cache)
+
+    post_schema_sync.connect(receiver)
+    try:
+        provision_tenant("Name", "acme", "org", "admin")
+    finally:
+        post_schema_sync.disconnect(receiver)
+
+    assert seen == [{}]
+
+
+@pytest.mark.usefixtures("db")
 def test_the_commands_last_line_is_the_host(capsys):
     call_command("provision_tenant", "EvilCorp", "evilcorp", "org", "admin")
 

@@ -118,7 +118,10 @@ def activate(tenant: Tenant) -> None:
     with schema_context(tenant.schema_name), transaction.atomic():
         tenant.status = Tenant.Status.ACTIVE
         tenant.save(update_fields=["status", "modified"])
-        # As the library's `add_user`, without asking whether a new tenant has members.
-        UserTenantPermissions.objects.create(profile=tenant.owner, is_superuser=True, is_staff=True)
+        # As the library's `add_user`, without asking whether a new tenant has members. By the id:
+        # the owner would keep, and take along to other tenants, the row with this one's rights.
+        UserTenantPermissions.objects.create(
+            profile_id=tenant.owner_id, is_superuser=True, is_staff=True
+        )
         tenant.owner.tenants.add(tenant)
         tenant_user_added.send(sender=Tenant, user=tenant.owner, tenant=tenant)
