@@ -20,6 +20,7 @@ FILES = {
         server/__init__.py
         server/database/__init__.py
         server/database/base.py
+        server/database/memory.py
         server/database/schema.py
         server/env_file.py
         server/fields.py
@@ -74,6 +75,7 @@ FILES = {
         server/tenants/migrate.py
         server/tenants/migrations/0001_initial.py
         server/tenants/migrations/0002_initial.py
+        server/tenants/migrations/0003_notify.py
         server/tenants/migrations/__init__.py
         server/tenants/models.py
         server/tenants/post_migrate.py
@@ -85,6 +87,7 @@ FILES = {
         server/urls_public.py
         server/users/__init__.py
         server/users/admin.py
+        server/users/backend.py
         server/users/fields.py
         server/users/forms.py
         server/users/migrations/0001_initial.py
@@ -126,6 +129,7 @@ FILES = {
         tests/test_nothing_is_lost.py
         tests/test_password_reset.py
         tests/test_provisioning.py
+        tests/test_routes.py
         tests/test_schema.py
         tests/test_sessions.py
         tests/test_signing.py

@@ -149,7 +149,7 @@ TEMPLATES = [
 # People
 
 AUTH_USER_MODEL = "users.User"
-AUTHENTICATION_BACKENDS = ["tenant_users.permissions.backend.UserBackend"]
+AUTHENTICATION_BACKENDS = ["server.users.backend.UserBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (

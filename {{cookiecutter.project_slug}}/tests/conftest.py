@@ -12,7 +12,7 @@ from django_tenants.utils import tenant_context
 from hypothesis import settings
 
 from server.init_tenant import create_public_tenant
-from server.tenants import blueprint, routes
+from server.tenants import blueprint
 from server.tenants.lifecycle import provision_tenant
 from server.tenants.models import Tenant
 
@@ -52,7 +52,6 @@ def django_db_setup(django_db_setup, django_db_blocker):
 def _nothing_is_carried_over():
     yield
     connection.set_schema_to_public()
-    routes.forget()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import re
 from io import BytesIO
-from types import SimpleNamespace
 from wsgiref.util import setup_testing_defaults
 
 import pytest
@@ -12,7 +11,7 @@ from django.core.management import call_command
 from django.db import DatabaseError, connection, transaction
 from django.test import Client
 
-from server.tenants import hosts, routes
+from server.tenants import hosts
 from server.tenants.lifecycle import InvalidSlug, provision_tenant
 from server.tenants.models import Domain, Tenant
 from server.users import models as users
@@ -236,67 +235,6 @@ def test_what_is_no_host_name_costs_no_query(settings, django_assert_num_queries
     with django_assert_num_queries(0):
         for host in NO_HOSTS:
             visit(host)
-
-
-@pytest.mark.usefixtures("db")
-def test_an_unknown_host_does_not_cost_a_query_each_time(monkeypatch, django_assert_num_queries):
-    clock = SimpleNamespace()
-    monkeypatch.setattr(routes, "time", clock)
-    for seconds, queries in ((100, 1), (101, 0), (104, 0), (106, 1), (107, 0)):
-        clock.monotonic = seconds.__pos__
-        with django_assert_num_queries(queries):
-            assert visit("nobody.localhost").status_code == 404
-            assert visit("WWW.nobody.localhost.:80").status_code == 404
-
-
-def test_a_new_domain_is_not_taken_for_unknown(tenant):
-    assert visit("new.localhost").status_code == 404
-
-    Domain.objects.create(tenant=tenant, domain="new.localhost")
-
-    assert visit("new.localhost").status_code == 200
-
-
-def test_a_tenant_that_turns_active_is_not_taken_for_unknown(tenant):
-    tenant.status = Tenant.Status.PROVISIONING
-    tenant.save()
-    assert visit("first.localhost").status_code == 404
-
-    tenant.status = Tenant.Status.ACTIVE
-    tenant.save()
-
-    assert visit("first.localhost").status_code == 200
-
-
-def test_what_others_learn_before_the_commit_is_forgotten_after_it(
-    tenant, django_capture_on_commit_callbacks
-):
-    with django_capture_on_commit_callbacks(execute=True):
-        Domain.objects.create(tenant=tenant, domain="new.localhost")
-        routes.unknown["new.localhost"] = float("inf")
-
-    assert routes.find("new.localhost") == tenant
-
-
-@pytest.mark.usefixtures("db")
-def test_an_answer_that_is_out_of_date_when_it_comes_is_not_remembered():
-    def meanwhile(execute, *query):
-        routes.forget()
-        return execute(*query)
-
-    with connection.execute_wrapper(meanwhile):
-        assert routes.find("nobody.localhost") is None
-
-    assert routes.unknown == {}
-
-
-@pytest.mark.usefixtures("db")
-def test_the_memory_of_unknown_hosts_does_not_grow_without_end(monkeypatch):
-    monkeypatch.setattr(routes, "MOST_UNKNOWN", 10)
-    for number in range(25):
-        routes.find(f"nobody-{number}.localhost")
-
-    assert 0 < len(routes.unknown) <= 10
 
 
 @pytest.mark.usefixtures("db")

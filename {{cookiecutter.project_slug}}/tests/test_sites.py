@@ -6,7 +6,6 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 
 from server.notes.models import Note
-from server.tenants import routes
 from server.tenants.admin import TenantSite
 from server.tenants.models import Tenant
 from tests.conftest import TenantClient
@@ -38,7 +37,6 @@ def test_what_to_do_next_is_said_in_development_only(settings, debug):
 
 def test_a_tenant_that_is_being_made_is_not_served(tenant):
     Tenant.objects.filter(pk=tenant.pk).update(status=Tenant.Status.PROVISIONING)
-    routes.forget()
 
     assert visitor("first.localhost").get("/").status_code == 404
     client = TenantClient(Tenant.objects.get(slug="public"), tenant.owner)

@@ -1,8 +1,9 @@
 """The database backend (`ENGINE = "server.database"`): how a connection gets its schema.
 
 django-tenants keeps the schema with each connection and sets the search_path before each query, or
-remembers that it did where PostgreSQL has taken it back. Here the search_path is remembered only
-if it was set outside of a transaction, for then nothing but another SET can change it.
+remembers that it did where PostgreSQL has taken it back. Here it is set where another is in force.
+From PostgreSQL 18 on, the server itself tells with each answer which one that is. Before, it is
+remembered only if it was set outside of a transaction: then nothing but another SET can change it.
 """
 
 import functools
@@ -15,9 +16,10 @@ from django_tenants.postgresql_backend.base import original_backend
 from django_tenants.postgresql_backend.introspection import DatabaseSchemaIntrospection
 from django_tenants.utils import get_public_schema_name, quote_schema_name
 
+from server.database.memory import RemembersUntilNotified
 from server.database.schema import SchemaEditor
 
-IDLE, IN_ERROR = 0, 3  # libpq's PGTransactionStatusType, the same in psycopg2 and psycopg
+IN_ERROR = 3  # libpq's PGTransactionStatusType, the same in psycopg2 and psycopg
 
 
 class Introspection(
@@ -31,23 +33,38 @@ def of_this_thread() -> list["DatabaseWrapper"]:
     return [each for each in opened if isinstance(each, DatabaseWrapper)]
 
 
-# Statements after which the search_path may be another than the one that was set here.
-RESETS = ("search_path", "discard", "reset")
+@functools.lru_cache(maxsize=10_000)
+def search_path_of(schema_name: str, include_public: bool) -> str:
+    """As it is written in SQL. Raises ValidationError where a name in it is no schema's."""
+    public = get_public_schema_name()
+    own = [] if schema_name == public else [schema_name]
+    shared = [public] if include_public or not own else []
+    names = [*own, *shared, *base.EXTRA_SEARCH_PATHS]
+    for name in names:
+        base._check_schema_name(name)
+    return ", ".join(map(quote_schema_name, names))
+
+
+def may_move_search_path(sql) -> bool:
+    """Whether another search_path may be in force after the statement than the one set here."""
+    if not isinstance(sql, str):
+        return False
+    lowered = sql.lower()  # a regular expression takes 20 times as long
+    return any(word in lowered for word in ("search_path", "discard", "reset"))
 
 
 class OfCurrentTenant:
     """A cursor that notices when the tenant has changed since it was made, or the search_path."""
 
     def _execute_with_wrappers(self, sql, params, many, executor):
-        if self.db.last_set != self.db.wanted:
-            self.db._handle_search_path()
+        db = self.db
+        if db.last_set != db.wanted:
+            db._handle_search_path()
         try:
             return super()._execute_with_wrappers(sql, params, many, executor)
         finally:
-            if isinstance(sql, str):
-                lowered = sql.lower()  # a regular expression takes 20 times as long
-                if any(word in lowered for word in RESETS):
-                    self.db.search_path = None
+            if not db.reported and may_move_search_path(sql):
+                db.search_path = None
 
 
 class Cursor(OfCurrentTenant, CursorWrapper):
@@ -58,7 +75,7 @@ class DebugCursor(OfCurrentTenant, CursorDebugWrapper):
     pass
 
 
-class DatabaseWrapper(base.DatabaseWrapper):
+class DatabaseWrapper(RemembersUntilNotified, base.DatabaseWrapper):
     """A connection in the schema of the current tenant.
 
     `DATABASES[alias]["SERVER"]`, where there is one, is called whenever a connection is opened, and
@@ -69,8 +86,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
     SchemaEditorClass = SchemaEditor
 
     def __init__(self, *args, **kwargs):
-        self.search_path = None  # what is in force for certain
+        self.search_path = None  # what is in force for certain, where the server doesn't tell
         self.last_set = None  # what was in force after the last SET of ours
+        self.reported = None  # what the server said then, where it does
         super().__init__(*args, **kwargs)
         self.introspection = Introspection(self)
         for other in of_this_thread():
@@ -116,7 +134,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         self.current_schema = tenant.schema_name
         self.include_public_schema = include_public
         self.set_settings_schema(tenant.schema_name)
-        self.wanted = self._get_cursor_search_paths()
+        self.wanted = search_path_of(tenant.schema_name, include_public)
         if base.EXTRA_SET_TENANT_METHOD:
             base.EXTRA_SET_TENANT_METHOD(self, tenant)
 
@@ -149,7 +167,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return DebugCursor(cursor, self)
 
     def init_connection_state(self):
-        self.search_path = self.last_set = None
+        self.search_path = self.last_set = self.reported = None
         super().init_connection_state()
 
     def _set_autocommit(self, autocommit):
@@ -158,24 +176,28 @@ class DatabaseWrapper(base.DatabaseWrapper):
             self._handle_search_path()
         super()._set_autocommit(autocommit)
 
-    def _get_cursor_search_paths(self):
-        public = get_public_schema_name()
-        own = [] if self.current_schema == public else [self.current_schema]
-        shared = [public] if self.include_public_schema or not own else []
-        search_paths = [*own, *shared, *base.EXTRA_SEARCH_PATHS]
-        for search_path in search_paths:
-            base._check_schema_name(search_path)
-        return search_paths
-
     def _handle_search_path(self, cursor=None):
-        if self.wanted == self.search_path:
+        if self.is_in_force():
             return
-        status = self.connection.info.transaction_status
-        if status == IN_ERROR:
+        if self.connection.info.transaction_status == IN_ERROR:
             return  # nothing runs before the rollback
-        self.search_path = None  # until it is certain: a signal may interrupt what follows
+        outside = self.is_outside_transaction()
+        self.search_path = self.last_set = None  # until it's certain: a signal may interrupt this
         with self.wrap_database_errors, self.connection.cursor() as own:
-            own.execute(f"SET search_path = {','.join(map(quote_schema_name, self.wanted))}")
+            own.execute(f"SET search_path = {self.wanted}")
         self.last_set = self.wanted
-        outside = status == IDLE and self.connection.autocommit
         self.search_path = self.wanted if outside else None
+        report = self.report()
+        # A pooler may have kept an older one to itself.
+        is_of_this = report is not None and report.replace('"', "") == self.wanted.replace('"', "")
+        self.reported = report if is_of_this else None
+
+    def is_in_force(self) -> bool:
+        """Whether the search_path that is wanted is in force for certain."""
+        if self.reported:
+            return self.last_set == self.wanted and self.report() == self.reported
+        return self.search_path == self.wanted
+
+    def report(self) -> str | None:
+        """The search_path after the last answer, whatever set it or took it back."""
+        return self.connection.info.parameter_status("search_path")

@@ -22,4 +22,4 @@ class TenantAdminConfig(admin.AdminConfig):
 
 def leave_tenant(**kwargs):
     connection.set_schema_to_public()
-    connection.forget()  # a function of SQL may have set a search_path of its own
+    connection.forget()  # before PostgreSQL 18, a function may have moved it unseen

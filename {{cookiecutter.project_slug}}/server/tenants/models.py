@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import connection, models
 from django.db.models import Q
 from django_tenants.models import DomainMixin
+from tenant_users.constants import TENANT_CACHE_NAME
 from tenant_users.tenants.models import DeleteError, TenantBase
 
 from server.fields import Normalised
@@ -117,6 +118,8 @@ class Tenant(TenantBase):
         """The library looks for one in capitals, which the constraint excludes."""
 
     def add_user(self, user_obj, **rights):
+        # There it may say that the user is no member.
+        vars(user_obj).get(TENANT_CACHE_NAME, {}).pop(self.schema_name, None)
         super().add_user(user_obj, **rights)
         # Else the user keeps, and takes along to other tenants, the row with this one's rights.
         user_obj._state.fields_cache.pop("usertenantpermissions", None)

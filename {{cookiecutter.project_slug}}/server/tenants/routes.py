@@ -1,42 +1,35 @@
-"""Where a host leads. What leads nowhere is remembered for a moment, so that asking for it again
-and again costs no query."""
+"""Where a host leads, from memory. What changes a tenant or a domain is heard before a request.
 
-import time
+Triggers on the two tables (the migration `0003_notify`) send the notification, also where raw SQL
+changes them. Hosts that lead nowhere have room of their own, and push nothing else out.
+"""
 
-from django.db import transaction
-from django.db.models.signals import post_save
-from django.dispatch import receiver
+from django.db import connection
 
-from server.tenants.models import Domain, Tenant
+from server.tenants.models import Tenant
 
-MOST_UNKNOWN = 10_000
-SECONDS = 5
-
-unknown: dict[str, float] = {}  # host → until when it isn't looked up again
+CHANNEL = "tenants"
+MOST = 10_000
+FIELDS = [field.attname for field in Tenant._meta.concrete_fields]
 
 
 def find(host: str) -> Tenant | None:
-    """The active tenant to which the normalised `host` leads."""
-    # What is learned from a query goes with what was known before it: `forget` may come between.
-    known = unknown
-    if known.get(host, 0) > time.monotonic():
+    """The active tenant to which the normalised `host` leads: each time an object of its own."""
+    memory = connection.memory(CHANNEL)
+    known = memory.setdefault("known", {})
+    unknown = memory.setdefault("unknown", {})
+    if host in unknown:
         return None
-    tenant = Tenant.objects.filter(domains__domain=host, status=Tenant.Status.ACTIVE).first()
-    if tenant is None:
-        if len(known) >= MOST_UNKNOWN:
-            known.clear()
-        known[host] = time.monotonic() + SECONDS
-    return tenant
+    row = known.get(host) or look_up(host)
+    remembered = unknown if row is None else known
+    if host not in remembered:
+        if len(remembered) >= MOST:
+            remembered.clear()
+        remembered[host] = row
+    return row and Tenant.from_db(connection.alias, FIELDS, row)
 
 
-@receiver(post_save, sender=Domain)
-@receiver(post_save, sender=Tenant)
-def forget_now_and_after_the_commit(**signal) -> None:
-    """Until the commit, other threads go on learning what has been."""
-    forget()
-    transaction.on_commit(forget)
-
-
-def forget() -> None:
-    global unknown
-    unknown = {}
+def look_up(host: str) -> tuple | None:
+    # Over the connection that hears of changes.
+    active = Tenant.objects.using(connection.alias).filter(status=Tenant.Status.ACTIVE)
+    return active.filter(domains__domain=host).values_list(*FIELDS).first()

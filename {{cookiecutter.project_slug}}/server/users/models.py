@@ -3,6 +3,8 @@
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Q
+from tenant_users.permissions.functional import tenant_cached_property
+from tenant_users.permissions.models import PermissionsMixinFacade, UserTenantPermissions
 from tenant_users.tenants.models import DeleteError, UserProfile, UserProfileManager
 
 from server.users.fields import LowerCaseCharField, LowerCaseEmailField
@@ -75,6 +77,21 @@ class User(UserProfile):
 
     def __str__(self):
         return self.username
+
+    @tenant_cached_property
+    def membership(self) -> UserTenantPermissions | None:
+        """The person's rights in the current tenant, None for who is no member."""
+        try:
+            return PermissionsMixinFacade.tenant_perms.func(self)
+        except UserTenantPermissions.DoesNotExist:
+            return None
+
+    @property
+    def tenant_perms(self) -> UserTenantPermissions:
+        """What the library goes by. Raises UserTenantPermissions.DoesNotExist for no member."""
+        if self.membership is None:
+            raise UserTenantPermissions.DoesNotExist
+        return self.membership
 
     def delete(self, *args, **kwargs):
         """Raises DeleteError, also with the library's `force_drop`."""
