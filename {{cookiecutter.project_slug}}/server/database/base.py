@@ -28,6 +28,9 @@ class Introspection(
     """django-tenants' view of one schema, with what the original backend (PostGIS) knows more."""
 
 
+PUBLIC = base.FakeTenant(get_public_schema_name())
+
+
 def of_this_thread() -> list["DatabaseWrapper"]:
     opened = connections.all(initialized_only=True)
     return [each for each in opened if isinstance(each, DatabaseWrapper)]
@@ -36,7 +39,7 @@ def of_this_thread() -> list["DatabaseWrapper"]:
 @functools.lru_cache(maxsize=10_000)
 def search_path_of(schema_name: str, include_public: bool) -> str:
     """As it is written in SQL. Raises ValidationError where a name in it is no schema's."""
-    public = get_public_schema_name()
+    public = PUBLIC.schema_name
     own = [] if schema_name == public else [schema_name]
     shared = [public] if include_public or not own else []
     names = [*own, *shared, *base.EXTRA_SEARCH_PATHS]
@@ -121,13 +124,25 @@ class DatabaseWrapper(RemembersUntilNotified, base.DatabaseWrapper):
 
     def switch(self, tenant, include_public):
         """The same without the checks: the way back to where the connection has been."""
-        connected = of_this_thread()
-        # One that is being made, or is made aside to create a database, concerns no other.
-        for each in connected if self in connected else [self]:
+        for each in self.aliases():
             each.take_tenant(tenant, include_public)
 
+    def aliases(self) -> list["DatabaseWrapper"]:
+        """Those of this thread, which are in the same tenant."""
+        if len(connections.settings) == 1:
+            return [self]  # to find out is slow, and asked four times in a request
+        connected = of_this_thread()
+        # One that is being made, or is made aside to create a database, concerns no other.
+        return connected if self in connected else [self]
+
     def set_schema_to_public(self):
-        self.switch(base.FakeTenant(get_public_schema_name()), include_public=True)
+        self.switch(PUBLIC, include_public=True)
+
+    def leave_tenant(self):
+        """Be in public, and set the search_path anew, whatever is believed to be in force."""
+        self.set_schema_to_public()
+        for each in self.aliases():
+            each.search_path = None
 
     def take_tenant(self, tenant, include_public):
         self.tenant = tenant
@@ -137,11 +152,6 @@ class DatabaseWrapper(RemembersUntilNotified, base.DatabaseWrapper):
         self.wanted = search_path_of(tenant.schema_name, include_public)
         if base.EXTRA_SET_TENANT_METHOD:
             base.EXTRA_SET_TENANT_METHOD(self, tenant)
-
-    def forget(self):
-        """Set the search_path anew at the next query, whatever is believed to be in force."""
-        for each in of_this_thread():
-            each.search_path = None
 
     def on_commit(self, func, robust=False):
         """Run `func` after the commit, in the tenant that is current now."""

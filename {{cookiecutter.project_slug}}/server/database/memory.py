@@ -19,7 +19,6 @@ class RemembersUntilNotified:
 
     def __init__(self, *args, **kwargs):
         self.memories = {}  # by channel
-        self.believed_until = 0
         super().__init__(*args, **kwargs)
 
     def memory(self, channel: str) -> dict:
@@ -30,6 +29,7 @@ class RemembersUntilNotified:
         """
         if self.connection is not None and not self.in_atomic_block and not self.is_usable():
             self.close()
+        self.health_check_done = True
         self.ensure_connection()
         if not self.is_outside_transaction():
             return {}
@@ -52,6 +52,7 @@ class RemembersUntilNotified:
 
     def init_connection_state(self):
         self.memories = {}
+        self.believed_until = time.monotonic() + SECONDS
         if is_psycopg3:
             self.notifications, self.notices = [], []
             self.connection.add_notify_handler(self.notifications.append)

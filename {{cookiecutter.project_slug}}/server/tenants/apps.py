@@ -21,5 +21,4 @@ class TenantAdminConfig(admin.AdminConfig):
 
 
 def leave_tenant(**kwargs):
-    connection.set_schema_to_public()
-    connection.forget()  # before PostgreSQL 18, a function may have moved it unseen
+    connection.leave_tenant()

@@ -10,19 +10,22 @@ from django_tenants.utils import get_public_schema_name
 from server.tenants import hosts, routes
 from server.tenants.models import Tenant
 
+PUBLIC = get_public_schema_name()
+
 
 class TenantMiddleware(TenantMainMiddleware):
     """Puts the connection into the schema of the host's tenant; an unknown host gets a 404 page."""
 
     def process_request(self, request):
-        connection.set_schema_to_public()
         tenant = find_tenant(request)
         if tenant is None:
+            connection.set_schema_to_public()
             public_url = hosts.site_url(request, settings.DOMAIN)
             return render(request, "unknown_host.html", {"public_url": public_url}, status=404)
         request.tenant = tenant
         connection.set_tenant(tenant)
-        self.setup_url_routing(request)
+        if tenant.schema_name == PUBLIC:
+            request.urlconf = settings.PUBLIC_SCHEMA_URLCONF
         return None
 
 
@@ -56,5 +59,5 @@ def find_tenant(request) -> Tenant | None:
     tenant = routes.find(host) if host else None
     if tenant is None:
         return None
-    is_public = tenant.schema_name == get_public_schema_name()
-    return tenant if (settings.SERVE_PUBLIC if is_public else settings.SERVE_TENANTS) else None
+    is_served = settings.SERVE_PUBLIC if tenant.schema_name == PUBLIC else settings.SERVE_TENANTS
+    return tenant if is_served else None

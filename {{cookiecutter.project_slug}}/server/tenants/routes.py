@@ -4,7 +4,7 @@ Triggers on the two tables (the migration `0003_notify`) send the notification, 
 changes them. Hosts that lead nowhere have room of their own, and push nothing else out.
 """
 
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connection
 
 from server.tenants.models import Tenant
 
@@ -26,10 +26,10 @@ def find(host: str) -> Tenant | None:
         if len(remembered) >= MOST:
             remembered.clear()
         remembered[host] = row
-    return row and Tenant.from_db(connection.alias, FIELDS, row)
+    return row and Tenant.from_db(DEFAULT_DB_ALIAS, FIELDS, row)
 
 
 def look_up(host: str) -> tuple | None:
     # Over the connection that hears of changes.
-    active = Tenant.objects.using(connection.alias).filter(status=Tenant.Status.ACTIVE)
+    active = Tenant.objects.using(DEFAULT_DB_ALIAS).filter(status=Tenant.Status.ACTIVE)
     return active.filter(domains__domain=host).values_list(*FIELDS).first()
