@@ -129,6 +129,7 @@ FILES = {
         tests/test_nothing_is_lost.py
         tests/test_password_reset.py
         tests/test_provisioning.py
+        tests/test_requests.py
         tests/test_routes.py
         tests/test_schema.py
         tests/test_sessions.py

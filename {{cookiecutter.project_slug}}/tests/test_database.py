@@ -17,6 +17,7 @@ from django.db import DatabaseError, connection, connections, transaction
 from django_tenants.postgresql_backend.base import original_backend
 from django_tenants.utils import schema_context, tenant_context
 
+from server.database.base import DatabaseWrapper
 from server.notes.models import Note
 from server.tenants import signing
 from server.tenants.models import Tenant
@@ -77,6 +78,10 @@ def test_the_search_path_is_set_no_more_than_it_has_to_be(first, other, search_p
     with other:
         in_force()
         assert len(search_paths) == 2
+        request_finished.send(sender=None)
+    with other:
+        in_force()
+        assert len(search_paths) == (2 if connection.reported else 3)
 
 
 def test_a_transaction_begins_with_the_search_path_set(first, search_paths):
@@ -255,6 +260,33 @@ def test_a_statement_that_moves_the_search_path_is_noticed(first, sql):
     with first:
         with connection.cursor() as cursor:
             cursor.execute(sql)
+        assert in_force() == first.schema_name
+
+
+MOVES = "DO $$ BEGIN PERFORM set_config('search_path', 'public', {}); END $$"
+
+
+def test_what_moves_the_search_path_unseen_is_noticed_where_the_server_reports_it(first, other):
+    if connection.pg_version < 180000:
+        return  # then it ends with the request
+    with first:
+        for how in ("false", "true"):
+            in_force()
+            raw(MOVES.format(how))
+            assert in_force() == first.schema_name
+        with transaction.atomic():
+            raw(MOVES.format("true"))
+            assert in_force() == first.schema_name
+            raw(MOVES.format("false"))
+        assert in_force() == first.schema_name
+
+
+def test_a_report_of_another_search_path_than_was_set_is_not_believed(first, monkeypatch):
+    monkeypatch.setattr(DatabaseWrapper, "report", lambda self: '"$user", public')
+    connection.close()
+    with first, transaction.atomic():
+        in_force()
+        raw("SET search_path = public")
         assert in_force() == first.schema_name
 
 

@@ -140,8 +140,8 @@ class DatabaseWrapper(RemembersUntilNotified, base.DatabaseWrapper):
 
     def leave_tenant(self):
         """Be in public, and set the search_path anew, whatever is believed to be in force."""
-        self.set_schema_to_public()
         for each in self.aliases():
+            each.take_tenant(PUBLIC, include_public=True)
             each.search_path = None
 
     def take_tenant(self, tenant, include_public):

@@ -1,6 +1,7 @@
 """From a request to its tenant, and who may see it."""
 
 from django.conf import settings
+from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.core.exceptions import DisallowedHost
 from django.db import connection
 from django.shortcuts import render
@@ -11,6 +12,7 @@ from server.tenants import hosts, routes
 from server.tenants.models import Tenant
 
 PUBLIC = get_public_schema_name()
+DJANGOS = AuthenticationMiddleware.__module__
 
 
 class TenantMiddleware(TenantMainMiddleware):
@@ -43,11 +45,20 @@ class MembershipMiddleware:
 
     def process_view(self, request, view, args, kwargs):
         open_to_all = not getattr(view, "login_required", True)
-        if open_to_all or not request.user.is_authenticated:
+        if open_to_all or is_nobody(request) or not request.user.is_authenticated:
             return None
         if request.user.has_tenant_permissions():
             return None
         return render(request, "not_a_member.html", status=403)
+
+
+def is_nobody(request) -> bool:
+    """Whether the user, not loaded yet, would come from a session, and there is none.
+
+    To load nobody takes a while, and lets the answer vary with the cookie. False is always right.
+    """
+    load = vars(request.user).get("_setupfunc")
+    return getattr(load, "__module__", None) == DJANGOS and request.session.is_empty()
 
 
 def find_tenant(request) -> Tenant | None:
