@@ -108,6 +108,7 @@ CACHES = {
 TENANT_MODEL = "tenants.Tenant"
 TENANT_DOMAIN_MODEL = "tenants.Domain"
 TENANT_USERS_DOMAIN = DOMAIN
+GET_EXECUTOR_FUNCTION = "server.tenants.fleet.get_executor"
 TENANT_BASE_MIGRATE_COMMAND = "server.tenants.migrate.Command"
 SERVE_TENANTS = True
 SERVE_PUBLIC = env.bool("SERVE_PUBLIC", default=DEBUG)

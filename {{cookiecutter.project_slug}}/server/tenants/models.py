@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import connection, models
 from django.db.models import Q
 from django_tenants.models import DomainMixin
+from django_tenants.utils import get_public_schema_name
 from tenant_users.constants import TENANT_CACHE_NAME
 from tenant_users.tenants.models import DeleteError, TenantBase
 
@@ -33,6 +34,12 @@ class TenantQuerySet(models.QuerySet):
     def delete(self):
         """Raises DeleteError: a row that goes leaves a schema that nobody knows."""
         raise DeleteError(NOT_DELETED)
+
+    def to_migrate(self):
+        """Those whose schema is finished and stays, whether or not they can be entered."""
+        return self.exclude(schema_name=get_public_schema_name()).exclude(
+            status=Tenant.Status.PROVISIONING
+        )
 
 
 class TenantManager(models.Manager.from_queryset(TenantQuerySet)):

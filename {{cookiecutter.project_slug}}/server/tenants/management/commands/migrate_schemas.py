@@ -1,0 +1,114 @@
+from collections.abc import Iterable
+from contextlib import nullcontext
+
+from django.core.management import CommandError
+from django.db import OperationalError, connections
+from django_tenants.management.commands import SyncCommon
+from django_tenants.management.commands import migrate_schemas as library
+from django_tenants.migration_executors.base import MigrationExecutor
+from django_tenants.utils import (
+    get_public_schema_name,
+    get_tenant_migration_order,
+    schema_context,
+    schema_exists,
+)
+
+from server.tenants.fleet import FleetExecutor
+from server.tenants.fleet.report import reason_of
+from server.tenants.locks import only_one
+from server.tenants.models import Tenant
+
+# With these among the options a run leaves tenants as no new one shall be.
+NOT_PLAIN = ["app_label", "canary_only", "fake", "fake_initial", "prune", "run_syncdb"]
+
+
+class Command(library.MigrateSchemasCommand):
+    help = (
+        "Migrate the public schema and every tenant's. Tenants with the same migrations go"
+        " together: the first by Django, the others by the SQL that it was where that is right."
+        " One that fails stops no other, and running again does what is left."
+    )
+
+    def add_arguments(self, parser):
+        super().add_arguments(parser)
+        parser.add_argument("--canary", metavar="SCHEMA", help="the tenant to migrate first")
+        parser.add_argument(
+            "--canary-only",
+            action="store_true",
+            help="migrate one tenant of each kind, and stop",
+        )
+
+    def handle(self, *args, **options):
+        SyncCommon.handle(self, *args, **options)
+        public = get_public_schema_name()
+        one_schema = self.schema_name if self.schema_name != public else None
+        if one_schema and not schema_exists(one_schema, options["database"]):
+            raise CommandError(f"There is no schema “{one_schema}”.")
+        executor = self.find_executor()
+        looks = options["plan"] or options["check_unapplied"]
+        try:
+            if canary := options["canary"]:
+                self.check_canary(canary)
+            # Who makes a tenant doesn't wait for those that are migrated.
+            with nullcontext() if one_schema or looks else only_one("migrate_schemas", self.waits):
+                if looks and isinstance(executor, FleetExecutor):
+                    shared = [public] if self.sync_public else []
+                    executor.run_migrations([*shared, *self.find_tenants(one_schema)])
+                else:
+                    self.migrate(executor, public, one_schema)
+        except OperationalError as error:
+            raise CommandError(f"The database failed: {reason_of(error)}") from error
+
+    def find_executor(self) -> MigrationExecutor:
+        try:
+            found = library.GET_EXECUTOR_FUNCTION(codename=self.executor)
+        except NotImplementedError as error:
+            known = ", ".join(each.codename for each in MigrationExecutor.__subclasses__())
+            raise CommandError(f"{error}; there are {known}.") from None
+        if found is not FleetExecutor and (self.options["canary"] or self.options["canary_only"]):
+            raise CommandError("Only the executor “fleet” has canaries.")
+        return found(self.args, self.options)
+
+    def check_canary(self, canary: str) -> None:
+        if not Tenant.everything.to_migrate().filter(schema_name=canary).exists():
+            raise CommandError(f"No tenant that is to be migrated has the schema “{canary}”.")
+
+    def find_tenants(self, one_schema: str | None) -> Iterable[str]:
+        if one_schema:
+            return [one_schema]
+        if not self.sync_tenant or Tenant._meta.db_table not in self.shared_tables():
+            return []
+        tenants = Tenant.everything.to_migrate().values_list("schema_name", flat=True)
+        order = get_tenant_migration_order()
+        return tenants if order is None else tenants.order_by(*order)
+
+    def shared_tables(self) -> list[str]:
+        connection = connections[self.options["database"]]
+        with schema_context(get_public_schema_name()):
+            return connection.introspection.table_names()
+
+    def migrate(self, executor: MigrationExecutor, public: str, one_schema: str | None) -> None:
+        if self.sync_public:
+            executor.run_migrations([public])
+        failure = None
+        try:
+            if self.sync_tenant:
+                executor.run_migrations(self.find_tenants(one_schema))
+        except CommandError as error:  # new tenants shall be like those that went well
+            failure = error
+        if not one_schema and not any(map(self.options.get, NOT_PLAIN)):
+            refresh_blueprint(self.stdout)
+        if failure:
+            raise failure
+
+    def waits(self) -> None:
+        if self.options["verbosity"]:
+            self.stdout.write("Another migrate_schemas is running; this one waits for its end.")
+
+
+def refresh_blueprint(stdout) -> None:
+    try:
+        from server.tenants import blueprint
+    except ImportError:  # not merged yet
+        return
+    blueprint.refresh(stdout=stdout)
