@@ -5,9 +5,10 @@ A test that asks for `tenant` runs inside it, as the code of a tenant's app does
 """
 
 import pytest
+from django.conf import settings as django_settings
 from django.contrib.auth import get_user_model
 from django.db import connection
-from django.test import Client
+from django.test import Client, override_settings
 from django_tenants.utils import tenant_context
 from hypothesis import settings
 
@@ -15,6 +16,7 @@ from server.init_tenant import create_public_tenant
 from server.tenants import blueprint
 from server.tenants.lifecycle import provision_tenant
 from server.tenants.models import Tenant
+from tests.zoo import APP, Zoo
 
 settings.register_profile(
     "quick", max_examples=12, stateful_step_count=20, deadline=None, database=None
@@ -98,3 +100,19 @@ def tenant_client(tenant):
 def other_client(other_tenant):
     """Signed in at the other tenant as its owner."""
     return TenantClient(other_tenant, other_tenant.owner)
+
+
+@pytest.fixture
+def zoo(transactional_db, tmp_path, monkeypatch):
+    """A fleet of a few tenants, and an app whose migrations the test writes; see `tests/zoo.py`."""
+    monkeypatch.syspath_prepend(tmp_path)
+    zoo = Zoo(tmp_path)
+    apps = {
+        name: [*getattr(django_settings, name), APP] for name in ("INSTALLED_APPS", "TENANT_APPS")
+    }
+    try:
+        with override_settings(**apps):
+            zoo.open()
+            yield zoo
+    finally:
+        zoo.close()

@@ -33,7 +33,7 @@ def get_executor(codename: str | None = None) -> type[MigrationExecutor]:
 
 
 class FleetExecutor(MigrationExecutor):
-    codename = "fleet"
+    codename = carry_out.FLEET
 
     def __init__(self, args, options):
         super().__init__(args, options)

@@ -1,9 +1,10 @@
 """Carrying out what was planned: a canary by Django, the others by what the canary has shown."""
 
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, redirect_stdout
 
 from django.apps import AppConfig, apps
 from django.core.management import CommandError
@@ -20,6 +21,7 @@ from server.tenants.fleet.recording import lock, recorded
 from server.tenants.fleet.report import Report, names, reason_of
 from server.tenants.post_migrate import djangos, emit, is_heard, others
 
+FLEET = "fleet"  # the executor's name
 PATIENCE = 30  # seconds that a database has to come back
 # A migration may call sys.exit(): that's its tenant's failure.
 FAILURES = (Exception, SystemExit)
@@ -31,8 +33,13 @@ class DatabaseGone(Exception):
 
 def by_django(connection, schema: str, args, options: dict) -> None:
     """Migrate one schema as the library's standard executor does."""
+    # With a stdout among its options Django's command would write there without the library's
+    # prefix, and nobody would get the messages.
+    stdout = options.get("stdout") or sys.stdout
+    options = {name: value for name, value in options.items() if name not in ("stdout", "stderr")}
     try:
-        run_migrations(args, options, "fleet", schema)
+        with redirect_stdout(stdout):
+            run_migrations(args, options, FLEET, schema)
     finally:
         connection.set_schema_to_public()
 
@@ -126,6 +133,8 @@ class Run:
         """Go the way with the tenant, and return whether that went well."""
         self.at = ""
         try:
+            if not cohort.has_table:
+                self.make_table(schema)
             way(cohort, schema)
         except FAILURES as error:
             if self.connection.in_atomic_block:
@@ -141,6 +150,12 @@ class Run:
         else:
             self.report.up_to_date.append(schema)
         return True
+
+    def make_table(self, schema: str) -> None:
+        """As the library does, or the public schema's table would be taken for the tenant's."""
+        self.connection.set_schema(schema, include_public=False)
+        MigrationRecorder(self.connection).ensure_schema()
+        self.connection.set_schema_to_public()
 
     def connect_anew(self) -> None:
         """A connection that nothing is left in of what has failed."""
@@ -175,11 +190,6 @@ class Run:
     def alone(self, cohort: Cohort, schema: str) -> list[list[str]]:
         """By Django; returns the statements of each migration."""
         is_free = not self.connection.in_atomic_block
-        if not cohort.has_table:
-            # As the library does, or the public schema's table would be taken for the tenant's.
-            self.connection.set_schema(schema, include_public=False)
-            MigrationRecorder(self.connection).ensure_schema()
-            self.connection.set_schema_to_public()
         with (
             owing.noted(self.connection, schema) if is_free else nullcontext(),
             recorded(self.connection, schema) as executed,

@@ -175,7 +175,7 @@ def fill(connection, cohort: Cohort, options: dict) -> None:
                 Step(migration, rows_of(migration), judge.why_not(migration))
                 for migration, _ in cohort.plan
             ]
-            applied = set(executor.loader.applied_migrations)
+            applied = set(executor.recorder.applied_migrations())
             applied.update(row for step in cohort.steps for row in step.rows)
             # Django does this with every `migrate`, for those that were squashed afterwards.
             if rows := [

@@ -77,7 +77,7 @@ class Judge:
             if (reason := self.look_into(operation, migration.app_label))
         ]
         if not migration.atomic and self.is_run(migration.app_label):
-            return "atomic = False"
+            reasons.append("atomic = False")
         return reasons[0] if reasons else None
 
     def is_run(self, app_label: str) -> bool:
