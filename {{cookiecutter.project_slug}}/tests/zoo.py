@@ -153,7 +153,7 @@ class Zoo:
         """Run the command for the tenants; returns what it prints."""
         stdout = io.StringIO()
         options = {"tenant": not options.get("schema_name"), "interactive": False} | options
-        call_command("migrate_schemas", *args, stdout=stdout, **options)
+        call_command("migrate_schemas", *args, **{"stdout": stdout} | options)
         return stdout.getvalue()
 
     def start(self, *args) -> subprocess.Popen:

@@ -53,6 +53,7 @@ class Run:
         self.options = options
         self.report = report
         self.left: dict[str, None] = {}  # the schemas whose turn is still to come, in order
+        self.inside_transaction = connection.in_atomic_block
         self.at = ""  # the migration that is being done
         self.others_listen = is_heard(pre_migrate, others) or is_heard(post_migrate, others)
         self.library_is_heard = any(
@@ -99,7 +100,7 @@ class Run:
         if self.options.get("canary_only"):
             return self.set_aside(cohort, self.report.waiting)
         for schema in self.rest_of(cohort):
-            if self.connection.in_atomic_block:
+            if self.inside_transaction:
                 raise CommandError("Tenants are migrated in a transaction each, not in another.")
             if schema not in drifted:
                 self.attempt(cohort, schema, self.follow)
@@ -137,7 +138,7 @@ class Run:
                 self.make_table(schema)
             way(cohort, schema)
         except FAILURES as error:
-            if self.connection.in_atomic_block:
+            if self.inside_transaction:
                 raise
             self.left.pop(schema)
             reason = reason_of(error)
@@ -189,9 +190,8 @@ class Run:
 
     def alone(self, cohort: Cohort, schema: str) -> list[list[str]]:
         """By Django; returns the statements of each migration."""
-        is_free = not self.connection.in_atomic_block
         with (
-            owing.noted(self.connection, schema) if is_free else nullcontext(),
+            owing.noted(self.connection, schema),
             recorded(self.connection, schema) as executed,
         ):
             try:
@@ -227,11 +227,13 @@ class Run:
         with schema_context(schema):
             search_path = ", ".join(map(quote_schema_name, self.connection.wanted))
         self.connection.ensure_connection()
+        check, record = self.bookkeeping(schema, step)
         statements = [
             f"SET LOCAL search_path = {search_path}",
             lock(schema),
+            check,
             step.sql or "",
-            self.record(schema, step),
+            record,
         ]
         # The driver's own cursor: it looks for no parameters where none are given.
         with self.connection.wrap_database_errors, self.connection.connection.cursor() as cursor:
@@ -246,6 +248,8 @@ class Run:
             recorded(self.connection, schema),
             self.connection.schema_editor(atomic=migration.atomic) as editor,
         ):
+            check, record = self.bookkeeping(schema, step)
+            editor.execute(check, None)
             for operation, before, after in step.operations:
                 is_atomic = operation.atomic or (migration.atomic and operation.atomic is not False)
                 own = is_atomic and not editor.atomic_migration
@@ -255,17 +259,18 @@ class Run:
             for statement in editor.deferred_sql:
                 editor.execute(statement, None)
             editor.deferred_sql.clear()
-            editor.execute(self.record(schema, step), None)
+            editor.execute(record, None)
 
-    def record(self, schema: str, step: Step) -> str:
-        rows = [
-            self.connection.ops.compose_sql("(%s, %s, now())", [app, name])
-            for app, name in step.rows
-        ]
-        return (
-            f"INSERT INTO {quote_schema_name(schema)}.django_migrations (app, name, applied)"  # noqa: S608
-            f" VALUES {', '.join(rows)}"
-        )
+    def bookkeeping(self, schema: str, step: Step) -> tuple[str, str]:
+        """A statement that fails if the migration is applied, and one that notes that it is."""
+        table = f"{quote_schema_name(schema)}.django_migrations"
+        compose = self.connection.ops.compose_sql
+        keys = ", ".join(compose("(%s, %s)", row) for row in step.rows)
+        rows = ", ".join(compose("(%s, %s, now())", row) for row in step.rows)
+        # What can't be cast shows up in the error.
+        applied = "(name || ' was applied by somebody else')::int"
+        check = f"SELECT {applied} FROM {table} WHERE (app, name) IN ({keys})"  # noqa: S608
+        return check, f"INSERT INTO {table} (app, name, applied) VALUES {rows}"  # noqa: S608
 
     # Signals
 

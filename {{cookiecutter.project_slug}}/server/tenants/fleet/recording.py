@@ -1,8 +1,10 @@
 """What Django's schema editor executes in one tenant, written down for the others."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from django.db import DatabaseError
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django_tenants.utils import quote_schema_name
 
@@ -12,9 +14,9 @@ def lock(schema: str) -> str:
 
     A schema can be dropped while the fleet migrates. Without its tables the names in a migration
     would mean the public schema's tables of the same name; this fails instead, or makes the drop
-    wait.
+    wait. So it does with another who migrates the schema: what a killed run has sent goes on.
     """
-    return f"LOCK TABLE {quote_schema_name(schema)}.django_migrations IN ROW EXCLUSIVE MODE"
+    return f"LOCK TABLE {quote_schema_name(schema)}.django_migrations IN SHARE ROW EXCLUSIVE MODE"
 
 
 class RecordingEditor(BaseDatabaseSchemaEditor):
@@ -25,8 +27,12 @@ class RecordingEditor(BaseDatabaseSchemaEditor):
     def __enter__(self):
         super().__enter__()
         if self.atomic_migration:
-            with self.connection.cursor() as cursor:
-                cursor.execute(lock(self.schema))
+            try:
+                with self.connection.cursor() as cursor:
+                    cursor.execute(lock(self.schema))
+            except DatabaseError:
+                self.atomic.__exit__(*sys.exc_info())  # which nobody else does now
+                raise
         return self
 
     def execute(self, sql, params=()):
