@@ -19,7 +19,7 @@ from django.utils.module_loading import module_has_submodule
 from django_tenants import migration_executors
 from django_tenants.migration_executors.base import MigrationExecutor
 
-from server.tenants.fleet import carry_out, plan
+from server.tenants.fleet import carry_out, plan, ways
 from server.tenants.fleet.report import Report, reason_of
 
 
@@ -33,7 +33,7 @@ def get_executor(codename: str | None = None) -> type[MigrationExecutor]:
 
 
 class FleetExecutor(MigrationExecutor):
-    codename = carry_out.FLEET
+    codename = ways.FLEET
 
     def __init__(self, args, options):
         super().__init__(args, options)
@@ -68,7 +68,7 @@ class FleetExecutor(MigrationExecutor):
 
     def migrate_public(self) -> None:
         try:
-            carry_out.by_django(self.connection, self.PUBLIC_SCHEMA_NAME, self.args, self.options)
+            ways.by_django(self.connection, self.PUBLIC_SCHEMA_NAME, self.args, self.options)
         except CommandError:
             raise
         except Exception as error:

@@ -7,19 +7,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from django.apps import apps
-from django.core.management import CommandError
+from django.apps import AppConfig, apps
 from django.db import ProgrammingError
 from django.db.backends.postgresql.psycopg_any import errors
 from django.db.migrations import Migration
 from django.db.migrations.executor import MigrationExecutor
-from django.db.migrations.loader import AmbiguityError
 from django.db.migrations.state import ProjectState
 from django_tenants.utils import get_public_schema_name, quote_schema_name, schema_context
 
 from server.tenants.fleet import owing
 from server.tenants.fleet.replayable import Judge
 from server.tenants.fleet.report import reason_of
+from server.tenants.fleet.targets import targets
 
 CHUNK = 250  # as many tables are read, and locked, in one query
 BY_DJANGO = ("fake", "fake_initial", "prune", "run_syncdb")
@@ -44,6 +43,10 @@ class Step:
     why_not: str | None = None  # why its SQL can't be replayed
     sql: str | None = None  # what the canary's was
     operations: list[tuple] = field(default_factory=list)  # with the states before and after
+
+    @property
+    def can_be_replayed(self) -> bool:
+        return self.migration is not None and self.why_not is None
 
     def __str__(self):
         return str(self.migration or "squashed migrations")
@@ -92,6 +95,22 @@ class Cohort:
                 state = after
         state.clear_delayed_apps_cache()
         return state
+
+    @cached_property
+    def changed(self) -> list[AppConfig]:
+        """The apps with new models or permissions, which is what Django's own receivers look at."""
+        before, after = self.before.models, self.after.models
+        labels = {
+            label
+            for (label, name), model in after.items()
+            if (label, name) not in before
+            or rights(model.options) != rights(before[label, name].options)
+        }
+        return [config for config in apps.get_app_configs() if config.label in labels]
+
+
+def rights(options: dict) -> tuple:
+    return options.get("default_permissions"), options.get("permissions")
 
 
 def make(connection, schemas: list[str], options: dict) -> tuple[list[Cohort], list[str]]:
@@ -188,45 +207,6 @@ def fill(connection, cohort: Cohort, options: dict) -> None:
 
 def rows_of(migration: Migration) -> list[Key]:
     return list(migration.replaces) or [(migration.app_label, migration.name)]
-
-
-def targets(loader, options: dict) -> list[tuple[str, str | None]]:
-    """Where the app label and the migration name among the options lead, as in Django."""
-    if conflicts := loader.detect_conflicts():
-        raise CommandError(
-            "Conflicting migrations: "
-            + "; ".join(f"{', '.join(names)} in {app}" for app, names in conflicts.items())
-            + ". “makemigrations --merge” makes one of them."
-        )
-    app_label, name = options.get("app_label"), options.get("migration_name")
-    if not app_label:
-        if options.get("prune"):
-            raise CommandError("--prune takes the label of an app.")
-        return loader.graph.leaf_nodes()
-    try:
-        apps.get_app_config(app_label)
-    except LookupError as error:
-        raise CommandError(str(error)) from None
-    if app_label not in loader.migrated_apps:
-        if options.get("run_syncdb"):
-            return []
-        raise CommandError(f"App “{app_label}” has no migrations.")
-    if options.get("run_syncdb"):
-        raise CommandError(f"--run-syncdb isn't for “{app_label}”, which has migrations.")
-    if not name:
-        return [key for key in loader.graph.leaf_nodes() if key[0] == app_label]
-    if name == "zero":
-        return [(app_label, None)]
-    try:
-        migration = loader.get_migration_by_prefix(app_label, name)
-    except AmbiguityError:
-        raise CommandError(f"More than one migration of “{app_label}” matches “{name}”.") from None
-    except KeyError:
-        raise CommandError(f"No migration of “{app_label}” matches “{name}”.") from None
-    target = app_label, migration.name
-    if target not in loader.graph.nodes and target in loader.replacements:
-        target = loader.replacements[target].replaces[-1]  # squashed, and applied in part
-    return [target]
 
 
 def describe(cohorts: Iterable[Cohort], missing: Iterable[str]) -> Iterator[str]:

@@ -92,7 +92,11 @@ class Judge:
             return None  # an app that tenants haven't got: Django does nothing, and records that
         if kind is migrations.RunSQL:
             self.names_are_known = False
-            return None if all(map(is_plain, texts(operation.sql))) else "RunSQL with a session"
+            return (
+                None
+                if all(map(is_plain, texts(operation.sql)))
+                else "RunSQL of more than plain statements"
+            )
         if kind in ASKING:
             return (
                 None if self.names_are_known else f"{name} after SQL or Python"

@@ -1,0 +1,171 @@
+"""The ways in which one tenant is migrated."""
+
+import sys
+from contextlib import nullcontext, redirect_stdout
+
+from django.db import transaction
+from django.db.migrations.recorder import MigrationRecorder
+from django.db.models.signals import post_migrate, pre_migrate
+from django_tenants.migration_executors.base import run_migrations
+from django_tenants.signals import schema_migrated, schema_pre_migration
+from django_tenants.utils import quote_schema_name, schema_context
+
+from server.tenants.fleet import owing
+from server.tenants.fleet.plan import Cohort, Step
+from server.tenants.fleet.recording import lock, recorded
+from server.tenants.post_migrate import djangos, emit, is_heard, others
+
+FLEET = "fleet"  # the executor's name
+
+
+def by_django(connection, schema: str, args, options: dict) -> None:
+    """Migrate one schema as the library's standard executor does."""
+    # With a stdout among its options Django's command would write there without the library's
+    # prefix, and nobody would get the messages.
+    stdout = options.get("stdout") or sys.stdout
+    options = {name: value for name, value in options.items() if name not in ("stdout", "stderr")}
+    try:
+        with redirect_stdout(stdout):
+            run_migrations(args, options, FLEET, schema)
+    finally:
+        connection.set_schema_to_public()
+
+
+class Ways:
+    """Each takes a cohort and the schema of one of its tenants, and raises whatever goes wrong."""
+
+    def __init__(self, connection, args, options: dict):
+        self.connection = connection
+        self.args = args
+        self.options = options
+        self.at = ""  # what is being done, for an error to begin with
+        self.others_listen = is_heard(pre_migrate, others) or is_heard(post_migrate, others)
+        self.library_is_heard = any(
+            signal.has_listeners(run_migrations)
+            for signal in (schema_pre_migration, schema_migrated)
+        )
+        self.are_heard = self.others_listen or self.library_is_heard
+
+    def lead(self, cohort: Cohort, schema: str) -> None:
+        """By Django, and what it executes is kept in the cohort's steps."""
+        executed = self.alone(cohort, schema)
+        steps = [step for step in cohort.steps if step.migration]
+        for number, step in enumerate(steps):
+            if len(executed) != len(steps):
+                step.why_not = step.why_not or "its SQL can't be told from others'"
+            elif any(schema in statement for statement in executed[number]):
+                step.why_not = step.why_not or "its SQL names the tenant's schema"
+            elif not step.why_not:
+                step.sql = "\n;\n".join(executed[number])  # a comment may be in the last line
+
+    def alone(self, cohort: Cohort, schema: str) -> list[list[str]]:
+        """By Django; returns the statements of each migration."""
+        if not cohort.has_table:
+            self.make_table(schema)
+        with (
+            owing.noted(self.connection, schema),
+            recorded(self.connection, schema) as executed,
+        ):
+            try:
+                by_django(self.connection, schema, self.args, self.options)
+            except BaseException:
+                if 0 < len(executed) <= len(cohort.names):
+                    self.at = f"{cohort.names[len(executed) - 1]}: "
+                raise
+        return executed
+
+    def make_table(self, schema: str) -> None:
+        """As the library does, or the public schema's table would be taken for the tenant's."""
+        self.connection.set_schema(schema, include_public=False)
+        MigrationRecorder(self.connection).ensure_schema()
+        self.connection.set_schema_to_public()
+
+    def follow(self, cohort: Cohort, schema: str) -> None:
+        """By the canary's SQL where that is right, else operation by operation."""
+        if not cohort.has_table:
+            self.make_table(schema)
+        self.tell_library(schema_pre_migration, schema)
+        if self.others_listen:
+            self.emit(pre_migrate, others, cohort, schema, cohort.before)
+        owes = schema in cohort.owing
+        configs = None if owes else cohort.changed
+        with owing.noted(self.connection, schema) if owes or configs else nullcontext():
+            for step in cohort.steps:
+                self.at = f"{step}: "
+                if step.sql is None and step.migration:
+                    self.operate(schema, step)
+                else:
+                    self.replay(schema, step)
+            self.at = "post_migrate: "
+            if owes or configs:
+                self.emit(post_migrate, djangos, cohort, schema, cohort.after, configs)
+        if self.others_listen:
+            self.emit(post_migrate, others, cohort, schema, cohort.after)
+        self.tell_library(schema_migrated, schema)
+
+    def replay(self, schema: str, step: Step) -> None:
+        """In one round trip, which is one transaction."""
+        with schema_context(schema):
+            search_path = ", ".join(map(quote_schema_name, self.connection.wanted))
+        self.connection.ensure_connection()
+        check, record = self.bookkeeping(schema, step)
+        statements = [
+            f"SET LOCAL search_path = {search_path}",
+            lock(schema),
+            check,
+            step.sql or "",
+            record,
+        ]
+        # The driver's own cursor: it looks for no parameters where none are given.
+        with self.connection.wrap_database_errors, self.connection.connection.cursor() as cursor:
+            cursor.execute("\n;\n".join(statements))
+        self.connection.forget()  # a function of the migration's may have set another search_path
+
+    def operate(self, schema: str, step: Step) -> None:
+        """As Django's Migration.apply does, from states that are prepared."""
+        migration = step.migration
+        with (
+            schema_context(schema),
+            recorded(self.connection, schema),
+            self.connection.schema_editor(atomic=migration.atomic) as editor,
+        ):
+            check, record = self.bookkeeping(schema, step)
+            editor.execute(check, None)
+            for operation, before, after in step.operations:
+                is_atomic = operation.atomic or (migration.atomic and operation.atomic is not False)
+                own = is_atomic and not editor.atomic_migration
+                with transaction.atomic(self.connection.alias) if own else nullcontext():
+                    operation.database_forwards(migration.app_label, editor, before, after)
+            # Django records after these, in another transaction, and may be killed in between.
+            for statement in editor.deferred_sql:
+                editor.execute(statement, None)
+            editor.deferred_sql.clear()
+            editor.execute(record, None)
+
+    def bookkeeping(self, schema: str, step: Step) -> tuple[str, str]:
+        """A statement that fails if the migration is applied, and one that notes that it is."""
+        table = f"{quote_schema_name(schema)}.django_migrations"
+        compose = self.connection.ops.compose_sql
+        keys = ", ".join(compose("(%s, %s)", row) for row in step.rows)
+        rows = ", ".join(compose("(%s, %s, now())", row) for row in step.rows)
+        # What can't be cast shows up in the error.
+        applied = "(name || ' was applied by somebody else')::int"
+        check = f"SELECT {applied} FROM {table} WHERE (app, name) IN ({keys})"  # noqa: S608
+        return check, f"INSERT INTO {table} (app, name, applied) VALUES {rows}"  # noqa: S608
+
+    # Signals
+
+    def tell_library(self, signal, schema: str) -> None:
+        if self.library_is_heard:
+            signal.send(run_migrations, schema_name=schema)
+
+    def emit(self, signal, to, cohort: Cohort, schema: str, state, configs=None) -> None:
+        with schema_context(schema):
+            emit(
+                signal,
+                to,
+                using=self.connection.alias,
+                configs=configs,
+                apps=state.apps,
+                plan=cohort.plan,
+            )
