@@ -61,6 +61,16 @@ FILES = {
         server/tenants/blueprint.py
         server/tenants/checks.py
         server/tenants/doctor.py
+        server/tenants/fleet/__init__.py
+        server/tenants/fleet/carry_out.py
+        server/tenants/fleet/drift.py
+        server/tenants/fleet/owing.py
+        server/tenants/fleet/plan.py
+        server/tenants/fleet/recording.py
+        server/tenants/fleet/replayable.py
+        server/tenants/fleet/report.py
+        server/tenants/fleet/targets.py
+        server/tenants/fleet/ways.py
         server/tenants/guards.py
         server/tenants/hosts.py
         server/tenants/lifecycle.py
@@ -68,6 +78,7 @@ FILES = {
         server/tenants/logs.py
         server/tenants/management/__init__.py
         server/tenants/management/commands/__init__.py
+        server/tenants/management/commands/migrate_schemas.py
         server/tenants/management/commands/provision_tenant.py
         server/tenants/management/commands/tenant_doctor.py
         server/tenants/media.py
@@ -117,6 +128,8 @@ FILES = {
         tests/test_checks.py
         tests/test_database.py
         tests/test_doctor.py
+        tests/test_fleet.py
+        tests/test_fleet_faults.py
         tests/test_guards.py
         tests/test_hosts.py
         tests/test_imports.py
@@ -137,6 +150,7 @@ FILES = {
         tests/test_sites.py
         tests/test_snapshot.py
         tests/test_users.py
+        tests/zoo.py
     """,
     "use_celery": "server/celery.py tests/test_celery.py",
     "use_postgis": "tests/test_postgis.py",

@@ -145,9 +145,8 @@ class Ways:
     def bookkeeping(self, schema: str, step: Step) -> tuple[str, str]:
         """A statement that fails if the migration is applied, and one that notes that it is."""
         table = f"{quote_schema_name(schema)}.django_migrations"
-        compose = self.connection.ops.compose_sql
-        keys = ", ".join(compose("(%s, %s)", row) for row in step.rows)
-        rows = ", ".join(compose("(%s, %s, now())", row) for row in step.rows)
+        keys = ", ".join(f"({literal(app)}, {literal(name)})" for app, name in step.rows)
+        rows = ", ".join(f"({literal(app)}, {literal(name)}, now())" for app, name in step.rows)
         # What can't be cast shows up in the error.
         applied = "(name || ' was applied by somebody else')::int"
         check = f"SELECT {applied} FROM {table} WHERE (app, name) IN ({keys})"  # noqa: S608
@@ -169,3 +168,7 @@ class Ways:
                 apps=state.apps,
                 plan=cohort.plan,
             )
+
+
+def literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
