@@ -92,21 +92,24 @@ def refresh(stdout=None) -> None:
 
     Where that fails, a line says why, and migrations go on making the tenants.
     """
-    with schema_context(get_public_schema_name()):
-        if is_right():
-            return
-        with only_one("blueprint"):
-            if is_right():  # from another, who was first
+    try:
+        with schema_context(get_public_schema_name()):
+            if is_right():
                 return
-            try:
-                template_name, statements = write_template_down()
-            except Exception as error:  # whatever a migration raises
-                tell = stdout.write if stdout else logger.warning
-                tell(f"New tenants will be made by migrations, slowly: {in_a_line(error)}")
-                return
-            finally:
-                drop_templates()  # those of one that was killed, too
-            keep(template_name, json.dumps(statements))
+            with only_one("blueprint"):
+                if not is_right():  # another may have been first
+                    make()
+    except Exception as error:  # whatever a migration raises, and a database that has gone
+        tell = stdout.write if stdout else logger.warning
+        tell(f"New tenants will be made by migrations, slowly: {in_a_line(error)}")
+
+
+def make() -> None:
+    try:
+        template_name, statements = write_template_down()
+    finally:
+        drop_templates()  # those of one that was killed, too
+    keep(template_name, json.dumps(statements))
 
 
 def keep(template_name: str, statements: str) -> None:

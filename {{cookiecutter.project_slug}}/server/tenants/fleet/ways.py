@@ -106,7 +106,7 @@ class Ways:
     def replay(self, schema: str, step: Step) -> None:
         """In one round trip, which is one transaction."""
         with schema_context(schema):
-            search_path = ", ".join(map(quote_schema_name, self.connection.wanted))
+            search_path = self.connection.wanted
         self.connection.ensure_connection()
         check, record = self.bookkeeping(schema, step)
         statements = [
@@ -119,7 +119,7 @@ class Ways:
         # The driver's own cursor: it looks for no parameters where none are given.
         with self.connection.wrap_database_errors, self.connection.connection.cursor() as cursor:
             cursor.execute("\n;\n".join(statements))
-        self.connection.forget()  # a function of the migration's may have set another search_path
+        self.connection.leave_tenant()  # a function of the migration's may have set another
 
     def operate(self, schema: str, step: Step) -> None:
         """As Django's Migration.apply does, from states that are prepared."""

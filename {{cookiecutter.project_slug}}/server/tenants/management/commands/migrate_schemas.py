@@ -13,6 +13,7 @@ from django_tenants.utils import (
     schema_exists,
 )
 
+from server.tenants import blueprint
 from server.tenants.fleet import FleetExecutor
 from server.tenants.fleet.report import reason_of
 from server.tenants.locks import only_one
@@ -97,18 +98,10 @@ class Command(library.MigrateSchemasCommand):
         except CommandError as error:  # new tenants shall be like those that went well
             failure = error
         if not one_schema and not any(map(self.options.get, NOT_PLAIN)):
-            refresh_blueprint(self.stdout)
+            blueprint.refresh(stdout=self.stdout)
         if failure:
             raise failure
 
     def waits(self) -> None:
         if self.options["verbosity"]:
             self.stdout.write("Another migrate_schemas is running; this one waits for its end.")
-
-
-def refresh_blueprint(stdout) -> None:
-    try:
-        from server.tenants import blueprint
-    except ImportError:  # not merged yet
-        return
-    blueprint.refresh(stdout=stdout)

@@ -5,7 +5,6 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, connection
 
 from server.init_tenant import create_public_tenant
-from server.tenants import blueprint
 from server.tenants.locks import only_one
 
 
@@ -23,7 +22,6 @@ class Command(BaseCommand):
             raise CommandError(f"The database doesn't answer: {str(error).strip()}") from None
         with only_one("init_tenant"):
             call_command("migrate_schemas", shared=True, interactive=False, verbosity=verbosity)
-            blueprint.refresh(stdout=self.stdout)
             try:
                 tenant = create_public_tenant(
                     settings.DOMAIN,
