@@ -43,8 +43,8 @@ class RemembersUntilNotified:
         return self.memories[channel]
 
     def forget_memories(self):
-        # New ones: what a query brings that is under way now goes into the old.
-        self.memories = {channel: {} for channel in self.memories}
+        for memory in self.memories.values():
+            memory.clear()
 
     def is_outside_transaction(self) -> bool:
         connection = self.connection
