@@ -116,9 +116,8 @@ def test_a_plan_of_several_migrations_takes_the_right_way_with_each(zoo):
     zoo.write("0004_unique", UNIQUE)
 
     expect_as_by_django(zoo)
-    assert [rows(zoo, schema) for schema in zoo.schemas] == [
-        [f'{{"id": 1, "name": "{schema}", "color": "red"}}'] for schema in zoo.schemas
-    ]
+    for schema in zoo.schemas:
+        assert zoo.sql("SELECT name FROM zoo_animal", schema=schema) == [schema]
 
 
 def test_all_migrations_of_a_new_tenant(zoo):
