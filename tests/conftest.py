@@ -1,14 +1,12 @@
 import os
-import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from projects import Project, cookiecutter
+from projects import Project, cookiecutter, copy_template
 
-ROOT = Path(__file__).resolve().parent.parent
 PROJECT = "{{cookiecutter.project_slug}}"
 
 
@@ -18,15 +16,7 @@ def run(*command, **options):
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory):
-    """The template without caches and other ignored files, which would enter the rendering."""
-    copy = tmp_path_factory.mktemp("template")
-    listed = run("git", "ls-files", "-z", "-co", "--exclude-standard", cwd=ROOT)
-    assert listed.returncode == 0, listed.stderr
-    for name in listed.stdout.rstrip("\0").split("\0"):
-        if (ROOT / name).exists():  # a deleted file is listed until that is staged
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, copy / name)
-    return copy
+    return copy_template(tmp_path_factory.mktemp("template"))
 
 
 @dataclass

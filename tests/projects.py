@@ -15,11 +15,12 @@ from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).resolve().parent.parent
 UV = os.environ.get("UV") or shutil.which("uv")
 # What would reach the project from the run of these tests, but from no person's terminal.
 OURS = {"VIRTUAL_ENV", "DJANGO_SETTINGS_MODULE", "PYTEST_CURRENT_TEST", "UV_RUN_RECURSION_DEPTH"}
 # What would configure a project, of which a person's terminal has nothing yet.
-EXAMPLE = Path(__file__).parent.parent / "{{cookiecutter.project_slug}}" / ".env.example"
+EXAMPLE = ROOT / "{{cookiecutter.project_slug}}" / ".env.example"
 CONFIGURING = set(re.findall(r"^(?:# )?([A-Z_]+)=", EXAMPLE.read_text(), re.M))
 
 
@@ -94,6 +95,18 @@ class Project:
     def runserver(self, **env):
         command = (*self.python, "manage.py", "runserver", "--noreload", "{port}")
         return self.serving(*command, **env)
+
+
+def copy_template(folder):
+    """Copy the template without caches and other ignored files, which would enter a rendering."""
+    command = ["git", "ls-files", "-z", "-co", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert listed.returncode == 0, listed.stderr
+    for name in listed.stdout.rstrip("\0").split("\0"):
+        if (ROOT / name).exists():  # a deleted file is listed until that is staged
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    return folder
 
 
 def cookiecutter(template, folder, *answers, **env):

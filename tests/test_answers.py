@@ -10,8 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
 from dotenv import dotenv_values
+from projects import ROOT
 
 PROMPTS = json.loads((ROOT / "cookiecutter.json").read_text())["__prompts__"]
 PRE_GEN = runpy.run_path(str(ROOT / "hooks" / "pre_gen_project.py"))

@@ -11,8 +11,9 @@ import time
 from contextlib import suppress
 
 import pytest
-from conftest import PROJECT, ROOT, run
+from conftest import PROJECT, run
 from dotenv import dotenv_values
+from projects import ROOT
 
 POST_GEN = runpy.run_path(str(ROOT / "hooks" / "post_gen_project.py"))
 ENV_FILE = runpy.run_path(str(ROOT / PROJECT / "server" / "env_file.py"))

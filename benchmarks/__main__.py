@@ -1,0 +1,106 @@
+"""The command: `uv run --group benchmarks python -m benchmarks`, or `… --short`."""
+
+import argparse
+import datetime
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks import births, fleet, machine, migrating, projects, report, requests
+from tests.projects import UV
+
+HERE = Path(__file__).parent
+NEEDED = {"uv": (UV, "pip install uv"), "wrk": (shutil.which("wrk"), "apt install wrk")}
+
+
+class Mode(NamedTuple):
+    sizes: tuple  # of the fleet
+    rounds: int
+    their_rounds: dict  # of migrating; the standard executor takes its time
+    seconds: int  # that a server is asked at a time
+    minutes: int  # after which something hangs
+
+
+FULL = Mode((10, 100, 1000), 5, {10: 3, 100: 3, 1000: 1}, 3, minutes=60)
+SHORT = Mode((50,), 3, {50: 1}, 1, minutes=5)
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--short", action="store_true", help="a small fleet; only prints")
+    parser.add_argument("--json", type=Path, help="write what was measured to this file as well")
+    options = parser.parse_args()
+    for name, (found, how) in NEEDED.items():
+        if not found:
+            sys.exit(f"{name} is not installed: {how}")
+    if not options.short:
+        from benchmarks import picture  # its matplotlib is of the group `benchmarks` only
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("Terminated."))
+    signal.signal(signal.SIGALRM, lambda *_: sys.exit("That took too long: something hangs."))
+    mode = SHORT if options.short else FULL
+    signal.alarm(mode.minutes * 60)
+
+    results = measure(mode)
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=1))
+    if options.short:
+        print(report.tables(results))
+    else:
+        (HERE / "RESULTS.md").write_text(report.page(results))
+        picture.draw(results, HERE / "results.svg")
+
+
+def measure(mode):
+    """What was found, by number of tenants, and where."""
+    step("Bake the project and its twins")
+    with projects.baked() as sides:
+        ours, theirs, _ = sides
+        cookies = {side.name: projects.cookie(side) for side in sides}
+        found = {}
+        for size in mode.sizes:
+            step(f"Grow to {size} tenants")
+            fleet.grow([ours, theirs], size)
+            their_rounds = mode.their_rounds[size]
+            found[str(size)] = here = {}
+            step("  making a tenant")
+            here["births"] = births.measure(ours, theirs, mode.rounds)
+            step("  nothing to migrate")
+            here["nothing"] = migrating.nothing_to_do(ours, theirs, mode.rounds, their_rounds)
+            step("  a field to add")
+            here["field"] = migrating.add_field(ours, theirs, mode.rounds, their_rounds)
+            step("  requests")
+            here["requests"] = requests.measure(sides, cookies, mode.rounds, mode.seconds)
+        versions = ours.do("versions")
+        step("Clean up")
+    step("Done")
+    return {
+        "date": datetime.date.today().isoformat(),
+        "machine": machine.described(),
+        "versions": versions,
+        "rounds": mode.rounds,
+        "their_rounds": mode.their_rounds,
+        "fleets": found,
+    }
+
+
+def step(label):
+    print(f"{time.monotonic() - STARTED:6.0f} s  {label}", flush=True)
+
+
+STARTED = time.monotonic()
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("Interrupted.")
+    except projects.BenchmarkError as error:
+        sys.exit(str(error))
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"{error}\n{error.stderr}")

@@ -1,0 +1,105 @@
+"""Making a tenant: how long one takes, how many four processes make, and how long a person who
+signs in meanwhile waits."""
+
+import contextlib
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from benchmarks import fleet
+from benchmarks.projects import seed
+from benchmarks.rounds import interleaved
+
+PROCESSES = 4
+SIGN_IN = "UPDATE users_user SET last_login = now()"
+
+
+def measure(ours, theirs, rounds):
+    dump, template = fleet.text(ours), seed(ours)
+
+    def replayed(connection, schema):
+        started = time.perf_counter()
+        fleet.replay(connection, dump, template, schema)
+        return time.perf_counter() - started
+
+    try:
+        with ours.worker() as mine, theirs.worker() as other, ours.connect() as raw:
+            ways = {
+                "ours": lambda slug: mine.do("provision", slug=slug),
+                "theirs": lambda slug: other.do("provision", slug=slug),
+                "limit": lambda slug: replayed(raw, f"{slug}_raw"),
+            }
+            for name, way in ways.items():
+                way(f"birthwarm{name}")
+            seconds = interleaved(
+                {n: lambda at, n=n: ways[n](f"birth{n}{at}") for n in ways}, rounds
+            )
+            waits = {
+                side.name: longest_wait(side, ways[side.name], rounds) for side in (ours, theirs)
+            }
+        at_once = {side.name: made_at_once(side, rounds) for side in (ours, theirs)} | {
+            "limit": replayed_at_once(ours, replayed, rounds)
+        }
+    finally:
+        for side in (ours, theirs):
+            fleet.remove(side, "birth")
+    return {"seconds": seconds, "wait": waits, "at_once": at_once}
+
+
+def longest_wait(side, make, rounds):
+    """The longest that a sign-in took while tenants were being made, one after the other."""
+    with signing_in(side) as waits:
+        for at in range(rounds):
+            make(f"birthwait{at}")
+    return max(waits)
+
+
+@contextlib.contextmanager
+def signing_in(side):
+    """Somebody signs in again and again; yields the list of how long it took each time."""
+    waits, over = [], threading.Event()
+
+    def sign_in():
+        with side.connect() as connection, connection.cursor() as cursor:
+            while not over.wait(0.005):
+                started = time.perf_counter()
+                cursor.execute(SIGN_IN)
+                waits.append(time.perf_counter() - started)
+
+    with ThreadPoolExecutor(1) as pool:
+        signing = pool.submit(sign_in)
+        try:
+            yield waits
+        finally:
+            over.set()
+            signing.result()
+
+
+def made_at_once(side, rounds):
+    """The tenants that several processes make in a second."""
+    with contextlib.ExitStack() as stack:
+        workers = [stack.enter_context(side.worker()) for _ in range(PROCESSES)]
+        for at, worker in enumerate(workers):
+            worker.send("provision", slug=f"birthfirst{at}")
+        for worker in workers:
+            worker.receive()
+        started = time.perf_counter()
+        for at, worker in enumerate(workers):
+            for number in range(rounds):
+                worker.send("provision", slug=f"birth{at}x{number}")
+        for worker in workers:
+            for _ in range(rounds):
+                worker.receive()
+        return PROCESSES * rounds / (time.perf_counter() - started)
+
+
+def replayed_at_once(ours, replayed, rounds):
+    def replay(at):
+        with ours.connect() as connection:
+            for number in range(rounds):
+                replayed(connection, f"birth{at}x{number}_raw")
+
+    with ThreadPoolExecutor(PROCESSES) as pool:
+        started = time.perf_counter()
+        list(pool.map(replay, range(PROCESSES)))
+        return PROCESSES * rounds / (time.perf_counter() - started)

@@ -1,0 +1,98 @@
+"""As many tenants as are wanted: copies of the tenant `seed`, made by SQL, which is fastest."""
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+
+from benchmarks.projects import seed
+
+# What pg_dump sets for a session, and psql's own commands.
+PREAMBLE = re.compile(r"^(SET .*|SELECT pg_catalog\.set_config.*|\\.*|--.*)\n", re.MULTILINE)
+
+CATALOG = "pg_class, pg_attribute, pg_type, pg_index, pg_constraint, pg_depend, pg_trigger"
+
+# A seed's row with other values in the columns that are its own.
+ROWS = """
+    INSERT INTO tenants_tenant
+    SELECT made.* FROM tenants_tenant seed, generate_series(%(first)s, %(last)s) n,
+        jsonb_populate_record(seed, jsonb_build_object(
+            'id', nextval(pg_get_serial_sequence('tenants_tenant', 'id')),
+            'slug', 't' || n,
+            'name', 't' || n,
+            'schema_name', 't' || n || '_' || lpad(to_hex(n), 8, '0'))) made
+    WHERE seed.slug = 'seed';
+
+    INSERT INTO tenants_domain
+    SELECT made.* FROM tenants_domain seed, tenants_tenant tenant,
+        jsonb_populate_record(seed, jsonb_build_object(
+            'id', nextval(pg_get_serial_sequence('tenants_domain', 'id')),
+            'domain', tenant.slug || '.localhost',
+            'tenant_id', tenant.id)) made
+    WHERE seed.domain = 'seed.localhost'
+        AND tenant.id NOT IN (SELECT tenant_id FROM tenants_domain);
+
+    INSERT INTO users_user_tenants (user_id, tenant_id)
+    SELECT owner_id, id FROM tenants_tenant
+    WHERE id NOT IN (SELECT tenant_id FROM users_user_tenants);
+"""
+
+ROWS_GO = """
+    DELETE FROM tenants_domain
+        WHERE tenant_id IN (SELECT id FROM tenants_tenant WHERE slug ~ %(of)s);
+    DELETE FROM users_user_tenants
+        WHERE tenant_id IN (SELECT id FROM tenants_tenant WHERE slug ~ %(of)s);
+    DELETE FROM tenants_tenant WHERE slug ~ %(of)s;
+"""
+
+
+def text(side):
+    """The seed's schema as SQL."""
+    dump = side.postgres(
+        "pg_dump", "--no-owner", "--no-privileges", "--inserts", f"--schema={seed(side)}"
+    )
+    return PREAMBLE.sub("", dump)
+
+
+def replay(connection, dump, template, schema):
+    """Make a schema like the template of the dump, in one round trip and one transaction."""
+    with connection.cursor() as cursor:
+        cursor.execute(dump.replace(template, schema))
+
+
+def grow(sides, size):
+    """Let there be `size` tenants in each project."""
+    with ThreadPoolExecutor(len(sides)) as pool:
+        list(pool.map(grow_one, sides, [size] * len(sides)))
+
+
+def grow_one(side, size):
+    dump, template = text(side), seed(side)
+    first = len(schemas(side)) + 1
+    with side.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("SET synchronous_commit = off")
+        for n in range(first, size + 1):
+            replay(connection, dump, template, f"t{n}_{n:08x}")
+        cursor.execute(ROWS, {"first": first, "last": size})
+        # What PostgreSQL would do by itself, in the middle of what is measured.
+        cursor.execute(f"VACUUM ANALYZE {CATALOG}, tenants_tenant, tenants_domain")
+
+
+def remove(side, prefix):
+    """Let the tenants go whose slugs begin with the prefix."""
+    pattern = f"^{prefix}"
+    with side.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT nspname FROM pg_namespace WHERE nspname ~ %s", [pattern])
+        for (schema,) in cursor.fetchall():
+            cursor.execute(f'DROP SCHEMA "{schema}" CASCADE')
+        cursor.execute(ROWS_GO, {"of": pattern})
+
+
+def schemas(side):
+    rows = side.query(
+        "SELECT schema_name FROM tenants_tenant WHERE schema_name <> 'public' ORDER BY id"
+    )
+    return [schema for (schema,) in rows]
+
+
+def hosts(side):
+    rows = side.query("SELECT domain FROM tenants_domain WHERE domain <> 'localhost' ORDER BY id")
+    return [host for (host,) in rows]

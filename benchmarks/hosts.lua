@@ -1,0 +1,13 @@
+-- wrk … -s hosts.lua URL -- COOKIE HOST HOST …  asks the hosts in turn
+local requests, at = {}, 0
+
+function init(arguments)
+  for i = 2, #arguments do
+    requests[i - 1] = wrk.format("GET", "/", { Host = arguments[i], Cookie = arguments[1] })
+  end
+end
+
+function request()
+  at = at % #requests + 1
+  return requests[at]
+end

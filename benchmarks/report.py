@@ -1,0 +1,155 @@
+"""The tables: what was measured, with ratios beside the goals."""
+
+from statistics import median
+from typing import NamedTuple
+
+from benchmarks.rounds import ratio
+
+COMMAND = "uv run --group benchmarks python -m benchmarks"
+PUBLISHED = ("10", "100", "1000")  # tenants
+LARGEST = ("1000",)
+
+
+class Goal(NamedTuple):
+    least: float | None = None
+    most: float | None = None
+    at: tuple = PUBLISHED
+
+    def __str__(self):
+        return f"goal: ≥ {self.least:g}" if self.least else f"goal: ≤ {self.most:g}"
+
+    def missed(self, value, size):
+        """What marks a value that misses the goal."""
+        misses = value < self.least if self.least else value > self.most
+        return " **missed**" if misses and size in self.at else ""
+
+
+FASTER = {
+    "births": Goal(least=10),
+    "nothing": Goal(least=100, at=LARGEST),
+    "field": Goal(least=40, at=LARGEST),
+}
+OF_THE_LIMIT = {"births": Goal(most=1.2), "field": Goal(most=2, at=LARGEST)}
+WAIT = Goal(most=0.1)
+NOTHING = Goal(most=0.5, at=LARGEST)
+SHARE = {"anonymous": Goal(least=0.95), "signed in": Goal(least=0.9)}
+
+
+def page(results):
+    """The whole of RESULTS.md."""
+    versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
+    return f"""# How fast
+
+![The figures as curves](results.svg)
+
+Made by `{COMMAND}` on {results["date"]}, on
+{results["machine"]}, with {versions}.
+
+**Ours** is a project from the template as it comes. **Theirs** is one with django-tenants and
+django-tenant-users set up as their documentation says (`benchmarks/twin`), with the same apps, on
+the same PostgreSQL server. The **limit** is what would be left if Python cost nothing. They take
+turns, in {results["rounds"]} rounds; times are medians, and so are ratios, of those within a round.
+Times differ from machine to machine: ratios are what to look at.
+
+{tables(results)}"""
+
+
+def tables(results):
+    fleets = results["fleets"]
+    their_rounds = results["their_rounds"]
+    return "\n".join([*making(fleets), *migrating(fleets, their_rounds), *requests(fleets), ""])
+
+
+def making(fleets):
+    yield "## Making a tenant\n"
+    yield "Rows, schema, tables and the owner's membership, in a process that is warm. The limit is"
+    yield "pg_dump's text of such a schema, executed in one round trip.\n"
+    births = {size: found["births"] for size, found in fleets.items()}
+    yield from compared("births", {size: birth["seconds"] for size, birth in births.items()})
+
+    yield "\nTenants per second, made by four processes at once:\n"
+    faster, of_the_limit = FASTER["births"], OF_THE_LIMIT["births"]
+    rows = []
+    for size, birth in births.items():
+        ours, theirs, limit = (birth["at_once"][who] for who in ("ours", "theirs", "limit"))
+        ratios = [judged(ours / theirs, faster, size), judged(limit / ours, of_the_limit, size)]
+        rows.append([size, f"{ours:.1f}", f"{theirs:.1f}", f"{limit:.1f}", *ratios])
+    heads = ["tenants", "ours", "theirs", "limit"]
+    yield from table([*heads, f"ours / theirs ({faster})", f"limit / ours ({of_the_limit})"], rows)
+
+    yield "\nThe longest that a sign-in waits while tenants are made one after the other:\n"
+    waits = {size: birth["wait"] for size, birth in births.items()}
+    yield from table(
+        ["tenants", f"ours ({WAIT} s)", "theirs"],
+        [
+            [size, time(wait["ours"]) + WAIT.missed(wait["ours"], size), time(wait["theirs"])]
+            for size, wait in waits.items()
+        ],
+    )
+
+
+def migrating(fleets, their_rounds):
+    rounds = ", ".join(f"{n} at {size} tenants" for size, n in their_rounds.items())
+    yield "\n## Migrating all tenants\n"
+    yield "`migrate_schemas --tenant`, in a process that has started. Theirs is the standard"
+    yield f"executor, which takes long and had fewer rounds: {rounds}.\n"
+    yield "Nothing to do. The limit is one query for the migrations of all tenants.\n"
+    yield from compared("nothing", {n: found["nothing"] for n, found in fleets.items()}, NOTHING)
+    yield "\nOne AddField. The limit is psql with the same statements, a transaction per tenant.\n"
+    yield from compared("field", {n: found["field"] for n, found in fleets.items()})
+
+
+def requests(fleets):
+    yield "\n## Answering requests\n"
+    yield "Requests per second of a page with one query: gunicorn with 2 sync workers, wrk with 8"
+    yield "connections. Plain is Django without tenants, with persistent connections"
+    yield "(`benchmarks/plain`).\n"
+    for page_of, goal in SHARE.items():
+        rows = []
+        for size, found in fleets.items():
+            measured = found["requests"][page_of]
+            share = judged(ratio(measured["ours"], measured["plain"]), goal, size)
+            whose = [f"{median(measured[who]):.0f}" for who in ("ours", "theirs", "plain")]
+            rows.append([size, *whose, share])
+        yield from table(
+            [f"tenants, {page_of}", "ours", "theirs", "plain", f"ours / plain ({goal})"], rows
+        )
+        yield ""
+    yield "Ours, anonymous: one host against all in turn, and the largest private memory of a"
+    yield "connection to the database after either.\n"
+    rows = []
+    for size, found in fleets.items():
+        measured, memory = found["requests"]["hosts"], found["requests"]["memory"]
+        whose = [f"{median(measured[which]):.0f}" for which in ("one", "all")]
+        sizes = [f"{mb:.1f} MB" if mb else "—" for mb in memory.values()]
+        rows.append([size, *whose, f"{ratio(measured['all'], measured['one']):.2f}", *sizes])
+    heads = ["tenants", "one host", "all hosts", "all / one"]
+    yield from table([*heads, "memory, one host", "memory, all hosts"], rows)
+
+
+def compared(what, measured, goal=None):
+    """A table of seconds, ours, theirs and the limit, with the two ratios."""
+    faster, of_the_limit = FASTER[what], OF_THE_LIMIT.get(what)
+    rows = []
+    for size, seconds in measured.items():
+        ours, theirs, limit = (seconds[who] for who in ("ours", "theirs", "limit"))
+        missed = goal.missed(median(ours), size) if goal else ""
+        times = [time(median(ours)) + missed, time(median(theirs)), time(median(limit))]
+        over = judged(ratio(ours, limit), of_the_limit, size)
+        rows.append([size, *times, judged(ratio(theirs, ours), faster, size), over])
+    first = ["tenants", f"ours ({goal} s)" if goal else "ours", "theirs", "limit"]
+    last = f"ours / limit ({of_the_limit})" if of_the_limit else "ours / limit"
+    return table([*first, f"theirs / ours ({faster})", last], rows)
+
+
+def judged(value, goal, size):
+    text = f"{value:.0f}" if value >= 20 else f"{value:.2f}"
+    return text + (goal.missed(value, size) if goal else "")
+
+
+def table(heads, rows):
+    yield from (f"| {' | '.join(row)} |" for row in [heads, ["---"] * len(heads), *rows])
+
+
+def time(seconds):
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"

@@ -1,0 +1,60 @@
+"""Answering: a page of one query, anonymous and signed in, at one host and at all hosts."""
+
+import contextlib
+import re
+import subprocess
+from pathlib import Path
+
+from benchmarks import fleet
+from benchmarks.projects import BenchmarkError
+from benchmarks.rounds import interleaved
+
+CONNECTIONS = "8"
+HOSTS = Path(__file__).parent / "hosts.lua"
+
+
+def measure(sides, cookies, rounds, seconds):
+    """Requests per second; and the private memory, in MB, of our connections to the database."""
+    with contextlib.ExitStack() as stack:
+        ports = {side.name: stack.enter_context(side.serving()) for side in sides}
+        all_hosts = fleet.hosts(sides.ours)
+
+        def asking(name, cookie, hosts=("seed.localhost",)):
+            return lambda at: ask(ports[name], seconds, cookie, hosts)
+
+        ways = {
+            "anonymous": {name: asking(name, "") for name in ports},
+            "signed in": {name: asking(name, cookies[name]) for name in ports},
+        }
+        for name, port in ports.items():
+            for cookie in ("", cookies[name]):
+                ask(port, 1, cookie, ["seed.localhost"])
+        found = {page: interleaved(ways[page], rounds) for page in ways}
+        memory = {"one host": private_memory(sides.ours)}
+        found["hosts"] = interleaved(
+            {"one": asking("ours", ""), "all": asking("ours", "", all_hosts)}, rounds
+        )
+        memory["all hosts"] = private_memory(sides.ours)
+    return found | {"memory": memory}
+
+
+def ask(port, seconds, cookie, hosts):
+    """The requests per second that the server at the port answers. Raises BenchmarkError."""
+    options = "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", HOSTS
+    command = "wrk", *options, f"http://127.0.0.1:{port}", "--", cookie, *hosts
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    if "Non-2xx" in said:
+        raise BenchmarkError(said)
+    return float(re.search(r"Requests/sec:\s+([\d.]+)", said)[1])
+
+
+def private_memory(side):
+    """The largest of the server's connections; None where the system doesn't tell."""
+    connected = side.query(
+        "SELECT pid FROM pg_stat_activity"
+        " WHERE application_name = 'benchmark' AND datname = current_database()"
+    )
+    files = [Path(f"/proc/{pid}/smaps_rollup") for (pid,) in connected]
+    texts = [file.read_text() for file in files if file.exists()]
+    sizes = [sum(map(int, re.findall(r"^Private_\w+:\s+(\d+)", text, re.M))) for text in texts]
+    return max(sizes) / 1024 if sizes else None

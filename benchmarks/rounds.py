@@ -1,0 +1,17 @@
+"""Measured side by side: machines are faster at one moment than at another."""
+
+from statistics import median
+
+
+def interleaved(ways, rounds):
+    """Call each of the ways once a round, with the round's number; return by name what came."""
+    measured = {name: [] for name in ways}
+    for number in range(rounds):
+        for name, way in ways.items():
+            measured[name].append(way(number))
+    return measured
+
+
+def ratio(one, other):
+    """How many times as much one is: the median of the rounds that both have."""
+    return median(a / b for a, b in zip(one, other, strict=False))
