@@ -15,6 +15,7 @@ from benchmarks import births, fleet, machine, migrating, projects, report, requ
 from tests.projects import UV
 
 HERE = Path(__file__).parent
+REQUEST_ROUNDS = 5
 NEEDED = {"uv": (UV, "pip install uv"), "wrk": (shutil.which("wrk"), "apt install wrk")}
 
 
@@ -75,7 +76,7 @@ def measure(mode):
             step("  a field to add")
             here["field"] = migrating.add_field(ours, theirs, mode.rounds, their_rounds)
             step("  requests")
-            here["requests"] = requests.measure(sides, cookies, mode.rounds, mode.seconds)
+            here["requests"] = requests.measure(sides, cookies, REQUEST_ROUNDS, mode.seconds)
         versions = ours.do("versions")
         step("Clean up")
     step("Done")

@@ -119,10 +119,10 @@ def requests(fleets):
     yield "connection to the database after either.\n"
     rows = []
     for size, found in fleets.items():
-        measured, memory = found["requests"]["hosts"], found["requests"]["memory"]
-        whose = [f"{median(measured[which]):.0f}" for which in ("one", "all")]
+        measured, memory = found["requests"]["anonymous"], found["requests"]["memory"]
+        whose = [f"{median(measured[which]):.0f}" for which in ("ours", "all hosts")]
         sizes = [f"{mb:.1f} MB" if mb else "—" for mb in memory.values()]
-        rows.append([size, *whose, f"{ratio(measured['all'], measured['one']):.2f}", *sizes])
+        rows.append([size, *whose, f"{ratio(measured['all hosts'], measured['ours']):.2f}", *sizes])
     heads = ["tenants", "one host", "all hosts", "all / one"]
     yield from table([*heads, "memory, one host", "memory, all hosts"], rows)
 

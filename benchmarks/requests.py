@@ -15,27 +15,24 @@ HOSTS = Path(__file__).parent / "hosts.lua"
 
 def measure(sides, cookies, rounds, seconds):
     """Requests per second; and the private memory, in MB, of our connections to the database."""
+    every = fleet.hosts(sides.ours)
     with contextlib.ExitStack() as stack:
         ports = {side.name: stack.enter_context(side.serving()) for side in sides}
-        all_hosts = fleet.hosts(sides.ours)
 
-        def asking(name, cookie, hosts=("seed.localhost",)):
+        def asking(name, cookie="", hosts=("seed.localhost",)):
             return lambda at: ask(ports[name], seconds, cookie, hosts)
 
-        ways = {
-            "anonymous": {name: asking(name, "") for name in ports},
-            "signed in": {name: asking(name, cookies[name]) for name in ports},
+        anonymous = {name: asking(name) for name in ports}
+        signed_in = {name: asking(name, cookies[name]) for name in ports}
+        for name in ports:
+            anonymous[name](0), signed_in[name](0)
+        one_host = private_memory(sides.ours)
+        anonymous["all hosts"] = asking("ours", hosts=every)
+        return {
+            "anonymous": interleaved(anonymous, rounds),
+            "signed in": interleaved(signed_in, rounds),
+            "memory": {"one host": one_host, "all hosts": private_memory(sides.ours)},
         }
-        for name, port in ports.items():
-            for cookie in ("", cookies[name]):
-                ask(port, 1, cookie, ["seed.localhost"])
-        found = {page: interleaved(ways[page], rounds) for page in ways}
-        memory = {"one host": private_memory(sides.ours)}
-        found["hosts"] = interleaved(
-            {"one": asking("ours", ""), "all": asking("ours", "", all_hosts)}, rounds
-        )
-        memory["all hosts"] = private_memory(sides.ours)
-    return found | {"memory": memory}
 
 
 def ask(port, seconds, cookie, hosts):

@@ -1,0 +1,100 @@
+"""The benchmarks' short mode, with bounds that leave room for a busy machine: a fast path that is
+silently taken no more falls far below them."""
+
+import json
+import shutil
+import subprocess
+import sys
+from statistics import median
+
+import pytest
+from projects import ROOT, environment, need
+
+sys.path.append(str(ROOT))
+
+from benchmarks.rounds import ratio  # noqa: E402
+
+SHORT = [sys.executable, "-m", "benchmarks", "--short"]
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    need(shutil.which("wrk"), "wrk")
+    file = tmp_path_factory.mktemp("benchmarks") / "found.json"
+    result = subprocess.run(
+        [*SHORT, "--json", file],
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=400,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    print(result.stdout)  # pytest shows it where a bound is missed
+    [fleet] = json.loads(file.read_text())["fleets"].values()
+    return fleet
+
+
+def test_a_tenant_is_made_several_times_faster_than_by_the_libraries(found):
+    seconds = found["births"]["seconds"]
+
+    assert ratio(seconds["theirs"], seconds["ours"]) > 4
+    assert ratio(seconds["ours"], seconds["limit"]) < 4
+
+
+def test_several_processes_make_tenants_at_once(found):
+    at_once = found["births"]["at_once"]
+
+    assert at_once["ours"] > 4 * at_once["theirs"]
+
+
+def test_making_tenants_keeps_nobody_from_signing_in(found):
+    assert found["births"]["wait"]["ours"] < 0.25
+
+
+def test_a_fleet_with_nothing_to_migrate_takes_no_time(found):
+    seconds = found["nothing"]
+
+    assert ratio(seconds["theirs"], seconds["ours"]) > 10
+
+
+def test_a_field_is_added_several_times_faster_than_by_the_libraries(found):
+    seconds = found["field"]
+
+    assert ratio(seconds["theirs"], seconds["ours"]) > 8
+
+
+@pytest.mark.parametrize(("page", "share"), [("anonymous", 0.75), ("signed in", 0.65)])
+def test_requests_are_answered_nearly_as_fast_as_without_tenants(found, page, share):
+    per_second = found["requests"][page]
+
+    assert ratio(per_second["ours"], per_second["plain"]) > share
+
+
+def test_many_hosts_are_answered_nearly_as_fast_as_one(found):
+    per_second = found["requests"]["anonymous"]
+
+    assert ratio(per_second["all hosts"], per_second["ours"]) > 0.6
+
+
+def test_the_libraries_are_measured_as_they_come(found):
+    """Else the ratios would compare ours with something that nobody runs."""
+    per_second = found["requests"]["anonymous"]
+
+    assert median(per_second["theirs"]) < median(per_second["plain"]) / 2
+
+
+def test_without_wrk_a_line_says_what_to_install(tmp_path):
+    result = subprocess.run(
+        SHORT,
+        cwd=ROOT,
+        env=environment(PATH=tmp_path, UV="/bin/true"),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert result.returncode == 1
+    assert result.stderr == "wrk is not installed: apt install wrk\n"
