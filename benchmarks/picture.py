@@ -35,7 +35,7 @@ def draw(results, path):
     fleets = list(results["fleets"].values())
     for axes, (title, seconds, limit) in zip(panels, PANELS, strict=False):
         curves(axes, sizes, [seconds(found) for found in fleets], NAMES | {"limit": limit})
-        frame(axes, sizes, f"{title}, seconds", time)
+        frame(axes, sizes, title, time)
     requests(panels[3], sizes, [found["requests"] for found in fleets])
     figure.savefig(path, metadata={"Date": None})
 
@@ -58,7 +58,11 @@ def requests(axes, sizes, measured):
     last = {
         f"{name}{sign}": median(measured[-1][page][who])
         for page, sign in (("anonymous", ""), ("signed in", " °"))
-        for who, name in (("theirs", NAMES["theirs"]), ("plain", "plain Django"), ("ours", "ours"))
+        for who, name in (
+            ("theirs", NAMES["theirs"]),
+            ("plain", "plain Django"),
+            ("ours", NAMES["ours"]),
+        )
     }
     label(axes, sizes[-1], last, [STYLES[kind] for kind in whose.values()] * 2)
     frame(axes, sizes, "Requests per second (° signed in)", lambda value, _: f"{value:g}")
@@ -97,7 +101,8 @@ def frame(axes, sizes, title, text):
     axes.xaxis.set_major_locator(FixedLocator(sizes))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda size, _: f"{size:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.yaxis.set_major_locator(LogLocator(numticks=8))
+    low, high = axes.get_ylim()
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
     axes.yaxis.set_major_formatter(FuncFormatter(text))
     axes.tick_params(which="both", length=0, labelsize=9)
     axes.minorticks_off()

@@ -12,7 +12,7 @@ from projects import ROOT, environment, need
 
 sys.path.append(str(ROOT))
 
-from benchmarks.rounds import ratio  # noqa: E402
+from benchmarks.rounds import ratio
 
 SHORT = [sys.executable, "-m", "benchmarks", "--short"]
 
