@@ -22,27 +22,21 @@ def measure(ours, theirs, rounds):
         fleet.replay(connection, dump, template, schema)
         return time.perf_counter() - started
 
-    try:
-        with ours.worker() as mine, theirs.worker() as other, ours.connect() as raw:
-            ways = {
-                "ours": lambda slug: mine.do("provision", slug=slug),
-                "theirs": lambda slug: other.do("provision", slug=slug),
-                "limit": lambda slug: replayed(raw, f"{slug}_raw"),
-            }
-            for name, way in ways.items():
-                way(f"birthwarm{name}")
-            seconds = interleaved(
-                {n: lambda at, n=n: ways[n](f"birth{n}{at}") for n in ways}, rounds
-            )
-            waits = {
-                side.name: longest_wait(side, ways[side.name], rounds) for side in (ours, theirs)
-            }
-        at_once = {side.name: made_at_once(side, rounds) for side in (ours, theirs)} | {
-            "limit": replayed_at_once(ours, replayed, rounds)
+    with ours.worker() as mine, theirs.worker() as other, ours.connect() as raw:
+        ways = {
+            "ours": lambda slug: mine.do("provision", slug=slug),
+            "theirs": lambda slug: other.do("provision", slug=slug),
+            "limit": lambda slug: replayed(raw, f"{slug}_raw"),
         }
-    finally:
-        for side in (ours, theirs):
-            fleet.remove(side, "birth")
+        for name, way in ways.items():
+            way(f"birthwarm{name}")
+        seconds = interleaved({n: lambda at, n=n: ways[n](f"birth{n}{at}") for n in ways}, rounds)
+        waits = {side.name: longest_wait(side, ways[side.name], rounds) for side in (ours, theirs)}
+    at_once = {side.name: made_at_once(side, rounds) for side in (ours, theirs)} | {
+        "limit": replayed_at_once(ours, replayed, rounds)
+    }
+    for side in (ours, theirs):
+        fleet.remove(side, "birth")
     return {"seconds": seconds, "wait": waits, "at_once": at_once}
 
 

@@ -14,7 +14,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
 ]
 
-DATABASES = {"default": dj_database_url.config(conn_max_age=600, conn_health_checks=True)}
+DATABASES = {"default": dj_database_url.config(conn_max_age=600)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 ROOT_URLCONF = "page"
