@@ -8,10 +8,9 @@ import sys
 from statistics import median
 
 import pytest
-from projects import ROOT, environment, need
+from projects import ROOT, UV, environment, need
 
-sys.path.append(str(ROOT))
-
+from benchmarks import report
 from benchmarks.rounds import ratio
 
 SHORT = [sys.executable, "-m", "benchmarks", "--short"]
@@ -83,6 +82,63 @@ def test_the_libraries_are_measured_as_they_come(found):
     per_second = found["requests"]["anonymous"]
 
     assert median(per_second["theirs"]) < median(per_second["plain"]) / 2
+
+
+def three(ours, theirs, limit):
+    return {"ours": [ours], "theirs": [theirs], "limit": [limit]}
+
+
+MADE_UP = {
+    "date": "2026-01-31",
+    "machine": "a machine",
+    "versions": {"Django": "5.2"},
+    "rounds": 1,
+    "their_rounds": {"1000": 1},
+    "fleets": {
+        "1000": {
+            "births": {
+                "seconds": three(0.05, 0.6, 0.045),
+                "wait": {"ours": 0.01, "theirs": 0.7},
+                "at_once": {"ours": 30.0, "theirs": 2.0, "limit": 33.0},
+            },
+            "nothing": three(0.4, 60.0, 0.1),
+            "field": three(3.0, 61.0, 2.0),
+            "requests": {
+                "anonymous": {"ours": [96], "theirs": [10], "plain": [100], "all hosts": [80]},
+                "signed in": {"ours": [80], "theirs": [9], "plain": [100]},
+                "memory": {"one host": 2.0, "all hosts": None},
+            },
+        }
+    },
+}
+
+
+def test_the_page_says_which_goals_were_missed():
+    page = report.page(MADE_UP)
+
+    assert "| 1000 | 50 ms | 600 ms | 45 ms | 12.00 | 1.11 |" in page
+    assert "| 1000 | 3.0 s | 61.0 s | 2.0 s | 20 **missed** | 1.50 |" in page
+    assert "| 1000 | 80 | 9 | 100 | 0.80 **missed** |" in page
+    assert page.count("**missed**") == 2
+
+
+def test_the_picture_is_drawn(tmp_path):
+    script = (
+        "import json, sys; from benchmarks import picture;"
+        "picture.draw(json.loads(sys.argv[1]), sys.argv[2])"
+    )
+    python = [UV, "run", "--isolated", "--only-group", "benchmarks", "python"]
+    file = tmp_path / "picture.svg"
+
+    subprocess.run(
+        [*python, "-c", script, json.dumps(MADE_UP), file],
+        cwd=ROOT,
+        env=environment(),
+        check=True,
+        timeout=120,
+    )
+
+    assert file.read_text().rstrip().endswith("</svg>")
 
 
 def test_without_wrk_a_line_says_what_to_install(tmp_path):
