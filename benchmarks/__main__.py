@@ -28,7 +28,7 @@ class Mode(NamedTuple):
 
 
 FULL = Mode((10, 100, 1000), 5, {10: 3, 100: 3, 1000: 1}, 3, minutes=60)
-SHORT = Mode((100,), 3, {100: 1}, 1, minutes=5)
+SHORT = Mode((100,), 3, {100: 1}, 1, minutes=10)
 
 
 def main():
