@@ -8,9 +8,11 @@ from pathlib import Path
 from benchmarks import fleet
 from benchmarks.projects import BenchmarkError
 from benchmarks.rounds import interleaved
+from tests.projects import Browser
 
 CONNECTIONS = "8"
-HOSTS = Path(__file__).parent / "hosts.lua"
+HOST = "seed.localhost"
+SCRIPT = Path(__file__).parent / "hosts.lua"
 
 
 def measure(sides, cookies, rounds, seconds):
@@ -19,12 +21,16 @@ def measure(sides, cookies, rounds, seconds):
     with contextlib.ExitStack() as stack:
         ports = {side.name: stack.enter_context(side.serving()) for side in sides}
 
-        def asking(name, cookie="", hosts=("seed.localhost",)):
+        def asking(name, cookie="", hosts=(HOST,)):
             return lambda at: ask(ports[name], seconds, cookie, hosts)
 
         anonymous = {name: asking(name) for name in ports}
         signed_in = {name: asking(name, cookies[name]) for name in ports}
-        for name in ports:
+        for name, port in ports.items():
+            # Before anything is measured: gunicorn listens before it can answer.
+            page = Browser(HOST, port).get("/", Cookie=cookies[name]).text
+            if "Anonymous" in page or "milk" not in page:
+                raise BenchmarkError(f"{name} answered: {page}")
             anonymous[name](0), signed_in[name](0)
         one_host = private_memory(sides.ours)
         anonymous["all hosts"] = asking("ours", hosts=every)
@@ -37,12 +43,13 @@ def measure(sides, cookies, rounds, seconds):
 
 def ask(port, seconds, cookie, hosts):
     """The requests per second that the server at the port answers. Raises BenchmarkError."""
-    options = "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", HOSTS
+    options = "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", SCRIPT
     command = "wrk", *options, f"http://127.0.0.1:{port}", "--", cookie, *hosts
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    if "Non-2xx" in said:
+    per_second = float(re.search(r"Requests/sec:\s+([\d.]+)", said)[1])
+    if "Non-2xx" in said or not per_second:
         raise BenchmarkError(said)
-    return float(re.search(r"Requests/sec:\s+([\d.]+)", said)[1])
+    return per_second
 
 
 def private_memory(side):
