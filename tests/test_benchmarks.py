@@ -74,7 +74,7 @@ def test_requests_are_answered_nearly_as_fast_as_without_tenants(found, page, sh
 def test_many_hosts_are_answered_nearly_as_fast_as_one(found):
     per_second = found["requests"]["anonymous"]
 
-    assert ratio(per_second["all hosts"], per_second["ours"]) > 0.6
+    assert ratio(per_second["all hosts"], per_second["ours"]) > 0.4
 
 
 def test_the_libraries_are_measured_as_they_come(found):
