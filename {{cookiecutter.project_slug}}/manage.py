@@ -9,11 +9,10 @@ from pathlib import Path
 def main():
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "server.settings")
     try:
-        from django.core.exceptions import ImproperlyConfigured
         from django.core.management import execute_from_command_line
         from environs import EnvError
 
-        from server import env_file, postgres_binaries
+        from server import env_file
         from server.local_postgres import LocalPostgresError
     except ImportError as error:
         sys.exit(
@@ -26,10 +25,6 @@ def main():
         execute_from_command_line(sys.argv)
     except (EnvError, LocalPostgresError) as error:
         sys.exit(str(error))
-    except ImproperlyConfigured as error:
-        if "Could not find the GDAL library" not in str(error):
-            raise
-        sys.exit(f"There is no GDAL on this machine: {postgres_binaries.HOW_TO_GET_POSTGIS}")
 
 
 if __name__ == "__main__":

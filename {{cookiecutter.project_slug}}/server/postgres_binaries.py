@@ -26,11 +26,11 @@ HOW_TO_GET_POSTGRESQL = (
     "the project's development dependencies bring one (`uv sync`), except on Alpine"
     " (`apk add postgresql`); or set DATABASE_URL=postgres://user:password@host/name"
 )
-HOW_TO_GET_POSTGIS = (
+PACKAGES_OF_POSTGIS = (
     "on Debian and Ubuntu `apt install postgresql-postgis gdal-bin`, on Fedora `dnf install"
-    " postgresql-server postgis gdal`, on macOS `brew install postgresql@18 postgis gdal`; or set"
-    " DATABASE_URL=postgis://user:password@host/name"
+    " postgresql-server postgis gdal`, on macOS `brew install postgresql@18 postgis gdal`"
 )
+HOW_TO_GET_POSTGIS = f"{PACKAGES_OF_POSTGIS}; or set DATABASE_URL=postgis://user:password@host/name"
 
 
 class LocalPostgresError(Exception):

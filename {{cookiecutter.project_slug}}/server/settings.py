@@ -42,9 +42,6 @@ SHARED_APPS = [
     "django.contrib.messages",
     "django.contrib.sessions",
     "django.contrib.staticfiles",
-    # template: if cookiecutter.use_postgis
-    "django.contrib.gis",
-    # template: endif
 ]
 
 TENANT_APPS = [
@@ -59,6 +56,10 @@ INSTALLED_APPS = [*SHARED_APPS, *(app for app in TENANT_APPS if app not in SHARE
 
 # Database
 
+LOCAL_BACKEND = "django.db.backends.postgresql"
+# template: if cookiecutter.use_postgis
+LOCAL_BACKEND = "django.contrib.gis.db.backends.postgis"
+# template: endif
 if env.str("DATABASE_URL", default="") or not DEBUG:
     env.str(
         "DATABASE_URL",
@@ -69,10 +70,8 @@ if env.str("DATABASE_URL", default="") or not DEBUG:
         ),
     )
     DATABASE = env.dj_db_url("DATABASE_URL")
-elif "django.contrib.gis" in INSTALLED_APPS:
-    DATABASE = local_postgres.database("django.contrib.gis.db.backends.postgis")
 else:
-    DATABASE = local_postgres.database("django.db.backends.postgresql")
+    DATABASE = local_postgres.database(LOCAL_BACKEND)
 
 ORIGINAL_BACKEND = DATABASE["ENGINE"]
 DATABASES = {
@@ -90,6 +89,34 @@ DATABASE_ROUTERS = [
 ]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
+# template: if cookiecutter.use_postgis
+# Geography. With a DATABASE_URL of postgres:// the rest of the project runs without it.
+
+if ORIGINAL_BACKEND == "django.contrib.gis.db.backends.postgis":
+    from server.postgis import libraries
+
+    GDAL_LIBRARY_PATH, GEOS_LIBRARY_PATH = libraries.find()
+    SHARED_APPS += ["server.postgis", "django.contrib.gis", "leaflet"]
+    TENANT_APPS += ["server.places"]
+    INSTALLED_APPS += ["server.postgis", "django.contrib.gis", "leaflet", "server.places"]
+
+if DEBUG:
+    # GDAL before 3.9, which Debian 12 and Ubuntu 24.04 have, fetches what a spatial reference from
+    # outside names. GeoJSON can't bring one in: Django refuses it. Production is told all the same.
+    SILENCED_SYSTEM_CHECKS = ["gis.W001"]
+
+MAP_TILES = env.str("MAP_TILES", default="")
+LEAFLET_CONFIG = {
+    "TILES": [("", MAP_TILES, {"attribution": env.str("MAP_ATTRIBUTION")})] if MAP_TILES else [],
+    "FORCE_IMAGE_PATH": True,  # Leaflet can't find its images by their names with a hash
+    "RESET_VIEW": False,
+    "ATTRIBUTION_PREFIX": False,
+}
+if not MAP_TILES:  # lines of longitude and latitude instead, in pages and in forms
+    LINES = {"js": ["places/graticule.js"], "auto-include": True}
+    LEAFLET_CONFIG["PLUGINS"] = {"graticule": LINES, "forms": LINES}
+
+# template: endif
 # Cache. Its keys have the tenant's schema in them: nobody reads what another tenant put there.
 
 CACHE_URL = env.str("CACHE_URL", default="", validate=validate.Regexp(r"((rediss?|unix)://.+)?\Z"))

@@ -13,3 +13,10 @@ urlpatterns = [
     path("media/<path:path>", media, name="media"),
     path("admin/", admin.site.urls),
 ]
+
+# template: if cookiecutter.use_postgis
+from django.apps import apps  # noqa: E402 (a block of its own can't stand among the imports)
+
+if apps.is_installed("server.places"):  # it isn't with a DATABASE_URL of postgres://
+    urlpatterns += [path("places/", include("server.places.urls"))]
+# template: endif

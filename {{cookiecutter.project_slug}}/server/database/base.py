@@ -111,6 +111,10 @@ class DatabaseWrapper(RemembersUntilNotified, base.DatabaseWrapper):
             self.settings_dict.update(find_server())
         return super().get_connection_params()
 
+    def prepare_database(self):
+        """Nothing: each schema's migration comes here, and PostGIS would make its extension in a
+        tenant's schema. A migration of a shared app makes what the database has to have."""
+
     @async_unsafe
     def set_tenant(self, tenant, include_public=True):
         """Be in the tenant's schema from the next query on, under every alias.
