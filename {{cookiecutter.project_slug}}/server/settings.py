@@ -108,13 +108,18 @@ if DEBUG:
 MAP_TILES = env.str("MAP_TILES", default="")
 LEAFLET_CONFIG = {
     "TILES": [("", MAP_TILES, {"attribution": env.str("MAP_ATTRIBUTION")})] if MAP_TILES else [],
-    "FORCE_IMAGE_PATH": True,  # Leaflet can't find its images by their names with a hash
+    "DEFAULT_CENTER": (20, 0),
+    "DEFAULT_ZOOM": 1,
     "RESET_VIEW": False,
+    "FORCE_IMAGE_PATH": True,  # Leaflet doesn't find them by names that have a hash
     "ATTRIBUTION_PREFIX": False,
 }
-if not MAP_TILES:  # lines of longitude and latitude instead, in pages and in forms
-    LINES = {"js": ["places/graticule.js"], "auto-include": True}
-    LEAFLET_CONFIG["PLUGINS"] = {"graticule": LINES, "forms": LINES}
+if not MAP_TILES:  # the pages' maps and those in forms have lines of longitude and latitude
+    LINES = {"js": "places/graticule.js", "css": "places/graticule.css", "auto-include": True}
+    LEAFLET_CONFIG["PLUGINS"] = {
+        "graticule": LINES,
+        "forms": {"js": [LINES["js"]], "css": [LINES["css"]]},
+    }
 
 # template: endif
 # Cache. Its keys have the tenant's schema in them: nobody reads what another tenant put there.

@@ -1,30 +1,31 @@
-// Lines of longitude and latitude on every map, for one that has no tiles.
+// Lines of longitude and latitude on every map, for maps without tiles.
 L.Map.addInitHook(function () {
+  const STEPS = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 45, 90]; // degrees
   const lines = L.layerGroup().addTo(this);
 
+  const multiples = (step, from, to) => {
+    const first = Math.ceil(from / step);
+    return Array.from({ length: Math.max(0, Math.floor(to / step) - first + 1) }, (_, n) => (first + n) * step);
+  };
+  const add = (ends, label, anchor, degrees, letters) => {
+    const letter = degrees ? letters[degrees > 0 ? 0 : 1] : "";
+    const html = `${+Math.abs(degrees).toFixed(3)}° ${letter}`;
+    L.polyline(ends, { className: "graticule-line", weight: 0.6, interactive: false }).addTo(lines);
+    L.marker(label, {
+      icon: L.divIcon({ className: "graticule-label", html, iconSize: null, iconAnchor: anchor }),
+      interactive: false,
+      keyboard: false,
+    }).addTo(lines);
+  };
   const draw = () => {
+    const shown = this.getBounds();
+    const [west, east] = [Math.max(shown.getWest(), -180), Math.min(shown.getEast(), 180)];
+    const [south, north] = [Math.max(shown.getSouth(), -85), Math.min(shown.getNorth(), 85)];
+    const pixels = this.getSize().x / (shown.getEast() - shown.getWest());
+    const step = STEPS.find((each) => each * pixels > 70) || 90;
     lines.clearLayers();
-    const degrees = [30, 10, 5, 1, 0.5, 0.1, 0.05, 0.01, 0.005, 0.001];
-    const bounds = this.getBounds();
-    const width = bounds.getEast() - bounds.getWest();
-    const step = degrees.find((each) => width / each > 4) || 0.0005;
-    const add = (points, name) => {
-      L.polyline(points, { color: "#8892a0", weight: 0.5, interactive: false }).addTo(lines);
-      L.marker(points[1], {
-        icon: L.divIcon({ className: "graticule", html: name, iconSize: null }),
-        interactive: false,
-        keyboard: false,
-      }).addTo(lines);
-    };
-    const name = (at, positive, negative) =>
-      `${+Math.abs(at).toFixed(4)}° ${at === 0 ? "" : at > 0 ? positive : negative}`;
-
-    for (let n = Math.ceil(Math.max(bounds.getWest(), -180) / step); n * step <= Math.min(bounds.getEast(), 180); n++) {
-      add([[Math.min(bounds.getNorth(), 85), n * step], [Math.max(bounds.getSouth(), -85), n * step]], name(n * step, "E", "W"));
-    }
-    for (let n = Math.ceil(Math.max(bounds.getSouth(), -85) / step); n * step <= Math.min(bounds.getNorth(), 85); n++) {
-      add([[n * step, Math.min(bounds.getEast(), 180)], [n * step, Math.max(bounds.getWest(), -180)]], name(n * step, "N", "S"));
-    }
+    for (const at of multiples(step, west, east)) add([[-85, at], [85, at]], [south, at], [0, 18], at, "EW");
+    for (const at of multiples(step, south, north)) add([[at, -180], [at, 180]], [at, west], [0, 0], at, "NS");
   };
 
   this.whenReady(draw);

@@ -2,7 +2,7 @@
 window.addEventListener("map:init", ({ detail: { map } }) => {
   const data = document.getElementById("places").dataset;
   const within = document.querySelector("[name=within]");
-  const style = { color: "#0b6b57", weight: 2, fillOpacity: 0.5 };
+  const style = { className: "place", weight: 2, fillOpacity: 0.5 };
 
   const named = ({ properties }, layer) => {
     const label = document.createElement("span");
