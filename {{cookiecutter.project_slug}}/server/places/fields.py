@@ -13,6 +13,12 @@ from server.places.validators import WGS84, validate_geometry
 
 POSITION = re.compile(r"\s*([+-]?\d+(?:\.\d+)?)\s*[,;\s]\s*([+-]?\d+(?:\.\d+)?)\s*", re.ASCII)
 
+# What GEOSGeometry raises; SuspiciousOperation for a `crs` that would make GDAL ask a server.
+NO_GEOJSON = (
+    *(GDALException, GEOSException, SuspiciousOperation),
+    *(ValueError, TypeError, RecursionError),
+)
+
 
 class PositionField(forms.Field):
     """A point as `latitude, longitude` in degrees: the order in which people write them."""
@@ -36,8 +42,8 @@ def read_geojson(text: str) -> GEOSGeometry:
     try:
         if text.lstrip().startswith("{"):  # GEOSGeometry reads other notations, too
             return GEOSGeometry(text)
-    except (GDALException, GEOSException, ValueError, TypeError, SuspiciousOperation):
-        pass  # the last is for a `crs` that would make GDAL read a file or ask a server
+    except NO_GEOJSON:
+        pass
     raise ValidationError(
         'Give a geometry as GeoJSON, like {"type": "Point", "coordinates": [13.405, 52.52]}.'
     )
