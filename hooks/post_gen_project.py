@@ -31,7 +31,10 @@ from typing import NamedTuple
 
 DECLINED = {
     "use_celery": ("server/celery.py", "tests/test_celery.py"),
-    "use_postgis": ("tests/test_postgis.py",),
+    "use_postgis": (
+        *("server/places", "server/postgis"),
+        *("tests/shapes", "tests/test_places.py", "tests/test_postgis.py"),
+    ),
 }
 
 # They name another project's Python, packages or settings.
@@ -92,10 +95,9 @@ def main() -> None:
 
 
 def drop_declined(answers: dict) -> None:
-    for option, files in DECLINED.items():
-        if not answers[option]:
-            for file in files:
-                Path(file).unlink()
+    for option, paths in DECLINED.items():
+        for path in () if answers[option] else map(Path, paths):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def write_env(answers: dict) -> None:

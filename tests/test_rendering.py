@@ -153,7 +153,35 @@ FILES = {
         tests/zoo.py
     """,
     "use_celery": "server/celery.py tests/test_celery.py",
-    "use_postgis": "tests/test_postgis.py",
+    "use_postgis": """
+        server/places/__init__.py
+        server/places/admin.py
+        server/places/fields.py
+        server/places/forms.py
+        server/places/migrations/0001_initial.py
+        server/places/migrations/__init__.py
+        server/places/models.py
+        server/places/static/places/graticule.css
+        server/places/static/places/graticule.js
+        server/places/static/places/places.css
+        server/places/static/places/places.js
+        server/places/templates/places/places.html
+        server/places/urls.py
+        server/places/validators.py
+        server/places/views.py
+        server/postgis/__init__.py
+        server/postgis/apps.py
+        server/postgis/checks.py
+        server/postgis/libraries.py
+        server/postgis/migrations/0001_initial.py
+        server/postgis/migrations/__init__.py
+        tests/shapes/__init__.py
+        tests/shapes/migrations/0001_initial.py
+        tests/shapes/migrations/__init__.py
+        tests/shapes/models.py
+        tests/test_places.py
+        tests/test_postgis.py
+    """,
 }
 OPTIONS = [
     {"use_celery": celery, "use_postgis": postgis}

@@ -13,7 +13,6 @@ urlpatterns = [
     path("media/<path:path>", media, name="media"),
     path("admin/", admin.site.urls),
 ]
-
 # template: if cookiecutter.use_postgis
 from django.apps import apps  # noqa: E402 (a block of its own can't stand among the imports)
 

@@ -18,17 +18,17 @@ from server.tenants.lifecycle import provision_tenant
 from server.tenants.models import Tenant
 from tests.zoo import APP, Zoo
 
+# template: if cookiecutter.use_postgis
+if not connection.features.gis_enabled:  # with a DATABASE_URL of postgres:// there are no places
+    collect_ignore = ["shapes", "test_places.py", "test_postgis.py"]
+
+# template: endif
 settings.register_profile(
     "quick", max_examples=12, stateful_step_count=20, deadline=None, database=None
 )
 settings.register_profile(
     "thorough", settings.get_profile("quick"), max_examples=140, stateful_step_count=40
 )
-
-# template: if cookiecutter.use_postgis
-if not connection.features.gis_enabled:  # with a DATABASE_URL of postgres:// there are no places
-    collect_ignore = ["shapes", "test_places.py", "test_postgis.py"]
-# template: endif
 
 
 class TenantClient(Client):
