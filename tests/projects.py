@@ -165,7 +165,7 @@ class Browser:
         own = {"Host": f"{self.host}:{self.port}", "Cookie": cookies}
         connection.request(method, path, body, own | (headers or {}))
         answer = connection.getresponse()
-        answer.text = answer.read().decode()
+        answer.text = answer.read().decode(errors="replace")
         for cookie in answer.msg.get_all("Set-Cookie", ()):
             name, value = cookie.split(";")[0].split("=", 1)
             self.cookies[name] = value

@@ -30,11 +30,13 @@ def test_the_project_passes_its_own_tests(template, tmp_path, use_postgis, use_c
     profile = "quick" if use_postgis or use_celery else "thorough"
     try:
         result = project.run(UV, "run", "pytest", "-q", f"--hypothesis-profile={profile}")
+        collected = project.run(UV, "run", "pytest", "-q", "--collect-only").stdout
         project.manage("makemigrations", "--check")
     finally:
         project.postgres("stop")
 
     assert re.search(r"^\d+ passed in", result.stdout, re.M), result.stdout
+    assert ("tests/test_places.py" in collected) == use_postgis
 
 
 def test_without_gdal_it_says_what_to_install_and_no_traceback(template, tmp_path):

@@ -16,7 +16,7 @@ WGS84 = 4326
 def check_server(**kwargs) -> list[CheckMessage]:
     """Raises LocalPostgresError where development needs a PostgreSQL that isn't there, before
     anything is made for it."""
-    if "SERVER" in connection.settings_dict:
+    if "SERVER" in connection.settings_dict and not local_postgres.status():
         postgres_binaries.find(local_postgres.DIRECTORY / "data", postgis=True)
     return []
 

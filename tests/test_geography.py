@@ -1,0 +1,188 @@
+"""A project with PostGIS among databases, roles and machines that lack something of it."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import psycopg2
+import pytest
+from projects import UV, Browser, Project, cookiecutter, need
+
+POSTGIS = any(Path("/").glob("usr/share/postgresql/*/extension/postgis.control"))
+ONE = ("provision_tenant", "One", "one", "org", "ada")
+WHERE = """
+    SELECT nspname FROM pg_extension JOIN pg_namespace ON pg_namespace.oid = extnamespace
+    WHERE extname = 'postgis'
+"""
+
+
+@pytest.fixture(scope="module")
+def project(template, tmp_path_factory):
+    """One that was set up, with its PostgreSQL running."""
+    need(POSTGIS and shutil.which("gdalinfo"), "PostGIS with GDAL")
+    folder = tmp_path_factory.mktemp("geography")
+    cookiecutter(template, folder, "set_up_now=no", "use_postgis=yes")
+    project = Project(folder / "acme_cloud")
+    project.run(UV, "sync")
+    project.manage("init_tenant")
+    yield project
+    project.postgres("stop")
+
+
+class Database:
+    """One of the project's server, made by its superuser, as yet without PostGIS."""
+
+    def __init__(self, project, name):
+        project.postgres("start")
+        passwords = json.loads((project.path / ".postgres/data/passwords.json").read_text())
+        self.name, self.port = name, (project.path / ".postgres/port").read_text()
+        self.url = f"postgis://server:{passwords['server']}@127.0.0.1:{self.port}/{name}"
+        self.password = passwords["postgres"]
+        self.superusers_url = f"postgis://postgres:{self.password}@127.0.0.1:{self.port}/{name}"
+        self.query(f"CREATE DATABASE {name} OWNER server TEMPLATE template0", "postgres")
+
+    def query(self, statement, name=None):
+        """Run a statement as the superuser; returns the first column."""
+        connection = psycopg2.connect(
+            host="127.0.0.1",
+            port=self.port,
+            user="postgres",
+            password=self.password,
+            dbname=name or self.name,
+        )
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+            rows = cursor.fetchall() if cursor.description else []
+        connection.close()
+        return [row[0] for row in rows]
+
+
+@pytest.fixture
+def database(project, request):
+    return Database(project, request.function.__name__[5:60])
+
+
+def test_who_is_no_superuser_is_told_what_one_has_to_run(project, database):
+    refused = project.manage("init_tenant", DATABASE_URL=database.url, check=False)
+
+    assert refused.returncode == 1
+    assert len(refused.stderr.splitlines()) == 1
+    assert f"`CREATE EXTENSION postgis;` in the database {database.name}" in refused.stderr
+
+    database.query("CREATE EXTENSION postgis")
+    project.manage("init_tenant", DATABASE_URL=database.url)
+    project.manage(*ONE, DATABASE_URL=database.url)
+    project.manage("check", "--database", "default", DATABASE_URL=database.url)
+    assert database.query("SELECT rolsuper FROM pg_roles WHERE rolname = 'server'") == [False]
+    assert database.query(WHERE) == ["public"]
+
+
+def test_no_tenants_migration_makes_the_extension(project, database):
+    """Even where there is none, and the role may."""
+    project.manage("init_tenant", DATABASE_URL=database.superusers_url)
+    assert database.query(WHERE) == ["public"]
+    database.query("DROP EXTENSION postgis CASCADE")
+
+    made = project.manage(*ONE, DATABASE_URL=database.superusers_url, check=False)
+
+    assert made.returncode
+    assert database.query(WHERE) == []
+    found = project.manage("check", "--database", "default", DATABASE_URL=database.url, check=False)
+    assert "the database has no PostGIS" in found.stderr
+
+
+def test_an_extension_that_no_search_path_finds_is_reported(project, database):
+    database.query("CREATE SCHEMA elsewhere")
+    database.query("CREATE EXTENSION postgis SCHEMA elsewhere")
+    project.manage("init_tenant", DATABASE_URL=database.url)
+
+    found = project.manage("check", "--database", "default", DATABASE_URL=database.url, check=False)
+
+    assert "elsewhere: (postgis.E003)" in found.stderr
+    assert "PG_EXTRA_SEARCH_PATHS" in found.stderr
+
+
+@pytest.fixture
+def without_libraries(tmp_path):
+    """A PYTHONPATH with which Python finds no libraries of the system."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import ctypes.util\nctypes.util.find_library = lambda name: None\n"
+    )
+    return tmp_path
+
+
+def test_on_postgres_the_rest_runs_without_any_of_it(project, database, without_libraries):
+    elsewhere = {
+        "DATABASE_URL": database.url.replace("postgis", "postgres", 1),
+        "PYTHONPATH": without_libraries,
+    }
+    project.manage("init_tenant", **elsewhere)
+    project.manage(*ONE, **elsewhere)
+    project.manage("check", "--database", "default", **elsewhere)
+    with project.runserver(**elsewhere) as port:
+        tenant = Browser("one.localhost", port)
+        assert tenant.get("/").status == 200
+        assert tenant.get("/places/").status == 404
+
+    assert database.query(WHERE) == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("manage.py", "check"),
+        ("manage.py", "runserver", "--noreload"),
+        ("-m", "pytest"),
+        ("-m", "gunicorn", "server.wsgi", "--check-config"),
+    ],
+    ids=["check", "runserver", "pytest", "gunicorn"],
+)
+def test_without_gdal_the_last_line_says_what_to_install(project, without_libraries, command):
+    result = project.run(*project.python, *command, PYTHONPATH=without_libraries, check=False)
+
+    assert result.returncode
+    last = (result.stdout + result.stderr).strip().splitlines()[-1]
+    for words in ("no GDAL; no GEOS", "apt install", "dnf install", "brew install"):
+        assert words in last
+
+
+def test_check_says_that_postgis_is_missing_before_anything_is_made(project, tmp_path):
+    project.postgres("stop")
+
+    result = project.manage("check", LOCAL_POSTGRES_BIN=tmp_path, check=False)
+
+    assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 1
+    assert "There is no PostgreSQL with PostGIS" in result.stderr
+    assert "apt install" in result.stderr
+
+
+def test_check_says_that_proj_has_no_coordinate_systems(project, tmp_path):
+    result = project.manage("check", PROJ_DATA=tmp_path, PROJ_LIB=tmp_path, check=False)
+
+    assert "postgis.E001" in result.stderr
+    assert "proj-data" in result.stderr
+
+
+def test_maps_work_with_the_static_files_of_production(project, database):
+    """Their names have a hash there, and Leaflet doesn't find its images by such names."""
+    database.query("CREATE EXTENSION postgis")
+    production = {"DEBUG": "off", "HTTPS": "off", "EMAIL_HOST": "localhost"}
+    production |= {"DATABASE_URL": database.url, "ALLOWED_HOSTS": ".localhost"}
+    for command in (["collectstatic", "--no-input"], ["init_tenant"], ONE):
+        project.manage(*command, **production)
+    gunicorn = (*project.python, "-m", "gunicorn", "server.wsgi", "-b", "127.0.0.1:{port}")
+
+    with project.serving(*gunicorn, **production) as port:
+        tenant = Browser("one.localhost", port)
+        password = project.settings()["ADMIN_PASSWORD"]
+        tenant.post("/sign-in/", username="ada", password=password)
+        for path in ("/places/", "/admin/places/place/add/"):
+            text = tenant.get(path).text
+            files = re.findall(r'<(?:script|link)[^>]* (?:src|href)="(/static/[^"]+)"', text)
+            assert any(re.search(r"/leaflet\.\w{12}\.js$", file) for file in files)
+            assert {tenant.get(file).status for file in files} == {200}
+        images = re.search(r'id="force-img-path"[^>]*>"([^"]+)"', text)[1]
+        assert tenant.get(f"{images}marker-icon.png").status == 200
