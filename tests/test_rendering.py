@@ -161,8 +161,8 @@ FILES = {
         server/places/migrations/0001_initial.py
         server/places/migrations/__init__.py
         server/places/models.py
-        server/places/static/places/graticule.css
-        server/places/static/places/graticule.js
+        server/places/static/places/maps.css
+        server/places/static/places/maps.js
         server/places/static/places/places.css
         server/places/static/places/places.js
         server/places/templates/places/places.html

@@ -111,15 +111,12 @@ LEAFLET_CONFIG = {
     "DEFAULT_CENTER": (20, 0),
     "DEFAULT_ZOOM": 1,
     "RESET_VIEW": False,
-    "FORCE_IMAGE_PATH": True,  # Leaflet doesn't find them by names that have a hash
     "ATTRIBUTION_PREFIX": False,
+    "PLUGINS": {  # for the maps on pages and for those in forms
+        "maps": {"js": "places/maps.js", "css": "places/maps.css", "auto-include": True},
+        "forms": {"js": ["places/maps.js"], "css": ["places/maps.css"]},
+    },
 }
-if not MAP_TILES:  # the pages' maps and those in forms have lines of longitude and latitude
-    LINES = {"js": "places/graticule.js", "css": "places/graticule.css", "auto-include": True}
-    LEAFLET_CONFIG["PLUGINS"] = {
-        "graticule": LINES,
-        "forms": {"js": [LINES["js"]], "css": [LINES["css"]]},
-    }
 
 # template: endif
 # Cache. Its keys have the tenant's schema in them: nobody reads what another tenant put there.

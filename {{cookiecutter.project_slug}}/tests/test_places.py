@@ -247,7 +247,7 @@ def test_a_map_asks_no_other_server(tenant_client, path):
 
     addresses = re.findall(r'<(?:script|link|img)[^>]* (?:src|href)="([^"]*)"', text)
     assert "/static/leaflet/leaflet.js" in addresses
-    assert "/static/places/graticule.js" in addresses
+    assert "/static/places/maps.js" in addresses
     assert all(re.match(r"/\w", address) for address in addresses)
     assert '"layers": []' in text, "tiles of somebody's"
 

@@ -1,5 +1,15 @@
-// Lines of longitude and latitude on every map, for maps without tiles.
+// For every map, those in the admin's forms too.
+
+// Leaflet doesn't find its images where files have a hash in their name, as in production.
+const images = new URL("../leaflet/images/", document.currentScript.src).href;
+L.Map.addInitHook(() => {
+  L.Icon.Default.imagePath = images;
+});
+
+// A map without tiles gets lines of longitude and latitude.
 L.Map.addInitHook(function () {
+  if (this.options.djoptions?.layers.length) return; // it has tiles
+
   const STEPS = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 45, 90]; // degrees
   const lines = L.layerGroup().addTo(this);
 
