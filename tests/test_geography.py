@@ -186,3 +186,16 @@ def test_maps_work_with_the_static_files_of_production(project, database):
             assert {tenant.get(file).status for file in files} == {200}
         # Where places/maps.js says that they are: a browser takes them by the names without a hash.
         assert tenant.get("/static/leaflet/images/marker-icon.png").status == 200
+
+
+def test_a_map_gets_tiles_only_from_who_is_named(project):
+    say = "from server.settings import LEAFLET_CONFIG; print(LEAFLET_CONFIG['TILES'])"
+    tiles = "https://tiles.example.com/{z}/{x}/{y}.png"
+
+    def shown(check=True, **env):
+        return project.run(*project.python, "-c", say, check=check, **env)
+
+    assert shown().stdout == "[]\n"
+    assert "MAP_ATTRIBUTION" in shown(MAP_TILES=tiles, check=False).stderr
+    assert "MAP_TILES" in shown(MAP_TILES="tiles", MAP_ATTRIBUTION="Us", check=False).stderr
+    assert tiles in shown(MAP_TILES=tiles, MAP_ATTRIBUTION="Us").stdout

@@ -105,9 +105,8 @@ if DEBUG:
     # outside names. GeoJSON can't bring one in: Django refuses it. Production is told all the same.
     SILENCED_SYSTEM_CHECKS = ["gis.W001"]
 
-MAP_TILES = env.str("MAP_TILES", default="")
 LEAFLET_CONFIG = {
-    "TILES": [("", MAP_TILES, {"attribution": env.str("MAP_ATTRIBUTION")})] if MAP_TILES else [],
+    "TILES": [],
     "DEFAULT_CENTER": (20, 0),
     "DEFAULT_ZOOM": 1,
     "RESET_VIEW": False,
@@ -117,6 +116,16 @@ LEAFLET_CONFIG = {
         "forms": {"js": ["places/maps.js"], "css": ["places/maps.css"]},
     },
 }
+MAP_TILES = env.str(
+    "MAP_TILES",
+    default="",
+    validate=validate.Regexp(
+        r"(https?://.+[{]z[}].*)?\Z", error="It is like https://host/{z}/{x}/{y}.png."
+    ),
+)
+if MAP_TILES:
+    about = {"attribution": env.str("MAP_ATTRIBUTION"), "referrerPolicy": "origin"}
+    LEAFLET_CONFIG["TILES"] = [("", MAP_TILES, about)]
 
 # template: endif
 # Cache. Its keys have the tenant's schema in them: nobody reads what another tenant put there.
