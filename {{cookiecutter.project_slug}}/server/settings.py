@@ -96,9 +96,9 @@ if ORIGINAL_BACKEND == "django.contrib.gis.db.backends.postgis":
     from server.postgis import libraries
 
     GDAL_LIBRARY_PATH, GEOS_LIBRARY_PATH = libraries.find()
-    SHARED_APPS += ["server.postgis", "django.contrib.gis", "leaflet"]
+    SHARED_APPS += ["server.postgis", "django.contrib.gis", "django.contrib.postgres", "leaflet"]
     TENANT_APPS += ["server.places"]
-    INSTALLED_APPS += ["server.postgis", "django.contrib.gis", "leaflet", "server.places"]
+    INSTALLED_APPS = [*SHARED_APPS, *(app for app in TENANT_APPS if app not in SHARED_APPS)]
 
 if DEBUG:
     # GDAL before 3.9, which Debian 12 and Ubuntu 24.04 have, fetches what a spatial reference from
