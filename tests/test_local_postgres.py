@@ -260,6 +260,31 @@ def test_a_linked_postgres_is_used_where_its_other_programs_are(tmp_path, monkey
     assert postgres_binaries.find(tmp_path, postgis=False).folder == folder.resolve()
 
 
+@pytest.mark.parametrize("version", [15, 16, 17, 18])
+def test_the_systems_postgis_is_found_whatever_its_version(tmp_path, monkeypatch, version):
+    """Beside a newer PostgreSQL that has none, and for data of its version beside newer ones."""
+    monkeypatch.delenv("LOCAL_POSTGRES_BIN", raising=False)
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    monkeypatch.setattr(postgres_binaries, "SYSTEM_FOLDERS", (f"{tmp_path}/*/bin",))
+    for number in (14, 15, 16, 17, 18, 19):
+        extension = tmp_path / str(number) / "share/extension/postgis.control"
+        programs = tmp_path / str(number) / "bin"
+        for folder in (extension.parent, programs):
+            folder.mkdir(parents=True)
+        says = {"postgres": f"postgres (PostgreSQL) {number}.1", "pg_config": extension.parents[1]}
+        for program, line in says.items():
+            (programs / program).write_text(f"#!/bin/sh\necho '{line}'\n")
+            (programs / program).chmod(0o755)
+        if number == version:
+            extension.touch()
+
+    assert postgres_binaries.find(tmp_path / "none", postgis=True).version == version
+    for other in tmp_path.glob("*/share/extension"):
+        (other / "postgis.control").touch()
+    (tmp_path / "PG_VERSION").write_text(f"{version}\n")
+    assert postgres_binaries.find(tmp_path, postgis=True).version == version
+
+
 def test_a_cluster_of_another_version_is_refused_by_both_names(directory):
     local_postgres.stop(directory)
     version_file = directory / "data/PG_VERSION"
