@@ -197,5 +197,5 @@ def test_a_map_gets_tiles_only_from_who_is_named(project):
 
     assert shown().stdout == "[]\n"
     assert "MAP_ATTRIBUTION" in shown(MAP_TILES=tiles, check=False).stderr
-    assert "MAP_TILES" in shown(MAP_TILES="tiles", MAP_ATTRIBUTION="Us", check=False).stderr
+    assert "in braces, as in .env.example" in shown(MAP_TILES="tiles", check=False).stderr
     assert tiles in shown(MAP_TILES=tiles, MAP_ATTRIBUTION="Us").stdout

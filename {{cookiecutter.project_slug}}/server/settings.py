@@ -120,7 +120,8 @@ MAP_TILES = env.str(
     "MAP_TILES",
     default="",
     validate=validate.Regexp(
-        r"(https?://.+[{]z[}].*)?\Z", error="It is like https://host/{z}/{x}/{y}.png."
+        r"(https?://.+[{]z[}].*)?\Z",
+        error="It is an address with z, x and y in braces, as in .env.example.",
     ),
 )
 if MAP_TILES:
