@@ -25,8 +25,9 @@ from hypothesis.stateful import (
 
 from server.notes.models import Note
 from server.tenants.guards import WrongTenant, in_this_tenant
-from server.tenants.lifecycle import drop_schema, provision_tenant
+from server.tenants.lifecycle import provision_tenant
 from server.tenants.models import Organization, Tenant
+from server.tenants.schemas import drop_schema
 
 texts = st.text("abc", min_size=1, max_size=3)
 ways_in = st.sampled_from([tenant_context, lambda tenant: tenant])

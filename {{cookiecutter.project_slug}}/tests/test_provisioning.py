@@ -1,7 +1,7 @@
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, ProgrammingError, connection, transaction
-from django_tenants.signals import post_schema_sync
+from django_tenants.signals import post_schema_sync, schema_migrated
 from django_tenants.utils import schema_exists
 
 from server.tenants import lifecycle
@@ -110,6 +110,24 @@ def test_a_failure_in_the_middle_leaves_nothing(monkeypatch):
 
     with pytest.raises(ZeroDivisionError):
         provision_tenant("Name", "acme", "org", "admin")
+
+
+@pytest.mark.usefixtures("committed")
+def test_who_hears_of_the_schema_hears_before_the_tenant_is_active():
+    seen = []
+
+    def receiver(schema_name, **kwargs):
+        seen.append(Tenant.everything.get(schema_name=schema_name).status)
+        raise RuntimeError("A mail server is away.")
+
+    schema_migrated.connect(receiver)
+    try:
+        with pytest.raises(RuntimeError):
+            provision_tenant("Name", "acme", "org", "admin")
+    finally:
+        schema_migrated.disconnect(receiver)
+
+    assert seen == [Tenant.Status.PROVISIONING]
 
 
 @pytest.mark.usefixtures("committed")

@@ -14,8 +14,9 @@ from django.test import Client
 
 from server.database import memory
 from server.tenants import routes
-from server.tenants.lifecycle import drop_schema, provision_tenant
+from server.tenants.lifecycle import provision_tenant
 from server.tenants.models import Domain, Organization, Tenant
+from server.tenants.schemas import drop_schema
 
 HOST = "routed.localhost"
 

@@ -8,7 +8,8 @@ import json
 import logging
 import re
 import secrets
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import cache, lru_cache
 from inspect import getmodule
 from pathlib import Path
@@ -63,20 +64,20 @@ class NoBlueprint(Exception):
 
 def read() -> tuple[str, list[str]]:
     """The template's name, and the statements that make its like. Raises NoBlueprint."""
-    kept = Blueprint.objects.values_list("key", "checksum").first()
+    kept = Blueprint.objects.first()
     if kept is None:
         raise NoBlueprint("there is none")
-    if kept[0] != key():
+    if kept.key != key():
         raise NoBlueprint("it is of other migrations")
-    return read_whole(*kept)
+    if kept.checksum != checksum(kept.template_name + kept.statements):
+        raise NoBlueprint("it is damaged")
+    return kept.template_name, json.loads(kept.statements)
 
 
 @lru_cache(maxsize=1)
-def read_whole(key: str, expected: str) -> tuple[str, list[str]]:
-    found = Blueprint.objects.get(key=key)
-    if not expected == found.checksum == checksum(found.template_name + found.statements):
-        raise NoBlueprint("it is damaged")
-    return found.template_name, json.loads(found.statements)
+def remembered(key: str) -> tuple[str, list[str]]:
+    """The same for as long as the process lives: what has this key makes what this code makes."""
+    return read()
 
 
 def is_right() -> bool:
@@ -153,38 +154,51 @@ def migrate(schema_name: str) -> None:
         emit(post_migrate, to=djangos, using=alias, apps=apps_after(state), plan=plan)
 
 
-def make_schema(schema_name: str) -> None:
-    """Make a tenant's schema with all that migrations would make in it, and tell who asked to hear.
+@contextmanager
+def new_schema(schema_name: str) -> Iterator[None]:
+    """Make a tenant's schema with all that migrations would make in it, tell who asked to hear, and
+    run the block.
 
-    It is replayed in a transaction of its own. Whatever is raised, by a receiver too, no schema is
-    left behind. Raises ProgrammingError where the schema exists.
+    With a blueprint all of this is one transaction. Whatever is raised, by a receiver or the block
+    too, no schema is left behind. Raises ProgrammingError where the schema exists.
     """
-    with schema_context(get_public_schema_name()), ExitStack() as undo:
-        is_replayed = replay(schema_name)
-        if not is_replayed:
-            create_schema(schema_name)
-        undo.callback(drop_schema, schema_name)
-        if is_replayed:
-            announce(schema_name)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(replayed(schema_name))
+        except (NoBlueprint, DatabaseError) as error:
+            remembered.cache_clear()
+            why = in_a_line(error)
+            logger.warning(f"Without a blueprint, migrations make {schema_name}: {why}")
+            stack.enter_context(migrated(schema_name))
         else:
-            call_command(
-                "migrate_schemas",
-                tenant=True,
-                schema_name=schema_name,
-                interactive=False,
-                verbosity=0,
-            )
-        undo.pop_all()
+            announce(schema_name)
+        yield
 
 
-def replay(schema_name: str) -> bool:
-    try:
-        template_name, statements = read()
+@contextmanager
+def replayed(schema_name: str) -> Iterator[None]:
+    """A schema from the blueprint, in one transaction with the block."""
+    template_name, statements = remembered(key())
+    with schema_context(schema_name), transaction.atomic():
         snapshot.replay(statements, template_name, schema_name)
-    except (NoBlueprint, DatabaseError) as error:
-        logger.warning(f"Without a blueprint, migrations make {schema_name}: {in_a_line(error)}")
-        return False
-    return True
+        yield
+
+
+@contextmanager
+def migrated(schema_name: str) -> Iterator[None]:
+    """A schema made by migrations, which is dropped if the block fails."""
+    create_schema(schema_name)
+    with ExitStack() as undo:
+        undo.callback(drop_schema, schema_name)
+        call_command(
+            "migrate_schemas",
+            tenant=True,
+            schema_name=schema_name,
+            interactive=False,
+            verbosity=0,
+        )
+        yield
+        undo.pop_all()
 
 
 def in_a_line(error: Exception) -> str:
@@ -196,7 +210,8 @@ def announce(schema_name: str) -> None:
     if is_heard(post_migrate, others):
         with schema_context(schema_name):
             emit(post_migrate, to=others, using=connection.alias, **as_after_migrations())
-    schema_migrated.send(run_migrations, schema_name=schema_name)
+    with schema_context(get_public_schema_name()):
+        schema_migrated.send(run_migrations, schema_name=schema_name)
 
 
 @cache

@@ -17,7 +17,6 @@ from tenant_users.tenants.models import tenant_user_added
 
 from server.tenants import blueprint, hosts
 from server.tenants.models import Domain, Organization, Tenant
-from server.tenants.schemas import drop_schema
 
 
 class ProvisioningError(Exception):
@@ -59,9 +58,8 @@ def provision_tenant(name: str, slug: str, organization: str, username: str) -> 
         owner = find_owner(username)
         domain = reserve(name, slug, organization, owner, undo)
         tenant = domain.tenant
-        blueprint.make_schema(tenant.schema_name)
-        undo.callback(drop_schema, tenant.schema_name)
-        activate(tenant)
+        with blueprint.new_schema(tenant.schema_name):
+            activate(tenant)
         undo.pop_all()
         post_schema_sync.send_robust(sender=TenantMixin, tenant=tenant.serializable_fields())
     return domain.domain
@@ -88,7 +86,7 @@ def reserve(name: str, slug: str, organization: str, owner, undo: ExitStack) -> 
     """The first step, a short transaction: slug and host are taken, or SlugTaken is raised."""
     try:
         with transaction.atomic(durable=True), connection.cursor() as cursor:
-            # `activate` commits what came before it too; nobody needs to wait for the disk twice.
+            # What comes next commits this too; nobody needs to wait for the disk twice.
             cursor.execute("SET LOCAL synchronous_commit = off")
             customer, is_new = Organization.objects.get_or_create(name=organization)
             tenant = Tenant.objects.create(
@@ -115,7 +113,7 @@ def reserve(name: str, slug: str, organization: str, owner, undo: ExitStack) -> 
 def activate(tenant: Tenant) -> None:
     """The last step: the owner moves in, and the tenant's host answers."""
     # The schema first: a search_path is remembered that was set outside of a transaction.
-    with schema_context(tenant.schema_name), transaction.atomic():
+    with schema_context(tenant.schema_name), transaction.atomic(savepoint=False):
         tenant.status = Tenant.Status.ACTIVE
         tenant.save(update_fields=["status", "modified"])
         # As the library's `add_user`, without asking whether a new tenant has members. By the id:

@@ -102,16 +102,16 @@ def replay(statements: list[str], template_name: str, schema_name: str) -> None:
     """Make the schema, with what was written down of the template, in one round trip.
 
     Raises DatabaseError, and ProgrammingError where the schema exists, and then nothing is left.
-    No setting outlives the transaction.
+    It becomes part of a transaction that there is; no setting outlives that.
     """
     text = "\n".join(
         [
             f"CREATE SCHEMA {quote_schema_name(template_name)};",
             "SET LOCAL check_function_bodies = off;",  # one may use what comes later
-            "SET LOCAL synchronous_commit = off;",  # whoever uses it commits to the disk
             *statements,
         ]
     ).replace(template_name, schema_name)
     # The path on which migrations find things is set before, where it is remembered.
-    with schema_context(schema_name), transaction.atomic(), connection.cursor() as cursor:
+    whole = transaction.atomic(savepoint=False)
+    with schema_context(schema_name), whole, connection.cursor() as cursor:
         cursor.execute(text)
