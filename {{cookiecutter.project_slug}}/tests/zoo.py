@@ -66,9 +66,11 @@ ADD_COLOR = 'migrations.AddField("animal", "color", models.CharField(max_length=
 CATALOG = """
     WITH this AS (SELECT oid, nspname FROM pg_namespace WHERE nspname = %s)
     SELECT replace(line, nspname, 'SCHEMA') FROM this, LATERAL (
-        SELECT concat_ws(' ', table_name, column_name, data_type, character_maximum_length,
-            is_nullable, column_default, is_identity, is_generated) AS line
-        FROM information_schema.columns WHERE table_schema = nspname
+        SELECT concat_ws(' ', relname, attname, format_type(atttypid, atttypmod), attnotnull,
+            attidentity, attgenerated, pg_get_expr(adbin, adrelid)) AS line
+        FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid
+        LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+        WHERE relnamespace = this.oid AND relkind = 'r' AND attnum > 0 AND NOT attisdropped
         UNION ALL
         SELECT concat_ws(' ', conname, pg_get_constraintdef(pg_constraint.oid), convalidated)
         FROM pg_constraint WHERE connamespace = this.oid
@@ -77,7 +79,7 @@ CATALOG = """
         UNION ALL
         SELECT concat_ws(' ', relname, relkind, obj_description(pg_class.oid))
         FROM pg_class WHERE relnamespace = this.oid
-    )
+    ) lines
     ORDER BY 1
 """
 
