@@ -177,6 +177,7 @@ NO_SHAPES = [
     ("0103000000000000", "as GeoJSON"),
     ('{"type": "Point", "coordinates": [NaN, 1]}', "Give coordinates"),
     ('{"type": "GeometryCollection", "geometries": []}', "Give coordinates"),
+    ('{"type": "Polygon", "coordinates": [[[0, 0], [0, 1], [1, 1], [0, 0]], []]}', "a part of it"),
     (polygon([0, 0], [0, 1], [1, 0], [1, 1]), "cross"),
     (polygon([0, 0, 9], [0, 1, 9], [1, 1, 9]), "height"),
     (polygon([0, 0], [0, 91], [1, 1]), "latitude from -90"),

@@ -1,4 +1,4 @@
-from django.contrib.gis.geos import GEOSGeometry
+from django.contrib.gis.geos import GeometryCollection, GEOSGeometry, Polygon
 from django.core.exceptions import ValidationError
 
 WGS84 = 4326  # EPSG's number for longitude and latitude as GPS and GeoJSON have them
@@ -13,15 +13,15 @@ def validate_geometry(geometry: GEOSGeometry) -> None:
             "Give degrees of WGS 84 (EPSG:4326), not coordinates of EPSG:%(srid)s.",
             params={"srid": geometry.srid},
         )
-    if geometry.empty:
-        raise ValidationError("Give coordinates; there are none in it.")
-    if geometry.hasz:
-        raise ValidationError("Give longitude and latitude alone, without a height.")
     if geometry.num_coords > MOST_POINTS:
         raise ValidationError(
             "Give at most %(most)s points; these are %(count)s.",
             params={"most": MOST_POINTS, "count": geometry.num_coords},
         )
+    if lacks_points(geometry):
+        raise ValidationError("Give coordinates; there are none in it, or in a part of it.")
+    if geometry.hasz:
+        raise ValidationError("Give longitude and latitude alone, without a height.")
     west, south, east, north = geometry.extent
     if not (-180 <= west <= east <= 180 and -90 <= south <= north <= 90):
         raise ValidationError(
@@ -33,3 +33,10 @@ def validate_geometry(geometry: GEOSGeometry) -> None:
             "Give an outline that doesn't cross or touch itself (%(reason)s).",
             params={"reason": geometry.valid_reason},
         )
+
+
+def lacks_points(geometry: GEOSGeometry) -> bool:
+    """Whether the geometry is empty or has an empty part: a hole without points is valid to GEOS,
+    and an error to PostGIS."""
+    parts = geometry if isinstance(geometry, (GeometryCollection, Polygon)) else ()
+    return geometry.empty or any(map(lacks_points, parts))
