@@ -16,7 +16,27 @@ from django_tenants.utils import schema_context
 
 from server.postgis import libraries
 from server.postgres_binaries import LocalPostgresError
+from server.tenants import blueprint
 from tests.shapes.models import Shape
+
+GIS = "from django.contrib.gis.db import models as gis"
+# A migration each, one after the other.
+ALIKE = [
+    'migrations.AddField("animal", "seen", gis.PointField(geography=True, null=True))',
+    'migrations.AddField("animal", "home", gis.PolygonField(null=True))',
+    'migrations.AddField("animal", "way", gis.LineStringField(dim=3, spatial_index=False,'
+    " srid=3857, null=True))",
+    'migrations.AlterField("animal", "home", gis.PolygonField(srid=25832, null=True))',
+    'migrations.AlterField("animal", "home", gis.PolygonField(srid=25832, dim=3, null=True))',
+    'migrations.AlterField("animal", "way", gis.LineStringField(srid=3857, null=True))',
+    'migrations.AlterField("animal", "seen", gis.PointField(geography=True, spatial_index=False,'
+    " null=True))",
+    'migrations.AlterField("animal", "home", gis.GeometryField(srid=25832, dim=3, null=True))',
+    'migrations.RenameField("animal", "home", "area")',
+    'migrations.CreateModel("Cage", [("id", models.BigAutoField(primary_key=True)),'
+    ' ("at", gis.MultiPolygonField(geography=True))])',
+    'migrations.RemoveField("animal", "way")',
+]
 
 CATALOG = """
     WITH relation AS (
@@ -71,8 +91,10 @@ def test_a_tenants_migration_does_not_think_of_making_it():
     assert not queries.captured_queries
 
 
-def test_a_new_tenant_is_what_migrations_make_to_the_last_type_modifier(tenant):
-    made = "made_by_migrations"
+@pytest.mark.usefixtures("db")
+def test_a_new_tenant_is_what_migrations_make_to_the_last_type_modifier():
+    replayed, made = "made_from_blueprint", "made_by_migrations"
+    assert blueprint.replay(replayed)
     with connection.cursor() as cursor:
         cursor.execute(f"CREATE SCHEMA {made}")
     with schema_context(made):
@@ -81,7 +103,7 @@ def test_a_new_tenant_is_what_migrations_make_to_the_last_type_modifier(tenant):
         connection.set_schema(made)
         call_command(migrate.Command(), interactive=False, verbosity=0)
 
-    catalog = read_catalog(tenant.schema_name)
+    catalog = read_catalog(replayed)
 
     assert catalog == read_catalog(made)
     types = {(table, name): kind for table, _, name, kind, _ in catalog}
@@ -92,6 +114,23 @@ def test_a_new_tenant_is_what_migrations_make_to_the_last_type_modifier(tenant):
     gist = [line for _, kind, _, line, _ in catalog if kind == "index" and "USING gist" in line]
     assert len(gist) == 5
     assert any("gist_geometry_ops_nd" in line for line in gist)
+
+
+def test_a_fleet_replays_geometry_as_django_makes_it(zoo):
+    for number, operation in enumerate(ALIKE, 2):
+        zoo.write(f"{number:04}_more", operation, code=GIS)
+    _, *steps = zoo.migrate(plan=True).splitlines()
+    assert [step.partition(": ")[2] for step in steps] == ["replayed"] * len(ALIKE)
+
+    by_django, *fleet = zoo.schemas
+    zoo.migrate(schema_name=by_django, executor="standard", verbosity=0)
+    zoo.migrate(verbosity=0)
+
+    catalog = str(zoo.catalog(by_django))
+    assert "zoo_animal seen geography(Point,4326)" in catalog
+    assert "zoo_animal area geometry(GeometryZ,25832)" in catalog
+    for schema in fleet:
+        assert str(zoo.catalog(schema)) == catalog
 
 
 def test_a_tenant_knows_the_coordinate_systems(tenant):
