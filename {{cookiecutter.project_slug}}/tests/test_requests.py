@@ -145,6 +145,14 @@ def test_who_was_deactivated_or_is_not_there_is_not_loaded(tenant, person):
     assert UserBackend().get_user(0) is None
 
 
+def test_a_column_that_only_a_newer_release_knows_stops_nobody(tenant, person):
+    """There it may be a field; here it is a property still, and can't be set."""
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE users_user ADD COLUMN tenant_perms text")
+
+    assert rights(load(person)) == (False, False, False, False, False, set())
+
+
 def test_no_rights_are_taken_along_to_another_tenant(tenant, other_tenant, person):
     user = load(person)
     assert rights(user) == (False, False, False, False, False, set())

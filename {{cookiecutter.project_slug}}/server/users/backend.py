@@ -6,10 +6,13 @@ from tenant_users.permissions.models import UserTenantPermissions as Rights
 
 User = get_user_model()
 FIELDS = [field.attname for field in Rights._meta.concrete_fields]
+COLUMNS = [connection.ops.quote_name(field.column) for field in User._meta.concrete_fields]
 
-# Written out: to put a query together takes Django longer than to carry out this one.
+# Written out: to put a query together takes Django longer than to carry out this one. Not `*`,
+# which brings the columns of a newer release as well, migrated but not started.
 QUERY = f"""
-SELECT person.*, {", ".join(f"rights.{field} AS rights_{field}" for field in FIELDS)}
+SELECT {", ".join(f"person.{column}" for column in COLUMNS)},
+    {", ".join(f"rights.{field} AS rights_{field}" for field in FIELDS)}
 FROM {User._meta.db_table} person
 LEFT JOIN {Rights._meta.db_table} rights ON rights.profile_id = person.id
 WHERE person.id = %s
