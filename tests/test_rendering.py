@@ -129,6 +129,7 @@ FILES = {
         tests/test_database.py
         tests/test_doctor.py
         tests/test_fleet.py
+        tests/test_fleet_drift.py
         tests/test_fleet_faults.py
         tests/test_guards.py
         tests/test_hosts.py

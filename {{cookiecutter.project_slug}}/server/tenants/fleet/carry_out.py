@@ -90,9 +90,11 @@ class Run:
         They are two where the canary that is asked for has drifted.
         """
         wanted = [schema for schema in cohort.schemas if schema == self.options.get("canary")]
-        if len(cohort.schemas) == 1 or not any(step.can_be_replayed for step in cohort.steps):
+        replayed = [step.migration for step in cohort.steps if step.can_be_replayed]
+        if len(cohort.schemas) == 1 or not replayed:
             return wanted or cohort.schemas[:1], set()
-        prints = drift.fingerprints(self.connection, cohort.schemas)
+        tables = drift.concerned(replayed, cohort.before.clone().apps)
+        prints = drift.fingerprints(self.connection, cohort.schemas, tables)
         [(usual, _)] = Counter(map(prints.get, cohort.schemas)).most_common(1)
         alike = [schema for schema in cohort.schemas if prints.get(schema) == usual]
         drifted = set(cohort.schemas).difference(alike)

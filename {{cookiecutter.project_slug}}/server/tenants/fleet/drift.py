@@ -2,7 +2,13 @@
 
 from collections.abc import Iterable
 
+from django.conf import settings
 from django.db import transaction
+from django.db.migrations import Migration
+from django.db.migrations.state import StateApps
+from django_tenants.utils import app_labels
+
+from server.tenants.fleet.replayable import is_about_its_app
 
 CHUNK = 1000
 
@@ -18,6 +24,7 @@ FINGERPRINTS = """
         SELECT class.oid, relname, relkind, relnamespace, prefix
         FROM pg_class class JOIN namespaces ON namespaces.oid = relnamespace
         WHERE relkind IN ('r', 'p', 'v', 'm', 'S')
+            AND (%s::text[] IS NULL OR relname = ANY(%s))
     ),
     columns AS MATERIALIZED (
         SELECT pg_attribute.*, relname, relnamespace, prefix
@@ -49,13 +56,13 @@ FINGERPRINTS = """
                 SELECT string_agg(tables.names[number], ',' ORDER BY place)
                 FROM unnest(conkey) WITH ORDINALITY key (number, place)
             ) END,
-            named.relname, target.relnamespace = tables.relnamespace, target.names[confkey[1]],
+            target.relname, target.relnamespace = tables.relnamespace,
+            (SELECT attname FROM pg_attribute WHERE attrelid = confrelid AND attnum = confkey[1]),
             replace(pg_get_expr(conbin, conrelid), tables.prefix, '')
         )
         FROM pg_constraint
         JOIN tables ON tables.oid = conrelid
-        LEFT JOIN tables target ON target.oid = confrelid
-        LEFT JOIN pg_class named ON named.oid = confrelid
+        LEFT JOIN pg_class target ON target.oid = confrelid
         WHERE contype <> 'n'
         UNION ALL
         SELECT tables.relnamespace, concat_ws(
@@ -78,12 +85,42 @@ FINGERPRINTS = """
 """
 
 
-def fingerprints(connection, schemas: Iterable[str]) -> dict[str, object]:
-    """For each schema that has tables a value, which is the same for those that are alike."""
+def concerned(migrations: Iterable[Migration], apps: StateApps) -> list[str] | None:
+    """The tables that what the migrations do may depend on, in a schema that is as `apps` says.
+
+    They are their apps' and those that refer to them, on and on: Django asks what constraints and
+    indexes are called there, and nowhere else. None is for all tables, where that isn't certain.
+    """
+    of_tenants = app_labels(settings.TENANT_APPS)  # those of other apps do nothing in a tenant
+    migrations = [migration for migration in migrations if migration.app_label in of_tenants]
+    if not all(map(is_about_its_app, migrations)):
+        return None
+    labels = {migration.app_label for migration in migrations}
+    models = apps.get_models(include_auto_created=True)
+    more = {model._meta.db_table for model in models if model._meta.app_label in labels}
+    tables = set()
+    while more:
+        tables |= more
+        more = {
+            model._meta.db_table
+            for model in models
+            for field in model._meta.local_fields
+            if field.related_model and field.related_model._meta.db_table in tables
+        } - tables
+    return list(tables)
+
+
+def fingerprints(
+    connection, schemas: Iterable[str], tables: list[str] | None = None
+) -> dict[str, object]:
+    """For each schema that has tables a value, which is the same for those that are alike.
+
+    Where `tables` are given, nothing else is looked at.
+    """
     schemas, found = list(schemas), {}
     with transaction.atomic(connection.alias), connection.cursor() as cursor:
         cursor.execute("SET LOCAL jit = off")  # it would take longer than the queries
         for start in range(0, len(schemas), CHUNK):
-            cursor.execute(FINGERPRINTS, [schemas[start : start + CHUNK]])
+            cursor.execute(FINGERPRINTS, [schemas[start : start + CHUNK], tables, tables])
             found.update(cursor.fetchall())
     return found

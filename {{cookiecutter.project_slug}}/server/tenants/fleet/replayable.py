@@ -107,6 +107,18 @@ class Judge:
         return name
 
 
+def is_about_its_app(migration: Migration) -> bool:
+    """Whether it does nothing to tables but to those of its app's models.
+
+    SQL may be about any table, and so may a state that says otherwise than the database.
+    """
+    return all(
+        type(operation) in PLAIN | ASKING
+        and "managed" not in (getattr(operation, "options", None) or {})
+        for operation in migration.operations
+    )
+
+
 def is_djangos(thing: object) -> bool:
     return type(thing).__module__.partition(".")[0] == "django"
 

@@ -56,7 +56,7 @@ class Report:
             "migrated": self.migrated,
             "up to date": self.up_to_date,
             "waiting behind a canary": self.waiting,
-            "drifted (migrated by Django alone)": self.drifted,
+            "drifted in the tables concerned (migrated by Django alone)": self.drifted,
             "failed": self.failed,
             "not touched": self.untouched,
         }

@@ -105,16 +105,14 @@ class Ways:
 
     def replay(self, schema: str, step: Step) -> None:
         """In one round trip, which is one transaction."""
-        with schema_context(schema):
-            search_path = self.connection.wanted
+        self.connection.set_schema(schema)
         self.connection.ensure_connection()
-        check, record = self.bookkeeping(schema, step)
+        _, record = bookkeeping(schema, step)
         statements = [
-            f"SET LOCAL search_path = {search_path}",
+            f"SET LOCAL search_path = {self.connection.wanted}",
             lock(schema),
-            check,
-            step.sql or "",
             record,
+            step.sql or "",
         ]
         # The driver's own cursor: it looks for no parameters where none are given.
         with self.connection.wrap_database_errors, self.connection.connection.cursor() as cursor:
@@ -129,7 +127,7 @@ class Ways:
             recorded(self.connection, schema),
             self.connection.schema_editor(atomic=migration.atomic) as editor,
         ):
-            check, record = self.bookkeeping(schema, step)
+            check, record = bookkeeping(schema, step)
             editor.execute(check, None)
             for operation, before, after in step.operations:
                 is_atomic = operation.atomic or (migration.atomic and operation.atomic is not False)
@@ -141,16 +139,6 @@ class Ways:
                 editor.execute(statement, None)
             editor.deferred_sql.clear()
             editor.execute(record, None)
-
-    def bookkeeping(self, schema: str, step: Step) -> tuple[str, str]:
-        """A statement that fails if the migration is applied, and one that notes that it is."""
-        table = f"{quote_schema_name(schema)}.django_migrations"
-        keys = ", ".join(f"({literal(app)}, {literal(name)})" for app, name in step.rows)
-        rows = ", ".join(f"({literal(app)}, {literal(name)}, now())" for app, name in step.rows)
-        # What can't be cast shows up in the error.
-        applied = "(name || ' was applied by somebody else')::int"
-        check = f"SELECT {applied} FROM {table} WHERE (app, name) IN ({keys})"  # noqa: S608
-        return check, f"INSERT INTO {table} (app, name, applied) VALUES {rows}"  # noqa: S608
 
     # Signals
 
@@ -168,6 +156,20 @@ class Ways:
                 apps=state.apps,
                 plan=cohort.plan,
             )
+
+
+def bookkeeping(schema: str, step: Step) -> tuple[str, str]:
+    """A statement that fails if the migration is applied, and one that also notes that it is."""
+    table = f"{quote_schema_name(schema)}.django_migrations"
+    checks, rows = [], []
+    for app, name in (map(literal, row) for row in step.rows):
+        # What can't be cast shows up in the error.
+        applied = "(name || ' was applied by somebody else')::int::text"
+        check = f"SELECT {applied} FROM {table} WHERE app = {app} AND name = {name}"  # noqa: S608
+        checks.append(check)
+        rows.append(f"({app}, coalesce(({check}), {name}), now())")
+    record = f"INSERT INTO {table} (app, name, applied) VALUES {', '.join(rows)}"  # noqa: S608
+    return " UNION ALL ".join(checks), record
 
 
 def literal(text: str) -> str:
