@@ -15,6 +15,7 @@ from django.core.files.storage import default_storage
 from django.core.signals import request_finished
 from django.db import DatabaseError, connection, connections, transaction
 from django_tenants.postgresql_backend.base import original_backend
+from django_tenants.postgresql_backend.introspection import DatabaseSchemaIntrospection
 from django_tenants.utils import schema_context, tenant_context
 
 from server.database.base import DatabaseWrapper
@@ -348,3 +349,26 @@ def test_an_async_view_counts_its_tenants_rows(first):
 def test_what_is_no_callback_is_refused_at_once(first):
     with transaction.atomic(), pytest.raises(TypeError):
         transaction.on_commit(None)
+
+
+KINDS = """
+    CREATE TABLE "Parted" (id int) PARTITION BY LIST (id);
+    CREATE TABLE part PARTITION OF "Parted" DEFAULT;
+    CREATE VIEW seen AS SELECT 1;
+    CREATE MATERIALIZED VIEW kept AS SELECT 1;
+    CREATE SEQUENCE no_table;
+    COMMENT ON TABLE part IS 'a comment';
+"""
+
+
+def test_introspection_finds_the_tables_that_django_finds(first):
+    for where in (first.schema_name, "public"):
+        with schema_context(where), transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(KINDS)
+
+            found = connection.introspection.get_table_list(cursor)
+
+            library = DatabaseSchemaIntrospection(connection)
+            assert {*found} == {*library.get_table_list(cursor)}
+            assert {"Parted", "part", "seen", "kept"} < {table.name for table in found}
+            transaction.set_rollback(True)
