@@ -74,7 +74,7 @@ def measure(mode):
             step("  nothing to migrate")
             here["nothing"] = migrating.nothing_to_do(ours, theirs, mode.rounds, their_rounds)
             step("  a field to add")
-            here["field"] = migrating.add_field(ours, theirs, mode.rounds, their_rounds)
+            here |= migrating.add_field(ours, theirs, mode.rounds, their_rounds)
             step("  requests")
             here["requests"] = requests.measure(sides, cookies, REQUEST_ROUNDS, mode.seconds)
         versions = ours.do("versions")

@@ -72,8 +72,12 @@ def grow_one(side, size):
         for n in range(first, size + 1):
             replay(connection, dump, template, f"t{n}_{n:08x}")
         cursor.execute(ROWS, {"first": first, "last": size})
-        # What PostgreSQL would do by itself, in the middle of what is measured.
-        cursor.execute(f"VACUUM ANALYZE {CATALOG}, tenants_tenant, tenants_domain")
+    tidy(side)
+
+
+def tidy(side):
+    """What PostgreSQL would do by itself, in the middle of what is measured."""
+    side.query(f"VACUUM ANALYZE {CATALOG}, tenants_tenant, tenants_domain")
 
 
 def remove(side, prefix):

@@ -42,16 +42,20 @@ def read(connection, side):
 
 
 def add_field(ours, theirs, rounds, their_rounds):
-    """The seconds it takes to add a field, another one in each round."""
+    """The seconds it takes to add a field, another one in each round: for the tenants, and for what
+    a deployment does before, the public schema and in ours the blueprint."""
     seconds = {"limit": [], "ours": [], "theirs": []}
+    before = {"ours": [], "theirs": []}
     for at in range(rounds):
         field = f"field_{time.time_ns()}"
         seconds["limit"].append(by_psql(ours, write_migration(ours, field), field))
-        seconds["ours"].append(migrated(ours, field))
         if at < their_rounds:
             write_migration(theirs, field)
-            seconds["theirs"].append(migrated(theirs, field))
-    return seconds
+        for side in [ours, theirs] if at < their_rounds else [ours]:
+            shared, migrated = deployed(side, field)
+            before[side.name].append(shared)
+            seconds[side.name].append(migrated)
+    return {"field": seconds, "shared": before}
 
 
 def write_migration(side, field):
@@ -63,8 +67,11 @@ def write_migration(side, field):
     return name
 
 
-def migrated(side, field):
+def deployed(side, field):
+    """The seconds of both commands of a deployment."""
     with side.worker() as worker:
+        worker.do("warm")
+        shared = worker.do("share")
         worker.do("warm")
         seconds = worker.do("migrate")
     columns = side.query(
@@ -72,7 +79,8 @@ def migrated(side, field):
     )
     if columns != [(len(fleet.schemas(side)),)]:
         raise BenchmarkError(f"{side.name}: {columns} tenants have {field}.")
-    return seconds
+    fleet.tidy(side)
+    return shared, seconds
 
 
 def by_psql(side, migration, field):
@@ -95,4 +103,5 @@ def by_psql(side, migration, field):
                 f'DELETE FROM "{schema}".django_migrations WHERE name = %s',
                 [migration],
             )
+    fleet.tidy(side)
     return seconds

@@ -97,6 +97,13 @@ def migrating(fleets, their_rounds):
     yield from compared("nothing", {n: found["nothing"] for n, found in fleets.items()}, NOTHING)
     yield "\nOne AddField. The limit is psql with the same statements, a transaction per tenant.\n"
     yield from compared("field", {n: found["field"] for n, found in fleets.items()})
+    yield "\nBefore that, once per deployment with new migrations: `migrate_schemas --shared`, with"
+    yield "which ours also makes the blueprint for new tenants anew.\n"
+    rows = []
+    for size, found in fleets.items():
+        ours, theirs = (median(found["shared"][who]) for who in ("ours", "theirs"))
+        rows.append([size, time(ours), time(theirs)])
+    yield from table(["tenants", "ours, with the blueprint", "theirs, which has none"], rows)
 
 
 def requests(fleets):

@@ -77,6 +77,11 @@ def migrate():
     return timed(lambda: call_command("migrate_schemas", tenant=True, verbosity=0))
 
 
+def share():
+    """Migrate the public schema, to which ours adds the blueprint; return the seconds."""
+    return timed(lambda: call_command("migrate_schemas", shared=True, verbosity=0))
+
+
 def sql(schema, migration):
     """The statements of a migration of the notes."""
     out = io.StringIO()
@@ -110,7 +115,9 @@ def inside(schema):
     return schema_context(schema)
 
 
-VERBS = {verb.__name__: verb for verb in (found, provision, write, warm, migrate, sql, versions)}
+VERBS = {
+    verb.__name__: verb for verb in (found, provision, write, warm, migrate, share, sql, versions)
+}
 
 
 def main():
