@@ -9,7 +9,7 @@ from django.db import connection
 from django_tenants.migration_executors.base import run_migrations
 from django_tenants.signals import schema_migrated
 
-from server.tenants.fleet import carry_out
+from server.tenants.fleet import carry_out, owing
 from server.tenants.locks import only_one
 from server.tenants.models import Tenant
 from tests.zoo import ADD_COLOR, CREATE_ANIMAL
@@ -253,6 +253,17 @@ def test_permissions_that_could_not_be_made_come_with_the_next_run(zoo, index):
     zoo.migrate()
     expect_all(zoo)
     assert "add_cage" in zoo.catalog(failed)
+
+
+def test_who_is_owed_permissions_is_migrated_like_the_others(zoo):
+    owed = zoo.schemas[1]
+    zoo.sql(f"COMMENT ON TABLE django_migrations IS '{owing.NOTE}'", schema=owed)
+    zoo.write("0002_color", ADD_COLOR, "migrations.RunPython(lambda apps, editor: None)")
+
+    zoo.migrate()
+
+    assert "color" in zoo.columns(owed)
+    expect_all(zoo)
 
 
 def test_a_tenant_that_is_made_meanwhile(zoo):

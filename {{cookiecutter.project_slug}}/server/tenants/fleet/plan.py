@@ -42,7 +42,7 @@ class Step:
     rows: list[Key]  # what django_migrations gets
     why_not: str | None = None  # why its SQL can't be replayed
     sql: str | None = None  # what the canary's was
-    operations: list[tuple] = field(default_factory=list)  # with the states before and after
+    operations: list[tuple] | None = None  # with the states before and after; see Cohort.after
 
     @property
     def can_be_replayed(self) -> bool:
@@ -88,6 +88,7 @@ class Cohort:
                 continue
             if step.sql is None:
                 state.apps  # noqa: B018 (what is rendered once is not rendered for each clone)
+            step.operations = []
             for operation in step.migration.operations:
                 after = state.clone()
                 operation.state_forwards(step.migration.app_label, after)

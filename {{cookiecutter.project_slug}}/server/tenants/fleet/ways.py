@@ -87,7 +87,7 @@ class Ways:
         self.tell_library(schema_pre_migration, schema)
         if self.others_listen:
             self.emit(pre_migrate, others, cohort, schema, cohort.before)
-        owes = schema in cohort.owing
+        owes, after = schema in cohort.owing, cohort.after
         configs = None if owes else cohort.changed
         with owing.noted(self.connection, schema) if owes or configs else nullcontext():
             for step in cohort.steps:
@@ -98,9 +98,9 @@ class Ways:
                     self.replay(schema, step)
             self.at = "post_migrate: "
             if owes or configs:
-                self.emit(post_migrate, djangos, cohort, schema, cohort.after, configs)
+                self.emit(post_migrate, djangos, cohort, schema, after, configs)
         if self.others_listen:
-            self.emit(post_migrate, others, cohort, schema, cohort.after)
+            self.emit(post_migrate, others, cohort, schema, after)
         self.tell_library(schema_migrated, schema)
 
     def replay(self, schema: str, step: Step) -> None:
