@@ -94,6 +94,7 @@ FILES = {
         server/tenants/schemas.py
         server/tenants/signing.py
         server/tenants/snapshot.py
+        server/tenants/undo.py
         server/urls.py
         server/urls_public.py
         server/users/__init__.py

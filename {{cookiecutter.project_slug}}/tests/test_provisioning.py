@@ -1,10 +1,10 @@
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import IntegrityError, ProgrammingError, connection, transaction
+from django.db import IntegrityError, OperationalError, ProgrammingError, connection, transaction
 from django_tenants.signals import post_schema_sync, schema_migrated
 from django_tenants.utils import schema_exists
 
-from server.tenants import lifecycle
+from server.tenants import blueprint, lifecycle
 from server.tenants.lifecycle import (
     InvalidName,
     InvalidSlug,
@@ -25,7 +25,7 @@ def committed(transactional_db):
         with connection.cursor() as cursor:
             cursor.execute("SELECT nspname FROM pg_namespace ORDER BY 1")
             schemas = cursor.fetchall()
-        return [*Tenant.objects.all()], [*Organization.objects.all()], schemas
+        return [*Tenant.everything.all()], [*Organization.objects.all()], schemas
 
     before = everything()
     yield
@@ -128,6 +128,19 @@ def test_who_hears_of_the_schema_hears_before_the_tenant_is_active():
         schema_migrated.disconnect(receiver)
 
     assert seen == [Tenant.Status.PROVISIONING]
+
+
+@pytest.mark.usefixtures("committed")
+@pytest.mark.parametrize("step", [(blueprint, "announce"), (lifecycle, "activate")])
+def test_a_connection_that_is_killed_leaves_nothing(monkeypatch, step):
+    def die(*args):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    monkeypatch.setattr(*step, die)
+
+    with pytest.raises(OperationalError):
+        provision_tenant("Name", "acme", "org", "admin")
 
 
 @pytest.mark.usefixtures("committed")

@@ -32,6 +32,7 @@ from server.tenants.models import Blueprint
 from server.tenants.post_migrate import apps_after, djangos, emit, is_heard, others
 from server.tenants.schemas import TEMPLATE_NAME, create_schema, drop_schema
 from server.tenants.snapshot import NotWrittenDown
+from server.tenants.undo import undoing
 
 logger = logging.getLogger(__name__)
 
@@ -188,7 +189,7 @@ def replayed(schema_name: str) -> Iterator[None]:
 def migrated(schema_name: str) -> Iterator[None]:
     """A schema made by migrations, which is dropped if the block fails."""
     create_schema(schema_name)
-    with ExitStack() as undo:
+    with undoing() as undo:
         undo.callback(drop_schema, schema_name)
         call_command(
             "migrate_schemas",
@@ -198,7 +199,6 @@ def migrated(schema_name: str) -> Iterator[None]:
             verbosity=0,
         )
         yield
-        undo.pop_all()
 
 
 def in_a_line(error: Exception) -> str:

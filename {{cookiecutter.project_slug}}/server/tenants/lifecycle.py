@@ -17,6 +17,7 @@ from tenant_users.tenants.models import tenant_user_added
 
 from server.tenants import blueprint, hosts
 from server.tenants.models import Domain, Organization, Tenant
+from server.tenants.undo import undoing
 
 
 class ProvisioningError(Exception):
@@ -44,7 +45,8 @@ def provision_tenant(name: str, slug: str, organization: str, username: str) -> 
 
     `organization` is found by its name or made; `username` (or e-mail) tells who owns the tenant.
     Raises InvalidName, InvalidSlug, SlugTaken or UnknownUser. Whatever is raised, nothing is left
-    behind. It commits as it goes and so can't be called inside a transaction.
+    behind, unless the database is gone. It commits as it goes and so can't be called inside a
+    transaction.
     """
     name, organization = name.strip(), organization.strip()
     check_name("tenant", name)
@@ -54,13 +56,13 @@ def provision_tenant(name: str, slug: str, organization: str, username: str) -> 
     except ValidationError as error:
         raise InvalidSlug(error.message) from None
 
-    with schema_context(get_public_schema_name()), ExitStack() as undo:
-        owner = find_owner(username)
-        domain = reserve(name, slug, organization, owner, undo)
-        tenant = domain.tenant
-        with blueprint.new_schema(tenant.schema_name):
-            activate(tenant)
-        undo.pop_all()
+    with schema_context(get_public_schema_name()):
+        with undoing() as undo:
+            owner = find_owner(username)
+            domain = reserve(name, slug, organization, owner, undo)
+            tenant = domain.tenant
+            with blueprint.new_schema(tenant.schema_name):
+                activate(tenant)
         post_schema_sync.send_robust(sender=TenantMixin, tenant=tenant.serializable_fields())
     return domain.domain
 
