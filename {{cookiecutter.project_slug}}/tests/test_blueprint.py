@@ -4,8 +4,11 @@ import os
 import re
 import subprocess
 import sys
+from functools import partial
 
 import pytest
+from asgiref.sync import markcoroutinefunction
+from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
@@ -281,10 +284,9 @@ def test_receivers_hear_what_they_hear_from_migrations(kept, heard):
         _, _, arguments = each_app[0]
         models = {model._meta.label for model in arguments["apps"].get_models()}
         plan = [(str(migration), backwards) for migration, backwards in arguments["plan"]]
-        apps = [(label, schema == migrated) for label, schema, _ in each_app]
-        assert arguments.keys() >= {"using", "verbosity", "interactive", "signal", "sender"}
+        senders = [(label, schema == migrated) for label, schema, _ in each_app]
         heard.clear()
-        return apps, where, models, plan
+        return senders, where, models, plan, arguments.keys()
 
     make(REPLAYED)
     replayed = summary()
@@ -293,6 +295,31 @@ def test_receivers_hear_what_they_hear_from_migrations(kept, heard):
 
     assert summary() == replayed
     assert replayed[1] == "public"
+
+
+@pytest.mark.usefixtures("scratch")
+def test_receivers_of_every_kind_hear():
+    heard = []
+
+    async def asynchronous(kind, **kwargs):
+        heard.append(kind)
+
+    class Receiver:
+        def __call__(self, **kwargs):
+            heard.append("an object")
+
+    marked = markcoroutinefunction(lambda **kwargs: asynchronous("marked"))
+    receivers = [partial(asynchronous, "partial"), Receiver(), marked]
+    sender = apps.get_app_config("notes")
+    for receiver in receivers:
+        post_migrate.connect(receiver, sender=sender)
+    try:
+        blueprint.make_schema(REPLAYED)
+    finally:
+        for receiver in receivers:
+            post_migrate.disconnect(receiver, sender=sender)
+
+    assert sorted(heard) == ["an object", "marked", "partial"]
 
 
 def test_a_template_is_nobodys_business(kept, heard):

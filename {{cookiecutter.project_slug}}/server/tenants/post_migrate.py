@@ -1,11 +1,12 @@
 """Who hears `pre_migrate` and `post_migrate`: Django's own receivers, which write content types and
 permissions, and all others, of which nobody knows what they do."""
 
+import sys
 from collections.abc import Callable, Iterable
-from inspect import iscoroutinefunction
 
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, iscoroutinefunction
 from django.apps import AppConfig, apps
+from django.core.management.base import OutputWrapper
 from django.db.migrations.state import ModelState, ProjectState, StateApps
 from django.dispatch import Signal
 
@@ -47,6 +48,7 @@ def emit(
                     app_config=config,
                     verbosity=0,
                     interactive=False,
+                    stdout=OutputWrapper(sys.stdout),
                     using=using,
                     **arguments,
                 )
