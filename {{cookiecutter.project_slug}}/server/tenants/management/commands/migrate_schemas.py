@@ -1,3 +1,4 @@
+import re
 from collections.abc import Iterable
 from contextlib import nullcontext
 
@@ -13,7 +14,7 @@ from django_tenants.utils import (
     schema_exists,
 )
 
-from server.tenants import blueprint
+from server.tenants import blueprint, hosts
 from server.tenants.fleet import FleetExecutor
 from server.tenants.fleet.report import reason_of
 from server.tenants.locks import only_one
@@ -42,12 +43,14 @@ class Command(library.MigrateSchemasCommand):
     def handle(self, *args, **options):
         SyncCommon.handle(self, *args, **options)
         public = get_public_schema_name()
+        if options["database"] not in connections:
+            raise CommandError(f"There is no database “{options['database']}” in DATABASES.")
         one_schema = self.schema_name if self.schema_name != public else None
-        if one_schema and not schema_exists(one_schema, options["database"]):
-            raise CommandError(f"There is no schema “{one_schema}”.")
         executor = self.find_executor()
         looks = options["plan"] or options["check_unapplied"]
         try:
+            if one_schema is not None:
+                self.check_schema(one_schema)
             if canary := options["canary"]:
                 self.check_canary(canary)
             # Who makes a tenant doesn't wait for those that are migrated.
@@ -69,6 +72,11 @@ class Command(library.MigrateSchemasCommand):
         if found is not FleetExecutor and (self.options["canary"] or self.options["canary_only"]):
             raise CommandError("Only the executor “fleet” has canaries.")
         return found(self.args, self.options)
+
+    def check_schema(self, schema: str) -> None:
+        is_tenants = re.match(hosts.SCHEMA_NAME, schema)  # not PostgreSQL's own, nor a template
+        if not is_tenants or not schema_exists(schema, self.options["database"]):
+            raise CommandError(f"There is no tenant's schema “{schema}”.")
 
     def check_canary(self, canary: str) -> None:
         if not Tenant.everything.to_migrate().filter(schema_name=canary).exists():
