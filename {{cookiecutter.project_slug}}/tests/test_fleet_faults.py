@@ -173,6 +173,26 @@ def test_a_database_that_is_away(zoo, monkeypatch, comes_back):
     assert [zoo.applied(schema)[-1] for schema in rest] == [last, last]
 
 
+def test_a_connection_that_is_killed_between_tenants(zoo, monkeypatch):
+    failed, *rest = zoo.schemas
+    zoo.write("0002_shy", ADD_COLOR.replace("color", "shy"))
+    zoo.migrate(schema_name=failed)
+    zoo.write("0003_color", ADD_COLOR.replace('"red"', "lambda: 1 / 0"))
+
+    def kill(connection, schemas):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    monkeypatch.setattr(carry_out.drift, "fingerprints", kill)
+    with pytest.raises(CommandError) as failure:
+        zoo.migrate()
+    connection.close()
+
+    assert f"{failed}: zoo.0003_color: ZeroDivisionError" in str(failure.value)
+    assert "  OperationalError: " in str(failure.value)
+    assert f"; not reached: {', '.join(rest)}" in str(failure.value)
+
+
 def test_a_migration_that_exits(zoo):
     failed = zoo.schemas[2]
     code = (

@@ -13,14 +13,14 @@ from importlib import import_module
 
 from django.apps import apps
 from django.core.management import CommandError
-from django.db import connections
+from django.db import DatabaseError, InterfaceError, connections
 from django.db.models import QuerySet
 from django.utils.module_loading import module_has_submodule
 from django_tenants import migration_executors
 from django_tenants.migration_executors.base import MigrationExecutor
 
 from server.tenants.fleet import carry_out, plan, ways
-from server.tenants.fleet.report import Report, reason_of
+from server.tenants.fleet.report import Report, names, reason_of
 
 
 def get_executor(codename: str | None = None) -> type[MigrationExecutor]:
@@ -62,8 +62,10 @@ class FleetExecutor(MigrationExecutor):
             run.migrate(schemas)
             if isinstance(tenants, QuerySet):
                 run.migrate([schema for schema in tenants.all() if schema not in schemas])
-        except carry_out.DatabaseGone as error:
-            report.stopped = str(error)
+        except (DatabaseError, InterfaceError) as error:
+            if run.inside_transaction:
+                raise
+            report.stopped = f"{reason_of(error)}; not reached: {names(run.left)}"
         report.finish()
 
     def migrate_public(self) -> None:
