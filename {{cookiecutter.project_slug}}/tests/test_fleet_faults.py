@@ -97,6 +97,20 @@ def test_a_history_that_contradicts_itself(zoo):
     assert "InconsistentMigrationHistory: Migration zoo.0003" in expect_failure(zoo, failed)
 
 
+def test_migrations_that_cannot_be_loaded(zoo):
+    first, *others = zoo.schemas
+    zoo.write("0002_color", ADD_COLOR, after="0009_nowhere")
+    output = io.StringIO()
+
+    with pytest.raises(CommandError) as failure:
+        zoo.migrate(stdout=output)
+
+    assert "0 migrated, 0 up to date, 1 failed, 3 not touched" in output.getvalue()
+    assert str(failure.value).startswith("1 of 4 tenants failed")
+    assert f"{first}: NodeNotFoundError" in str(failure.value)
+    assert f"not touched, for their canary failed: {', '.join(others)}" in str(failure.value)
+
+
 @pytest.mark.parametrize("more", WAYS)
 def test_a_schema_that_is_dropped_meanwhile(zoo, monkeypatch, more):
     failed = zoo.schemas[2]

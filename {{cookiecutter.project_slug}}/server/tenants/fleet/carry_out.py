@@ -40,7 +40,7 @@ class Run:
             if cohort.error:
                 self.report.has_failed(cohort.schemas[0], cohort.error)
                 self.left.pop(cohort.schemas[0])
-                self.report.untouched += self.rest_of(cohort)
+                self.set_aside(cohort, self.report.untouched)
             elif cohort.has_work and cohort.by_django:
                 for schema in cohort.schemas:
                     self.attempt(cohort, schema, self.ways.alone)
