@@ -12,7 +12,7 @@ from django_tenants.signals import schema_migrated
 from server.tenants.fleet import carry_out, owing
 from server.tenants.locks import only_one
 from server.tenants.models import Tenant
-from tests.zoo import ADD_COLOR, CREATE_ANIMAL
+from tests.zoo import ADD_COLOR, CATALOG, CREATE_ANIMAL
 
 UNIQUE = 'migrations.AlterField("animal", "name", models.CharField(max_length=20, unique=True))'
 TWO_CATS = "INSERT INTO zoo_animal (name) VALUES ('cat'), ('cat')"
@@ -137,6 +137,25 @@ def test_a_schema_that_is_dropped_meanwhile(zoo, monkeypatch, more):
     assert f'zoo.0002_color: ProgrammingError: schema "{failed}" does not exist' in reason
 
 
+@pytest.mark.parametrize("index", [0, 1])
+@pytest.mark.parametrize("more", WAYS)
+def test_a_table_that_only_public_has_stays_as_it_is(zoo, index, more):
+    failed = zoo.schemas[index]
+    zoo.sql("DROP TABLE zoo_animal", schema=failed)
+    zoo.sql("CREATE TABLE zoo_animal (name text)")
+    before = zoo.sql(CATALOG, "public")
+    zoo.write("0002_unique", UNIQUE, *more)
+    try:
+        with pytest.raises(CommandError) as failure:
+            zoo.migrate()
+        assert zoo.sql(CATALOG, "public") == before
+    finally:
+        zoo.sql("DROP TABLE zoo_animal")
+
+    assert f"{failed}: zoo.0002_unique: PublicWouldChange: {failed} lacks" in str(failure.value)
+    assert zoo.applied(failed) == ["0001_initial"]
+
+
 def test_a_tenant_without_a_schema(zoo):
     failed = zoo.schemas[1]
     zoo.sql(f'DROP SCHEMA "{failed}" CASCADE')
@@ -188,14 +207,17 @@ def test_a_database_that_is_away(zoo, monkeypatch, comes_back):
 
 
 def test_a_connection_that_is_killed_between_tenants(zoo, monkeypatch):
+    whole = carry_out.drift.fingerprints
     failed, *rest = zoo.schemas
     zoo.write("0002_shy", ADD_COLOR.replace("color", "shy"))
     zoo.migrate(schema_name=failed)
     zoo.write("0003_color", ADD_COLOR.replace('"red"', "lambda: 1 / 0"))
 
-    def kill(connection, schemas):
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+    def kill(connection, schemas, *tables):
+        if len(schemas) > 1:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        return whole(connection, schemas, *tables)
 
     monkeypatch.setattr(carry_out.drift, "fingerprints", kill)
     with pytest.raises(CommandError) as failure:

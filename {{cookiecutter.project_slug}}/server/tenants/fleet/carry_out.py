@@ -87,10 +87,10 @@ class Run:
         They are two where the canary that is asked for has drifted.
         """
         wanted = [schema for schema in cohort.schemas if schema == self.options.get("canary")]
-        replayed = [step.migration for step in cohort.steps if step.can_be_replayed]
-        if len(cohort.schemas) == 1 or not replayed:
+        if len(cohort.schemas) == 1:
             return wanted or cohort.schemas[:1], set()
-        tables = drift.concerned(replayed, cohort.before.clone().apps)
+        migrations = [step.migration for step in cohort.steps if step.migration]
+        tables = drift.concerned(migrations, cohort.before.clone().apps)
         prints = drift.fingerprints(self.connection, cohort.schemas, tables)
         [(usual, _)] = Counter(map(prints.get, cohort.schemas)).most_common(1)
         alike = [schema for schema in cohort.schemas if prints.get(schema) == usual]

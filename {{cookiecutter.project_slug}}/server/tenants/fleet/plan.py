@@ -44,10 +44,6 @@ class Step:
     sql: str | None = None  # what the canary's was
     operations: list[tuple] | None = None  # with the states before and after; see Cohort.after
 
-    @property
-    def can_be_replayed(self) -> bool:
-        return self.migration is not None and self.why_not is None
-
     def __str__(self):
         return str(self.migration or "squashed migrations")
 

@@ -12,7 +12,7 @@ from django_tenants.utils import quote_schema_name, schema_context
 
 from server.tenants.fleet import owing
 from server.tenants.fleet.plan import Cohort, Step
-from server.tenants.fleet.recording import lock, recorded
+from server.tenants.fleet.recording import GuardingEditor, lock, recorded
 from server.tenants.post_migrate import djangos, emit, is_heard, others
 
 FLEET = "fleet"  # the executor's name
@@ -64,7 +64,7 @@ class Ways:
             self.make_table(schema)
         with (
             owing.noted(self.connection, schema),
-            recorded(self.connection, schema) as executed,
+            recorded(self.connection, schema, GuardingEditor) as executed,
         ):
             try:
                 by_django(self.connection, schema, self.args, self.options)
