@@ -321,6 +321,17 @@ def test_a_mistake_is_told_in_one_line(zoo, arguments, options, message):
     assert zoo.applied(zoo.schemas[0]) == ["0001_initial"]
 
 
+def test_a_role_that_may_not_is_told_in_one_line(zoo):
+    with connection.cursor() as cursor:
+        cursor.execute("REVOKE SELECT ON tenants_tenant FROM CURRENT_USER")
+    try:
+        with pytest.raises(CommandError, match="^The database failed: .*permission denied.*$"):
+            zoo.migrate()
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("GRANT SELECT ON tenants_tenant TO CURRENT_USER")
+
+
 def test_the_executors(monkeypatch):
     assert get_executor() is FleetExecutor
     assert get_executor("standard") is StandardExecutor
@@ -339,8 +350,11 @@ def test_tenants_that_are_being_made_are_left_alone(zoo):
     zoo.write("0002_color", ADD_COLOR)
     Tenant.objects.filter(schema_name=zoo.schemas[1]).update(status=Tenant.Status.PROVISIONING)
 
-    zoo.migrate()
+    *_, told = zoo.migrate().splitlines()
 
+    assert told.startswith("Being made, and not migrated: ")
+    assert zoo.schemas[1] in told
+    assert zoo.schemas[0] not in told
     assert zoo.applied(zoo.schemas[1]) == ["0001_initial"]
     zoo.migrate(schema_name=zoo.schemas[1])
     assert zoo.applied(zoo.schemas[1]) == ["0001_initial", "0002_color"]

@@ -3,7 +3,7 @@ from collections.abc import Iterable
 from contextlib import nullcontext
 
 from django.core.management import CommandError
-from django.db import OperationalError, connections
+from django.db import DatabaseError, InterfaceError, connections
 from django_tenants.management.commands import SyncCommon
 from django_tenants.management.commands import migrate_schemas as library
 from django_tenants.migration_executors.base import MigrationExecutor
@@ -16,7 +16,7 @@ from django_tenants.utils import (
 
 from server.tenants import blueprint, hosts
 from server.tenants.fleet import FleetExecutor
-from server.tenants.fleet.report import reason_of
+from server.tenants.fleet.report import names, reason_of
 from server.tenants.locks import only_one
 from server.tenants.models import Tenant
 
@@ -60,7 +60,7 @@ class Command(library.MigrateSchemasCommand):
                     executor.run_migrations([*shared, *self.find_tenants(one_schema)])
                 else:
                     self.migrate(executor, public, one_schema)
-        except OperationalError as error:
+        except (DatabaseError, InterfaceError) as error:
             raise CommandError(f"The database failed: {reason_of(error)}") from error
 
     def find_executor(self) -> MigrationExecutor:
@@ -109,6 +109,15 @@ class Command(library.MigrateSchemasCommand):
             blueprint.refresh(stdout=self.stdout)
         if failure:
             raise failure
+        if self.sync_tenant and not one_schema:
+            self.name_those_being_made()
+
+    def name_those_being_made(self) -> None:
+        """Their schemas may be made by other code, which knows fewer migrations."""
+        tenants = Tenant.everything.filter(status=Tenant.Status.PROVISIONING)
+        schemas = tenants.values_list("schema_name", flat=True)
+        if self.options["verbosity"] and Tenant._meta.db_table in self.shared_tables() and schemas:
+            self.stdout.write(f"Being made, and not migrated: {names(schemas)}.")
 
     def waits(self) -> None:
         if self.options["verbosity"]:
