@@ -325,7 +325,7 @@ def test_a_role_that_may_not_is_told_in_one_line(zoo):
     with connection.cursor() as cursor:
         cursor.execute("REVOKE SELECT ON tenants_tenant FROM CURRENT_USER")
     try:
-        with pytest.raises(CommandError, match="^The database failed: .*permission denied.*$"):
+        with pytest.raises(CommandError, match=r"^The database failed: .*permission denied.*$"):
             zoo.migrate()
     finally:
         with connection.cursor() as cursor:
