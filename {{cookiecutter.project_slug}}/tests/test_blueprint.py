@@ -314,7 +314,8 @@ def test_receivers_of_every_kind_hear():
     for receiver in receivers:
         post_migrate.connect(receiver, sender=sender)
     try:
-        blueprint.make_schema(REPLAYED)
+        with blueprint.new_schema(REPLAYED):
+            pass
     finally:
         for receiver in receivers:
             post_migrate.disconnect(receiver, sender=sender)
