@@ -45,6 +45,7 @@ FILES = {
         server/templates/500.html
         server/templates/admin/base_site.html
         server/templates/base.html
+        server/templates/deleted_host.html
         server/templates/not_a_member.html
         server/templates/registration/login.html
         server/templates/registration/password_reset_complete.html
@@ -53,6 +54,7 @@ FILES = {
         server/templates/registration/password_reset_email.txt
         server/templates/registration/password_reset_form.html
         server/templates/registration/password_reset_subject.txt
+        server/templates/suspended_host.html
         server/templates/tenant_home.html
         server/templates/unknown_host.html
         server/tenants/__init__.py
@@ -77,6 +79,7 @@ FILES = {
         server/tenants/locks.py
         server/tenants/logs.py
         server/tenants/management/__init__.py
+        server/tenants/management/base.py
         server/tenants/management/commands/__init__.py
         server/tenants/management/commands/migrate_schemas.py
         server/tenants/management/commands/provision_tenant.py
@@ -89,7 +92,10 @@ FILES = {
         server/tenants/migrations/0003_notify.py
         server/tenants/migrations/__init__.py
         server/tenants/models.py
+        server/tenants/moves.py
         server/tenants/post_migrate.py
+        server/tenants/provisioning.py
+        server/tenants/purge.py
         server/tenants/routes.py
         server/tenants/schemas.py
         server/tenants/signing.py
@@ -124,6 +130,7 @@ FILES = {
         tests/exotic/models.py
         tests/schemas.py
         tests/settings.py
+        tests/processes.py
         tests/test_admin_deletes_nothing.py
         tests/test_blueprint.py
         tests/test_checks.py
@@ -137,6 +144,7 @@ FILES = {
         tests/test_imports.py
         tests/test_init_tenant.py
         tests/test_isolation.py
+        tests/test_lifecycle.py
         tests/test_locks.py
         tests/test_logs.py
         tests/test_media.py
@@ -144,6 +152,8 @@ FILES = {
         tests/test_nothing_is_lost.py
         tests/test_password_reset.py
         tests/test_provisioning.py
+        tests/test_provisioning_killed.py
+        tests/test_purge.py
         tests/test_requests.py
         tests/test_routes.py
         tests/test_schema.py

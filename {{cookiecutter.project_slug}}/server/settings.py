@@ -147,6 +147,7 @@ CACHES = {
 TENANT_MODEL = "tenants.Tenant"
 TENANT_DOMAIN_MODEL = "tenants.Domain"
 TENANT_USERS_DOMAIN = DOMAIN
+TENANT_GRACE_DAYS = env.int("TENANT_GRACE_DAYS", default=30, validate=validate.Range(min=0))
 GET_EXECUTOR_FUNCTION = "server.tenants.fleet.get_executor"
 TENANT_BASE_MIGRATE_COMMAND = "server.tenants.migrate.Command"
 SERVE_TENANTS = True

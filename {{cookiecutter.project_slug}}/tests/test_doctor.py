@@ -104,6 +104,32 @@ def test_no_reserved_tenant_stays_unseen(tenant):
     )
 
 
+@pytest.mark.parametrize("status", [Tenant.Status.SUSPENDED, Tenant.Status.DELETED])
+def test_a_tenant_that_answers_nobody_is_looked_at_all_the_same(tenant, status):
+    Tenant.objects.filter(pk=tenant.pk).update(status=status)
+    assert findings() == {}
+
+    execute("DROP TABLE notes_note")
+    assert findings().keys() == {(tenant.schema_name, "tenants.E105")}
+
+    execute(f'DROP SCHEMA "{tenant.schema_name}" CASCADE')
+    assert findings() == {
+        (tenant.schema_name, "tenants.E103"): f"the schema of a tenant that is {status} is missing."
+    }
+
+
+def test_no_half_purged_tenant_stays_unseen(tenant):
+    Tenant.everything.filter(pk=tenant.pk).update(status=Tenant.Status.PURGING)
+    (finding,) = doctor.examine()
+
+    assert (finding.id, finding.msg) == ("tenants.W108", "half purged, with a schema.")
+    assert f"purge_tenant --schema {tenant.schema_name}" in finding.hint
+
+    execute(f'DROP SCHEMA "{tenant.schema_name}" CASCADE')
+    (finding,) = doctor.examine()
+    assert finding.msg == "half purged, without a schema."
+
+
 @pytest.mark.parametrize("slug", ["first", "public"])
 def test_no_tenant_is_out_of_reach_unseen(public, tenant, slug):
     tenant = {"first": tenant, "public": public}[slug]

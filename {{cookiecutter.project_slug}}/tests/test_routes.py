@@ -13,9 +13,9 @@ from django.db import connection, transaction
 from django.test import Client
 
 from server.database import memory
-from server.tenants import routes
+from server.tenants import lifecycle, routes
 from server.tenants.lifecycle import provision_tenant
-from server.tenants.models import Domain, Organization, Tenant
+from server.tenants.models import Domain, Organization, Tenant, TenantChange
 from server.tenants.schemas import drop_schema
 
 HOST = "routed.localhost"
@@ -242,6 +242,41 @@ def test_in_a_transaction_nothing_is_remembered(routed):
 
 def killed(pid):
     raw("SELECT pg_terminate_backend(%s)", pid)
+
+
+def test_a_move_that_is_made_elsewhere_holds_for_the_next_request(routed):
+    visitor = Client(SERVER_NAME=HOST)
+    try:
+        for move, status in (
+            (lifecycle.suspend, 503),
+            (lifecycle.delete, 410),
+            (lifecycle.undelete, 503),
+        ):
+            assert visitor.get("/").status_code != status
+            heard(move, routed, "test")
+            assert visitor.get("/").status_code == status
+        heard(lifecycle.resume, routed, "test")
+        heard(lambda: lifecycle.rename(routed, "test", slug="new"))
+        assert visitor.get("/a")["Location"] == "http://new.localhost/a"
+    finally:
+        TenantChange.objects.filter(by="test").delete()
+
+
+@pytest.mark.parametrize("status", [503, 410, 307])
+def test_hosts_that_only_answer_cost_no_query(routed, statements, status):
+    if status == 307:
+        Domain.objects.filter(domain=HOST).update(is_primary=False, redirects=True)
+        Domain.objects.create(tenant=routed, domain="new.localhost")
+    else:
+        states = {503: Tenant.Status.SUSPENDED, 410: Tenant.Status.DELETED}
+        Tenant.objects.filter(pk=routed.pk).update(status=states[status])
+    visitor = Client(SERVER_NAME=HOST)
+    assert visitor.get("/").status_code == status
+    statements.clear()
+
+    assert visitor.get("/").status_code == status
+
+    assert statements == []
 
 
 def test_a_connection_that_the_server_ended_is_no_visitors_error(routed):

@@ -81,6 +81,15 @@ def remembered(key: str) -> tuple[str, list[str]]:
     return read()
 
 
+def is_at_hand() -> bool:
+    """Whether the next tenant is made from the blueprint, unless that fails."""
+    try:
+        remembered(key())
+    except NoBlueprint:
+        return False
+    return True
+
+
 def is_right() -> bool:
     try:
         read()

@@ -70,9 +70,18 @@ def examine() -> Iterator[CheckMessage]:
         if status == Tenant.Status.PROVISIONING:
             yield Warning(
                 f"half made: provisioning, {'without' if found is None else 'with'} a schema.",
-                hint="Unless it is being made right now, drop its schema and delete its row.",
+                hint="Unless it is being made right now, finish it with `manage.py provision_tenant"
+                " --resume SLUG`, or remove it with `--abandon SLUG`.",
                 obj=schema_name,
                 id="tenants.W102",
+            )
+        elif status == Tenant.Status.PURGING:
+            yield Warning(
+                f"half purged, {'without' if found is None else 'with'} a schema.",
+                hint="Unless it is being purged right now, finish with `manage.py purge_tenant"
+                f" --schema {schema_name}`.",
+                obj=schema_name,
+                id="tenants.W108",
             )
         elif found is None:
             yield Error(

@@ -13,7 +13,7 @@ class WrongTenant(Exception):
 
 
 class SchemaNotReady(Exception):
-    """A tenant was about to be entered whose schema isn't finished."""
+    """A tenant was about to be entered whose schema isn't finished, or is about to go."""
 
 
 class SchemaAlias(str):

@@ -1,127 +1,168 @@
-"""The states of a tenant and the moves between them: the only way a tenant changes state."""
+"""The states of a tenant and the moves between them: the only way a tenant changes state.
 
-import secrets
-from contextlib import ExitStack
+`provision_tenant`, `finish`, `abandon` and `purge` are here too, from files of their own. `by` is
+who did it, for the log. Each move returns the tenant as it is then, and raises IllegalMove where
+the tenant's state forbids it, by the table in `server.tenants.moves`. One of two moves of the same
+tenant waits for the other.
+"""
 
 from django.conf import settings
-from django.contrib.auth import get_user_model
-from django.core.exceptions import ValidationError
-from django.db import DataError, IntegrityError, connection, transaction
-from django.db.backends.postgresql.psycopg_any import errors
-from django.db.models import Model
-from django_tenants.models import TenantMixin
-from django_tenants.signals import post_schema_sync
-from django_tenants.utils import get_public_schema_name, schema_context
+from django.db import IntegrityError, transaction
+from django.utils import timezone
 from tenant_users.permissions.models import UserTenantPermissions
-from tenant_users.tenants.models import tenant_user_added
 
-from server.tenants import blueprint, hosts
-from server.tenants.models import Domain, Organization, Tenant
-from server.tenants.undo import undoing
+from server.tenants import hosts
+from server.tenants.models import Domain, Tenant
+from server.tenants.moves import IllegalMove, LifecycleError, end_of_grace, moving
+from server.tenants.provisioning import (
+    InvalidName,
+    InvalidSlug,
+    ProvisioningError,
+    SlugTaken,
+    UnknownUser,
+    abandon,
+    check_name,
+    check_slug,
+    find_owner,
+    finish,
+    provision_tenant,
+)
+from server.tenants.purge import purge
 
-
-class ProvisioningError(Exception):
-    """A tenant can't be made; the message is a sentence for the person who asked for it."""
-
-
-class InvalidName(ProvisioningError):
-    """The tenant's or the organization's name is blank or too long."""
-
-
-class InvalidSlug(ProvisioningError):
-    """The slug breaks the rule in `hosts.validate_slug`, or is reserved."""
-
-
-class SlugTaken(ProvisioningError):
-    """Another tenant has the slug or the host."""
-
-
-class UnknownUser(ProvisioningError):
-    """No active user has the name."""
-
-
-def provision_tenant(name: str, slug: str, organization: str, username: str) -> str:
-    """Make a tenant and return its host name (FQDN), `<slug>.<DOMAIN>`.
-
-    `organization` is found by its name or made; `username` (or e-mail) tells who owns the tenant.
-    Raises InvalidName, InvalidSlug, SlugTaken or UnknownUser. Whatever is raised, nothing is left
-    behind, unless the database is gone. It commits as it goes and so can't be called inside a
-    transaction.
-    """
-    name, organization = name.strip(), organization.strip()
-    check_name("tenant", name)
-    check_name("organization", organization)
-    try:
-        hosts.validate_slug(slug)
-    except ValidationError as error:
-        raise InvalidSlug(error.message) from None
-
-    with schema_context(get_public_schema_name()):
-        with undoing() as undo:
-            owner = find_owner(username)
-            domain = reserve(name, slug, organization, owner, undo)
-            tenant = domain.tenant
-            with blueprint.new_schema(tenant.schema_name):
-                activate(tenant)
-        post_schema_sync.send_robust(sender=TenantMixin, tenant=tenant.serializable_fields())
-    return domain.domain
+__all__ = [
+    "HostTaken",
+    "IllegalMove",
+    "InvalidHost",
+    "InvalidName",
+    "InvalidSlug",
+    "LifecycleError",
+    "ProvisioningError",
+    "SlugTaken",
+    "UnknownUser",
+    "abandon",
+    "delete",
+    "finish",
+    "provision_tenant",
+    "purge",
+    "rename",
+    "resume",
+    "suspend",
+    "transfer",
+    "undelete",
+]
 
 
-def check_name(what: str, name: str) -> None:
-    longest = Tenant._meta.get_field("name").max_length
-    if not name or len(name) > longest or "\0" in name:
-        raise InvalidName(f"The {what}'s name must have 1 to {longest} characters.")
+class InvalidHost(LifecycleError):
+    """What was to be a tenant's host breaks the rule in `hosts.validate_host`."""
 
 
-def find_owner(username: str):
-    User = get_user_model()
-    try:
-        owner = User.objects.get_by_natural_key(username)
-    except (User.DoesNotExist, ValueError, DataError):  # the last two for NUL, by the driver
-        owner = None
-    if owner is None or not owner.is_active:
-        raise UnknownUser(f"There is no active user “{username}”.")
-    return owner
+class HostTaken(LifecycleError):
+    """Another tenant has the host."""
 
 
-def reserve(name: str, slug: str, organization: str, owner, undo: ExitStack) -> Domain:
-    """The first step, a short transaction: slug and host are taken, or SlugTaken is raised."""
-    try:
-        with transaction.atomic(durable=True), connection.cursor() as cursor:
-            # What comes next commits this too; nobody needs to wait for the disk twice.
-            cursor.execute("SET LOCAL synchronous_commit = off")
-            customer, is_new = Organization.objects.get_or_create(name=organization)
-            tenant = Tenant.objects.create(
-                name=name,
-                slug=slug,
-                # Never reused: what is left of an earlier tenant of that slug is not found again.
-                schema_name=f"{slug}_{secrets.token_hex(4)}",
-                organization=customer,
-                owner=owner,
+def suspend(tenant: Tenant, by: str) -> Tenant:
+    """Its hosts answer 503 with a page that says so, until it is resumed."""
+    with moving("suspend", tenant, by) as (row, _):
+        return row
+
+
+def resume(tenant: Tenant, by: str) -> Tenant:
+    with moving("resume", tenant, by) as (row, _):
+        return row
+
+
+def delete(tenant: Tenant, by: str) -> Tenant:
+    """Its hosts answer 410. For TENANT_GRACE_DAYS `undelete` brings all of it back."""
+    with moving("delete", tenant, by) as (row, change):
+        row.status_before, row.deleted = change.before, timezone.now()
+        return row
+
+
+def undelete(tenant: Tenant, by: str) -> Tenant:
+    """Make a deleted tenant what it was: active or suspended."""
+    with moving("undelete", tenant, by) as (row, _):
+        if timezone.now() >= end_of_grace(row):
+            raise IllegalMove(
+                "undelete", row.slug, f"it was to be kept until {end_of_grace(row):%F}"
             )
-            domain = Domain(tenant=tenant, domain=f"{slug}.{settings.DOMAIN}", is_primary=True)
-            Model.save(domain, force_insert=True)  # the library's looks for other domains
-    except IntegrityError as error:
-        # Two may ask at once: the unique slug and host decide, not a look beforehand.
-        if isinstance(error.__cause__, errors.UniqueViolation):
-            raise SlugTaken(f"“{slug}” is taken.") from None
-        raise
-    if is_new:
-        undo.callback(Organization.objects.filter(pk=customer.pk, tenants=None).delete)
-    undo.callback(Tenant._base_manager.filter(pk=tenant.pk).delete)
-    return domain
+        row.status, row.status_before, row.deleted = row.status_before, "", None
+        return row
 
 
-def activate(tenant: Tenant) -> None:
-    """The last step: the owner moves in, and the tenant's host answers."""
-    # The schema first: a search_path is remembered that was set outside of a transaction.
-    with schema_context(tenant.schema_name), transaction.atomic(savepoint=False):
-        tenant.status = Tenant.Status.ACTIVE
-        tenant.save(update_fields=["status", "modified"])
-        # As the library's `add_user`, without asking whether a new tenant has members. By the id:
-        # the owner would keep, and take along to other tenants, the row with this one's rights.
-        UserTenantPermissions.objects.create(
-            profile_id=tenant.owner_id, is_superuser=True, is_staff=True
-        )
-        tenant.owner.tenants.add(tenant)
-        tenant_user_added.send(sender=Tenant, user=tenant.owner, tenant=tenant)
+def rename(tenant: Tenant, by: str, *, name: str = "", slug: str = "", domain: str = "") -> Tenant:
+    """Give the tenant another name for people, another slug, another primary domain.
+
+    A slug brings its host, `<slug>.<DOMAIN>`, which becomes the primary one where the old slug's
+    was and no `domain` is given. A host that was the primary one redirects from now on, and so does
+    a slug's that isn't. Raises InvalidName, InvalidSlug, InvalidHost, SlugTaken or HostTaken.
+    """
+    if not (name or slug or domain):
+        raise LifecycleError("Nothing to rename: give a name, a slug or a domain.")
+    with moving("rename", tenant, by) as (row, change):
+        change.before = names(row)
+        if name:
+            row.name = name.strip()
+            check_name("tenant", row.name)
+        if slug:
+            change_slug(row, slug)
+        if domain:
+            change_host(row, domain, is_primary=True)
+        change.after = names(row)
+        return row
+
+
+def names(tenant: Tenant) -> str:
+    primary = tenant.get_primary_domain()
+    return f"{tenant.name} ({tenant.slug}, {primary})"
+
+
+def change_slug(tenant: Tenant, slug: str) -> None:
+    check_slug(slug)
+    was_primary = tenant.domains.filter(domain=host_of(tenant.slug), is_primary=True).exists()
+    try:
+        with transaction.atomic():
+            Tenant.everything.filter(pk=tenant.pk).update(slug=slug)
+    except IntegrityError:
+        raise SlugTaken(f"“{slug}” is taken.") from None
+    tenant.slug = slug
+    change_host(tenant, host_of(slug), is_primary=was_primary)
+
+
+def host_of(slug: str) -> str:
+    return f"{slug}.{settings.DOMAIN}"
+
+
+def change_host(tenant: Tenant, host: str, *, is_primary: bool) -> None:
+    """Have the host lead to the tenant: as the primary one, from which the old one differs."""
+    found = hosts.normalise_host(host)
+    if found is None or ":" in host:
+        raise InvalidHost(hosts.HOST_RULE)
+    if is_primary:
+        tenant.domains.filter(is_primary=True).update(is_primary=False, redirects=True)
+    own = tenant.domains.filter(domain=found).first() or Domain(tenant=tenant, domain=found)
+    own.is_primary, own.redirects = is_primary, not is_primary
+    try:
+        with transaction.atomic():
+            own.save()
+    except IntegrityError:
+        raise HostTaken(f"“{found}” is taken.") from None
+
+
+def transfer(tenant: Tenant, username: str, by: str) -> Tenant:
+    """Give the tenant to another owner, by user name or e-mail, who becomes a member if need be.
+
+    The old owner stays a member, without an owner's rights. Raises UnknownUser.
+    """
+    with moving("transfer", tenant, by) as (row, change):
+        old, new = row.owner, find_owner(username)
+        if new == old:
+            raise IllegalMove("transfer", row.slug, f"{new} owns it already")
+        change.before, change.after = str(old), str(new)
+        row.owner = new
+        if not row.user_set.filter(pk=new.pk).exists():
+            row.add_user(new)
+        with row:
+            rights = UserTenantPermissions.objects
+            rights.filter(profile_id=old.pk).update(is_superuser=False, is_staff=False)
+            rights.filter(profile_id=new.pk).update(is_superuser=True, is_staff=True)
+        return row

@@ -1,9 +1,12 @@
 """From a request to its tenant, and who may see it."""
 
+from http import HTTPStatus
+
 from django.conf import settings
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.core.exceptions import DisallowedHost
 from django.db import connection
+from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django_tenants.middleware.main import TenantMainMiddleware
 from django_tenants.utils import get_public_schema_name
@@ -12,23 +15,48 @@ from server.tenants import hosts, routes
 from server.tenants.models import Tenant
 
 PUBLIC = get_public_schema_name()
+PAGES = {
+    Tenant.Status.SUSPENDED: ("suspended_host.html", HTTPStatus.SERVICE_UNAVAILABLE),
+    Tenant.Status.DELETED: ("deleted_host.html", HTTPStatus.GONE),
+}
+RETRY_AFTER = 3600  # seconds
 DJANGOS = AuthenticationMiddleware.__module__
 
 
 class TenantMiddleware(TenantMainMiddleware):
-    """Puts the connection into the schema of the host's tenant; an unknown host gets a 404 page."""
+    """Puts the connection into the schema of the host's tenant.
+
+    A host that is unknown, or whose tenant is suspended or deleted, gets a page that says so, and
+    an earlier host redirects; for these the connection stays in public.
+    """
 
     def process_request(self, request):
         tenant = find_tenant(request)
-        if tenant is None:
+        if tenant is None or tenant.status != Tenant.Status.ACTIVE or tenant.moved_to:
             connection.set_schema_to_public()
-            public_url = hosts.site_url(request, settings.DOMAIN)
-            return render(request, "unknown_host.html", {"public_url": public_url}, status=404)
+            return answer_without(request, tenant)
         request.tenant = tenant
         connection.set_tenant(tenant)
         if tenant.schema_name == PUBLIC:
             request.urlconf = settings.PUBLIC_SCHEMA_URLCONF
         return None
+
+
+def answer_without(request, tenant: Tenant | None) -> HttpResponse:
+    """What a request gets that is in no tenant."""
+    if tenant is None:
+        public_url = hosts.site_url(request, settings.DOMAIN)
+        return render(request, "unknown_host.html", {"public_url": public_url}, status=404)
+    if tenant.status == Tenant.Status.ACTIVE:
+        # A browser would keep a permanent one, also when the name goes back to what it was.
+        place = hosts.site_url(request, tenant.moved_to).removesuffix("/")
+        return HttpResponseRedirect(place + request.get_full_path(), preserve_request=True)
+    template, status = PAGES[tenant.status]
+    response = render(request, template, status=status)
+    response["Cache-Control"] = "no-store"  # a browser would keep the page of what is gone
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        response["Retry-After"] = RETRY_AFTER
+    return response
 
 
 class MembershipMiddleware:

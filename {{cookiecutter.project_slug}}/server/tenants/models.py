@@ -1,4 +1,7 @@
-"""Who owns what: an Organization owns tenants, a Tenant has one schema, Domains lead to it."""
+"""Who owns what: an Organization owns tenants, a Tenant has one schema, Domains lead to it.
+
+What becomes of a tenant is in `server.tenants.lifecycle`, and a TenantChange tells of it.
+"""
 
 import threading
 
@@ -31,6 +34,10 @@ class Organization(models.Model):
 
 
 class TenantQuerySet(models.QuerySet):
+    def active(self):
+        """Those whose hosts answer, the main website among them."""
+        return self.filter(status=Tenant.Status.ACTIVE)
+
     def delete(self):
         """Raises DeleteError: a row that goes leaves a schema that nobody knows."""
         raise DeleteError(NOT_DELETED)
@@ -38,15 +45,15 @@ class TenantQuerySet(models.QuerySet):
     def to_migrate(self):
         """Those whose schema is finished and stays, whether or not they can be entered."""
         return self.exclude(schema_name=get_public_schema_name()).exclude(
-            status=Tenant.Status.PROVISIONING
+            status__in=Tenant.WITHOUT_SCHEMA
         )
 
 
 class TenantManager(models.Manager.from_queryset(TenantQuerySet)):
-    """The tenants that can be entered."""
+    """The tenants that can be entered, whether or not their hosts answer."""
 
     def get_queryset(self):
-        return super().get_queryset().exclude(status=Tenant.Status.PROVISIONING)
+        return super().get_queryset().exclude(status__in=Tenant.WITHOUT_SCHEMA)
 
 
 IS_PUBLIC = Q(schema_name="public", slug="public")
@@ -58,6 +65,12 @@ class Tenant(TenantBase):
     class Status(models.TextChoices):
         PROVISIONING = "provisioning"
         ACTIVE = "active"
+        SUSPENDED = "suspended"
+        DELETED = "deleted"
+        PURGING = "purging"
+
+    # Their schema isn't finished, or is about to go.
+    WITHOUT_SCHEMA = (Status.PROVISIONING, Status.PURGING)
 
     name = models.CharField(max_length=200)
     slug = models.SlugField(
@@ -72,6 +85,12 @@ class Tenant(TenantBase):
     status = models.CharField(
         max_length=20, choices=Status, default=Status.PROVISIONING, editable=False
     )
+    # Of a deleted tenant: what it was, and since when it is deleted.
+    status_before = models.CharField(max_length=20, choices=Status, blank=True, editable=False)
+    deleted = models.DateTimeField(null=True, editable=False)
+
+    # The host that a request is redirected to, where it came to an earlier one (see routes.py).
+    moved_to = None
 
     # Where `with tenant:` goes back to. The library keeps this for all threads together.
     _entered = threading.local()
@@ -117,9 +136,15 @@ class Tenant(TenantBase):
             raise WrongTenant(f"{self.slug} was left while the current tenant was {entered.slug}.")
 
     def check_schema(self):
-        """Raises SchemaNotReady while the tenant is being made. The database backend asks."""
+        """Raises SchemaNotReady while the tenant is being made, or purged.
+
+        The database backend asks. Code may enter a suspended or a deleted tenant, as migrations
+        and backups must; no request gets that far.
+        """
         if self.status == self.Status.PROVISIONING:
             raise SchemaNotReady(f"The schema of {self.slug} isn't finished.")
+        if self.status == self.Status.PURGING:
+            raise SchemaNotReady(f"The schema of {self.slug} is being purged.")
 
     def _check_schema_name_is_unique(self):
         """The library looks for one in capitals, which the constraint excludes."""
@@ -148,12 +173,32 @@ class Domain(DomainMixin):
     """A host name that leads to a tenant."""
 
     domain = HostField(max_length=253, unique=True, validators=[hosts.validate_host])
+    # An earlier host of the tenant. Others that aren't the primary one answer as it does.
+    redirects = models.BooleanField("redirects to the primary domain", default=False)
 
     class Meta:
         ordering = ["domain"]
         constraints = [
             models.CheckConstraint(name="domain_host", condition=Q(domain__regex=hosts.HOST))
         ]
+
+
+class TenantChange(models.Model):
+    """A line of the log: what was done to a tenant, which may be purged by now."""
+
+    at = models.DateTimeField(auto_now_add=True)
+    by = models.CharField(max_length=254)
+    move = models.CharField(max_length=20)
+    slug = models.CharField(max_length=hosts.SLUG_LENGTH, db_index=True)
+    schema_name = models.CharField(max_length=63, db_index=True)
+    before = models.TextField("from")
+    after = models.TextField("to")
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self):
+        return f"{self.move} {self.slug}"
 
 
 class Blueprint(models.Model):

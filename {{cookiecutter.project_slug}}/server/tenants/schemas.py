@@ -17,9 +17,13 @@ def create_schema(schema_name: str) -> None:
         cursor.execute(f"CREATE SCHEMA {quote_schema_name(schema_name)}")
 
 
-def drop_schema(schema_name: str) -> None:
-    """Raises ValueError for a schema whose name no tenant's has: public, PostgreSQL's own."""
+def drop_schema(schema_name: str, *, missing_ok: bool = False) -> None:
+    """Raises ValueError for a schema whose name no tenant's has: public, PostgreSQL's own.
+
+    Raises ProgrammingError for one that doesn't exist, unless `missing_ok`.
+    """
     if not re.match(hosts.SCHEMA_NAME, schema_name) and not re.match(TEMPLATE_NAME, schema_name):
         raise ValueError(f"{schema_name} is no tenant's schema.")
     with connection.cursor() as cursor:
-        cursor.execute(f"DROP SCHEMA {quote_schema_name(schema_name)} CASCADE")
+        which = "IF EXISTS " * missing_ok + quote_schema_name(schema_name)
+        cursor.execute(f"DROP SCHEMA {which} CASCADE")

@@ -30,6 +30,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('is_primary', models.BooleanField(db_index=True, default=True)),
                 ('domain', server.tenants.models.HostField(max_length=253, unique=True, validators=[server.tenants.hosts.validate_host])),
+                ('redirects', models.BooleanField(default=False, verbose_name='redirects to the primary domain')),
             ],
             options={
                 'ordering': ['domain'],
@@ -55,11 +56,29 @@ class Migration(migrations.Migration):
                 ('modified', models.DateTimeField(auto_now=True)),
                 ('name', models.CharField(max_length=200)),
                 ('slug', models.SlugField(max_length=40, unique=True, validators=[server.tenants.hosts.validate_slug])),
-                ('status', models.CharField(choices=[('provisioning', 'Provisioning'), ('active', 'Active')], default='provisioning', editable=False, max_length=20)),
+                ('status', models.CharField(choices=[('provisioning', 'Provisioning'), ('active', 'Active'), ('suspended', 'Suspended'), ('deleted', 'Deleted'), ('purging', 'Purging')], default='provisioning', editable=False, max_length=20)),
+                ('status_before', models.CharField(blank=True, choices=[('provisioning', 'Provisioning'), ('active', 'Active'), ('suspended', 'Suspended'), ('deleted', 'Deleted'), ('purging', 'Purging')], editable=False, max_length=20)),
+                ('deleted', models.DateTimeField(editable=False, null=True)),
                 ('organization', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='tenants', to='tenants.organization')),
             ],
             options={
                 'ordering': ['slug'],
+            },
+        ),
+        migrations.CreateModel(
+            name='TenantChange',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('at', models.DateTimeField(auto_now_add=True)),
+                ('by', models.CharField(max_length=254)),
+                ('move', models.CharField(max_length=20)),
+                ('slug', models.CharField(db_index=True, max_length=40)),
+                ('schema_name', models.CharField(db_index=True, max_length=63)),
+                ('before', models.TextField(verbose_name='from')),
+                ('after', models.TextField(verbose_name='to')),
+            ],
+            options={
+                'ordering': ['-pk'],
             },
         ),
     ]

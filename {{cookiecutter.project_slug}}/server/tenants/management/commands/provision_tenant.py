@@ -1,20 +1,42 @@
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
-from server.tenants.lifecycle import ProvisioningError, provision_tenant
+from server.tenants import lifecycle
+from server.tenants.management.base import LifecycleCommand, find_tenant
+
+NEEDED = ("name", "slug", "organization", "username")
 
 
-class Command(BaseCommand):
-    help = "Make a tenant; its host name is the last line of the output."
+class Command(LifecycleCommand):
+    help = (
+        "Make a tenant; its host name is the last line of the output. What a killed call has left"
+        " the same call finishes."
+    )
 
     def add_arguments(self, parser):
-        parser.add_argument("name", help="what people call it: EvilCorp")
-        parser.add_argument("slug", help="its place below the domain: evilcorp")
-        parser.add_argument("organization", help="the customer, found by name or made: org")
-        parser.add_argument("username", help="the user (name or e-mail) who will own it: admin")
+        parser.add_argument("name", nargs="?", help="what people call it: EvilCorp")
+        parser.add_argument("slug", nargs="?", help="its place below the domain: evilcorp")
+        parser.add_argument(
+            "organization", nargs="?", help="the customer, found by name or made: org"
+        )
+        parser.add_argument(
+            "username", nargs="?", help="the user (name or e-mail) who will own it: admin"
+        )
+        left = parser.add_mutually_exclusive_group()
+        left.add_argument("--resume", metavar="SLUG", help="finish what a killed call has left")
+        left.add_argument("--abandon", metavar="SLUG", help="remove what a killed call has left")
+        self.add_by(parser)
 
-    def handle(self, *, name, slug, organization, username, **options):
-        try:
-            fqdn = provision_tenant(name, slug, organization, username)
-        except ProvisioningError as error:
-            raise CommandError(error) from None
-        self.stdout.write(fqdn)
+    def carry_out(self, *, resume, abandon, by, **options):
+        arguments = [options[name] for name in NEEDED]
+        slug = resume if resume is not None else abandon
+        if slug is not None:
+            if any(argument is not None for argument in arguments):
+                raise CommandError("--resume and --abandon take a slug and nothing else.")
+            tenant = find_tenant(slug=slug)
+            if resume is None:
+                lifecycle.abandon(tenant, by)
+                return f"“{slug}” is abandoned."
+            return lifecycle.finish(tenant, by)
+        if None in arguments:
+            raise CommandError(f"All of these are needed: {', '.join(NEEDED)}.")
+        return lifecycle.provision_tenant(*arguments, by=by)

@@ -1,0 +1,213 @@
+"""How a tenant is born, in three steps, and what becomes of one that was never finished."""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
+from django.db import DataError, IntegrityError, connection, transaction
+from django.db.backends.postgresql.psycopg_any import errors
+from django.db.models import Model
+from django_tenants.models import TenantMixin
+from django_tenants.signals import post_schema_sync
+from django_tenants.utils import get_public_schema_name, schema_context
+from tenant_users.permissions.models import UserTenantPermissions
+from tenant_users.tenants.models import tenant_user_added
+
+from server.tenants import blueprint, hosts
+from server.tenants.models import Domain, Organization, Tenant
+from server.tenants.moves import ACTIVE, PROVISIONING, IllegalMove, LifecycleError, line, read
+from server.tenants.schemas import drop_schema
+from server.tenants.undo import undoing
+
+
+class ProvisioningError(LifecycleError):
+    """A tenant can't be made, or named, as was asked for."""
+
+
+class InvalidName(ProvisioningError):
+    """The tenant's or the organization's name is blank or too long."""
+
+
+class InvalidSlug(ProvisioningError):
+    """The slug breaks the rule in `hosts.validate_slug`, or is reserved."""
+
+
+class SlugTaken(ProvisioningError):
+    """Another tenant has the slug or the host."""
+
+
+class UnknownUser(ProvisioningError):
+    """No active user has the name."""
+
+
+def provision_tenant(
+    name: str, slug: str, organization: str, username: str, *, by: str = ""
+) -> str:
+    """Make a tenant and return its host name (FQDN), `<slug>.<DOMAIN>`.
+
+    `organization` is found by its name or made; `username` (or e-mail) tells who owns the tenant.
+    `by` is who asked for it, the owner where it is empty. Raises InvalidName, InvalidSlug,
+    SlugTaken or UnknownUser. Whatever is raised, nothing is left behind; where the process was
+    killed, the same call finishes the tenant. It commits as it goes and so can't be called inside a
+    transaction.
+    """
+    name, organization = name.strip(), organization.strip()
+    check_name("tenant", name)
+    check_name("organization", organization)
+    check_slug(slug)
+    with schema_context(get_public_schema_name()), alone(slug):
+        with undoing() as undo:
+            owner = find_owner(username)
+            by = by or owner.username
+            try:
+                domain = reserve(name, slug, organization, owner, undo)
+            except SlugTaken:
+                same = {"name": name, "organization__name": organization, "owner": owner}
+                left = Tenant.everything.filter(slug=slug, status=PROVISIONING, **same).first()
+                if left is None:
+                    raise
+                return make(left, by)
+            tenant = domain.tenant
+            with blueprint.new_schema(tenant.schema_name):
+                activate(tenant, by)
+        post_schema_sync.send_robust(sender=TenantMixin, tenant=tenant.serializable_fields())
+    return domain.domain
+
+
+def finish(tenant: Tenant, by: str) -> str:
+    """Finish a tenant whose provisioning was killed; return its host name.
+
+    Raises IllegalMove, and SlugTaken while it is being made. What fails leaves it in provisioning.
+    """
+    with schema_context(get_public_schema_name()), alone(tenant.slug):
+        return make(tenant, by)
+
+
+def make(tenant: Tenant, by: str) -> str:
+    tenant = remove_half("provision", tenant)
+    with blueprint.new_schema(tenant.schema_name):
+        activate(tenant, by)
+    post_schema_sync.send_robust(sender=TenantMixin, tenant=tenant.serializable_fields())
+    return tenant.get_primary_domain().domain
+
+
+def abandon(tenant: Tenant, by: str) -> None:
+    """Remove what is left of a tenant whose provisioning was killed, and its customer if new.
+
+    Raises IllegalMove, and SlugTaken while it is being made.
+    """
+    with schema_context(get_public_schema_name()), alone(tenant.slug):
+        tenant = remove_half("abandon", tenant)
+        # Made for this tenant, and in the same transaction.
+        made_before = tenant.created - timedelta(seconds=1)
+        customers = Organization.objects.filter(created__gt=made_before, tenants=None)
+        with transaction.atomic():
+            line("abandon", tenant, by, "abandoned").save()
+            Tenant._base_manager.filter(pk=tenant.pk).delete()
+            customers.filter(pk=tenant.organization_id).delete()
+
+
+def remove_half(move: str, tenant: Tenant) -> Tenant:
+    """Drop the schema of a tenant that isn't finished, if it has one. Raises IllegalMove."""
+    tenant = read(move, tenant)
+    if tenant.user_set.exists():  # whoever wrote that status, it wasn't `reserve`
+        raise IllegalMove(move, tenant.slug, "it has members, and so it was active once")
+    drop_schema(tenant.schema_name, missing_ok=True)
+    return tenant
+
+
+@contextmanager
+def alone(slug: str) -> Iterator[None]:
+    """Make, finish or abandon a tenant. Raises SlugTaken while another process does.
+
+    The lock ends with the connection, and so with a process that is killed.
+    """
+    name = f"provision {slug}"
+    # Migrations close the one that there is; to open another takes a quarter of a provisioning.
+    own = connection if blueprint.is_at_hand() else connection.copy()
+    try:
+        with own.cursor() as cursor:
+            cursor.execute("SELECT pg_try_advisory_lock(hashtext(%s))", [name])
+            (is_free,) = cursor.fetchone()
+        if not is_free:
+            raise SlugTaken(f"“{slug}” is being made right now.")
+        try:
+            yield
+        finally:
+            with own.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(hashtext(%s))", [name])
+    finally:
+        if own is not connection:
+            own.close()
+
+
+def check_slug(slug: str) -> None:
+    try:
+        hosts.validate_slug(slug)
+    except ValidationError as error:
+        raise InvalidSlug(error.message) from None
+
+
+def check_name(what: str, name: str) -> None:
+    longest = Tenant._meta.get_field("name").max_length
+    if not name or len(name) > longest or "\0" in name:
+        raise InvalidName(f"The {what}'s name must have 1 to {longest} characters.")
+
+
+def find_owner(username: str):
+    User = get_user_model()
+    try:
+        owner = User.objects.get_by_natural_key(username)
+    except (User.DoesNotExist, ValueError, DataError):  # the last two for NUL, by the driver
+        owner = None
+    if owner is None or not owner.is_active:
+        raise UnknownUser(f"There is no active user “{username}”.")
+    return owner
+
+
+def reserve(name: str, slug: str, organization: str, owner, undo: ExitStack) -> Domain:
+    """The first step, a short transaction: slug and host are taken, or SlugTaken is raised."""
+    try:
+        with transaction.atomic(durable=True), connection.cursor() as cursor:
+            # What comes next commits this too; nobody needs to wait for the disk twice.
+            cursor.execute("SET LOCAL synchronous_commit = off")
+            customer, is_new = Organization.objects.get_or_create(name=organization)
+            tenant = Tenant.objects.create(
+                name=name,
+                slug=slug,
+                # Never reused: what is left of an earlier tenant of that slug is not found again.
+                schema_name=f"{slug}_{secrets.token_hex(4)}",
+                organization=customer,
+                owner=owner,
+            )
+            domain = Domain(tenant=tenant, domain=f"{slug}.{settings.DOMAIN}", is_primary=True)
+            Model.save(domain, force_insert=True)  # the library's looks for other domains
+    except IntegrityError as error:
+        # Two may ask at once: the unique slug and host decide, not a look beforehand.
+        if isinstance(error.__cause__, errors.UniqueViolation):
+            raise SlugTaken(f"“{slug}” is taken.") from None
+        raise
+    if is_new:
+        undo.callback(Organization.objects.filter(pk=customer.pk, tenants=None).delete)
+    undo.callback(Tenant._base_manager.filter(pk=tenant.pk).delete)
+    return domain
+
+
+def activate(tenant: Tenant, by: str) -> None:
+    """The last step: the owner moves in, and the tenant's host answers."""
+    # The schema first: a search_path is remembered that was set outside of a transaction.
+    with schema_context(tenant.schema_name), transaction.atomic(savepoint=False):
+        line("provision", tenant, by, ACTIVE).save()
+        tenant.status = ACTIVE
+        tenant.save(update_fields=["status", "modified"])
+        # As the library's `add_user`, without asking whether a new tenant has members. By the id:
+        # the owner would keep, and take along to other tenants, the row with this one's rights.
+        UserTenantPermissions.objects.create(
+            profile_id=tenant.owner_id, is_superuser=True, is_staff=True
+        )
+        tenant.owner.tenants.add(tenant)
+        tenant_user_added.send(sender=Tenant, user=tenant.owner, tenant=tenant)

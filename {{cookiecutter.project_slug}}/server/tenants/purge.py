@@ -1,0 +1,119 @@
+"""The end of a tenant: its schema, files and rows go; what the log says of it stays."""
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from django.core.files.storage import default_storage
+from django.db import OperationalError, connection, transaction
+from django.db.backends.postgresql.psycopg_any import errors
+from django.utils import timezone
+from django_tenants.utils import get_public_schema_name, quote_schema_name, schema_context
+
+from server.tenants.locks import only_one
+from server.tenants.models import Tenant
+from server.tenants.moves import (
+    PURGING,
+    IllegalMove,
+    LifecycleError,
+    end_of_grace,
+    line,
+    moving,
+    read,
+)
+from server.tenants.schemas import drop_schema
+
+LOCK_TIMEOUT = 100  # milliseconds: so long whoever comes after us may wait for a shared table
+PATIENCE = 60  # seconds
+
+# Those between a table of the schema and one outside. A partition's go with those of the whole.
+FOREIGN_KEYS = """
+    SELECT format('ALTER TABLE %%s DROP CONSTRAINT %%I', conrelid::regclass, conname)
+    FROM pg_constraint
+    JOIN pg_class AS own ON own.oid = conrelid
+    JOIN pg_class AS other ON other.oid = confrelid
+    WHERE contype = 'f' AND conparentid = 0
+        AND (own.relnamespace = to_regnamespace(%(schema)s))
+            <> (other.relnamespace = to_regnamespace(%(schema)s))
+"""
+
+
+class Busy(LifecycleError):
+    """Others have used a table without a pause for as long as purging was patient."""
+
+
+def purge(tenant: Tenant, by: str, *, now: bool = False) -> None:
+    """Remove a deleted tenant for good, after TENANT_GRACE_DAYS, or before with `now`.
+
+    It commits as it goes and so can't be called inside a transaction. A second call finishes what
+    one left that was killed, or raised Busy. Raises IllegalMove.
+    """
+
+    def refuse():
+        raise IllegalMove("purge", tenant.slug, "it is being purged right now")
+
+    with (
+        schema_context(get_public_schema_name()),
+        only_one(f"purge {tenant.schema_name}", on_wait=refuse),
+    ):
+        begin(tenant, by, now)
+        drop_foreign_keys(tenant.schema_name)
+        without_waiting(lambda: drop_schema(tenant.schema_name, missing_ok=True))
+        remove_files(tenant.schema_name)
+        remove_rows(tenant, by)
+
+
+def begin(tenant: Tenant, by: str, now: bool) -> None:
+    """From here on, its hosts are unknown, and nothing enters its schema."""
+    with transaction.atomic(durable=True), moving("purge", tenant, by) as (row, change):
+        if change.before != PURGING and not now and timezone.now() < end_of_grace(row):
+            raise IllegalMove("purge", row.slug, f"it is kept until {end_of_grace(row):%F}")
+
+
+def drop_foreign_keys(schema_name: str) -> None:
+    """Those that lead to shared tables, one by one: DROP SCHEMA would lock all tables at once."""
+    with connection.cursor() as cursor:
+        cursor.execute(FOREIGN_KEYS, {"schema": quote_schema_name(schema_name)})
+        statements = [statement for (statement,) in cursor]
+        for statement in statements:
+            without_waiting(lambda statement=statement: cursor.execute(statement))
+
+
+def without_waiting(work: Callable[[], object]) -> None:
+    """Do the work in a transaction, and anew when it would keep others waiting. Raises Busy."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            with transaction.atomic(), connection.cursor() as cursor:
+                cursor.execute(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT}")
+                work()
+                return
+        except OperationalError as error:
+            if not isinstance(error.__cause__, errors.LockNotAvailable):
+                raise
+            if time.monotonic() > end:
+                raise Busy(f"Others use a table without a pause: {error}") from None
+        time.sleep(LOCK_TIMEOUT / 1000)  # those who waited behind us go first
+
+
+def remove_files(schema_name: str) -> None:
+    """The folder with uploads. A storage that isn't one of folders keeps what it has.
+
+    So does a cache, which forgets by itself: no other tenant will ever have that schema's name.
+    """
+    with schema_context(schema_name):
+        try:
+            folder = Path(default_storage.path(""))
+        except NotImplementedError:
+            return
+    if folder.name == schema_name and folder.is_dir():
+        shutil.rmtree(folder)
+
+
+def remove_rows(tenant: Tenant, by: str) -> None:
+    """The tenant, its domains and memberships: from here on, the slug is free."""
+    with transaction.atomic():
+        row = read("purge", tenant, lock=True)
+        line("purge", row, by, "purged").save()
+        Tenant._base_manager.filter(pk=row.pk).delete()

@@ -1,0 +1,48 @@
+"""Other processes, in the tests' database: to be killed, or to be at the same thing at once."""
+
+import os
+import subprocess
+import sys
+
+from django.conf import settings
+from django.db import connection
+
+from server.tenants.locks import only_one
+
+
+def start(code: str) -> subprocess.Popen:
+    """Run the code, after what most such code imports. It may print, and wait for its `input()`."""
+    prologue = f"""
+import django
+django.setup()
+from django.db import connection
+connection.settings_dict["NAME"] = {connection.settings_dict["NAME"]!r}
+from server.tenants import blueprint, lifecycle, provisioning, purge, snapshot
+from server.tenants.lifecycle import provision_tenant
+"""
+    return subprocess.Popen(
+        [sys.executable, "-c", prologue + code],
+        env=os.environ | {"DJANGO_SETTINGS_MODULE": "tests.settings"},
+        cwd=settings.BASE_DIR,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def stop_before(name: str, code: str) -> subprocess.Popen:
+    """Run the code up to the call of the function, such as `provisioning.activate`."""
+    wait = f"{name} = lambda *args, **kwargs: input(print('ready', flush=True))"
+    process = start(f"{wait}\n{code}")
+    if process.stdout.readline() != "ready\n":
+        raise RuntimeError(process.communicate()[1])
+    return process
+
+
+def kill(process: subprocess.Popen, lock: str) -> None:
+    """Kill -9, and return when the server has noticed: when the process' lock is free."""
+    process.kill()
+    process.communicate()
+    with only_one(lock):
+        pass

@@ -1,0 +1,195 @@
+"""A purged tenant is gone but for the log, and nobody else notices."""
+
+import threading
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import psycopg2
+import pytest
+from django.contrib.auth import get_user_model
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.db import connection
+from django.test import Client
+from django.utils import timezone
+from django_tenants.utils import schema_exists
+
+from server.tenants import doctor, lifecycle, purge
+from server.tenants.lifecycle import IllegalMove, provision_tenant
+from server.tenants.models import Domain, Organization, Tenant, TenantChange
+from server.tenants.purge import Busy
+from tests.processes import kill, stop_before
+
+Status = Tenant.Status
+
+
+@pytest.fixture
+def doomed(transactional_db):
+    """A deleted tenant with an upload and, by RunSQL say, a foreign key to the shared users."""
+    provision_tenant("Doomed", "doomed", "Doomed", "admin")
+    tenant = Tenant.objects.get(slug="doomed")
+    with tenant:
+        default_storage.save("upload.txt", ContentFile(b"text"))
+        execute("ALTER TABLE notes_note ADD FOREIGN KEY (author_id) REFERENCES public.users_user")
+    lifecycle.delete(tenant, "test")
+    yield tenant
+    connection.set_schema_to_public()
+    if Tenant.everything.filter(pk=tenant.pk).exists():
+        lifecycle.purge(tenant, "test", now=True)
+    Organization.objects.filter(name="Doomed").delete()
+    TenantChange.objects.filter(slug="doomed").delete()
+
+
+def execute(sql, *parameters):
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+
+
+def folder_of(tenant):
+    with tenant:
+        return Path(default_storage.path(""))
+
+
+def test_nothing_but_the_log_is_left(doomed):
+    folder = folder_of(doomed)
+    assert (folder / "upload.txt").is_file()
+
+    lifecycle.purge(doomed, "ada", now=True)
+
+    assert not schema_exists(doomed.schema_name)
+    assert not folder.exists()
+    assert not Tenant.everything.filter(pk=doomed.pk).exists()
+    assert not Domain.objects.filter(domain="doomed.localhost").exists()
+    assert not get_user_model().tenants.through.objects.filter(tenant_id=doomed.pk).exists()
+    moves = TenantChange.objects.filter(schema_name=doomed.schema_name).order_by("pk")
+    assert [*moves.values_list("by", "move", "before", "after")] == [
+        ("admin", "provision", "provisioning", "active"),
+        ("test", "delete", "active", "deleted"),
+        ("ada", "purge", "deleted", "purging"),
+        ("ada", "purge", "purging", "purged"),
+    ]
+    assert [*doctor.examine()] == []
+    assert Tenant.objects.active().filter(slug__in=["first", "other"]).count() == 2
+    assert Client().get("/", headers={"host": "doomed.localhost"}).status_code == 404
+
+
+def test_the_slug_is_free_after_it_and_not_before(doomed):
+    with pytest.raises(lifecycle.SlugTaken):
+        provision_tenant("Doomed", "doomed", "Doomed", "admin")
+
+    lifecycle.purge(doomed, "ada", now=True)
+    provision_tenant("Doomed", "doomed", "Doomed", "admin")
+
+    again = Tenant.objects.get(slug="doomed")
+    assert again.schema_name != doomed.schema_name
+    lifecycle.delete(again, "test")
+    lifecycle.purge(again, "test", now=True)
+
+
+def test_it_waits_for_the_time_of_grace(doomed, settings):
+    settings.TENANT_GRACE_DAYS = 5
+    with pytest.raises(IllegalMove, match=r"kept until \d{4}-\d\d-\d\d"):
+        lifecycle.purge(doomed, "ada")
+    assert Tenant.objects.get(pk=doomed.pk).status == Status.DELETED
+    assert schema_exists(doomed.schema_name)
+
+    long_ago = timezone.now() - timedelta(days=5)
+    Tenant.objects.filter(pk=doomed.pk).update(deleted=long_ago)
+    lifecycle.purge(doomed, "ada")
+    assert not schema_exists(doomed.schema_name)
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        *("purge.drop_foreign_keys", "purge.drop_schema", "purge.remove_files"),
+        *("purge.remove_rows", "purge.line"),
+    ],
+)
+def test_the_next_call_finishes_what_a_killed_one_left(doomed, where):
+    lock = f"purge {doomed.schema_name}"
+    code = f"""
+from server.tenants.models import Tenant
+lifecycle.purge(Tenant.everything.get(pk={doomed.pk}), "ada", now=True)
+"""
+    process = stop_before(where, code)
+    try:
+        with pytest.raises(IllegalMove, match="it is being purged right now"):
+            lifecycle.purge(doomed, "grace", now=True)
+    finally:
+        kill(process, lock)
+    assert Tenant.everything.get(pk=doomed.pk).status == Status.PURGING
+    assert {finding.id for finding in doctor.examine()} == {"tenants.W108"}
+    assert Client().get("/", headers={"host": "doomed.localhost"}).status_code == 404
+
+    lifecycle.purge(doomed, "grace")
+
+    assert not Tenant.everything.filter(pk=doomed.pk).exists()
+    assert [*doctor.examine()] == []
+    with pytest.raises(IllegalMove, match="it is purged"):
+        lifecycle.purge(doomed, "grace")
+
+
+@pytest.fixture
+def somebody(doomed):
+    """Another connection, in a transaction that uses the table of all users."""
+    parameters = {**connection.get_connection_params(), "cursor_factory": None}
+    parameters = {name: value for name, value in parameters.items() if name != "context"}
+    other = psycopg2.connect(**parameters)
+    with other.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM public.users_user")
+    yield other
+    other.close()
+
+
+def test_who_uses_a_shared_table_for_long_stops_nobody_else(doomed, somebody, monkeypatch):
+    """PostgreSQL has others queue behind who waits for the table."""
+    monkeypatch.setattr(purge, "PATIENCE", 1)
+    waits, done = [], threading.Event()
+
+    def sign_in_again_and_again():
+        while not done.is_set():
+            began = time.monotonic()
+            get_user_model().objects.filter(username="other").update(last_login=timezone.now())
+            waits.append(time.monotonic() - began)
+        connection.close()
+
+    thread = threading.Thread(target=sign_in_again_and_again)
+    thread.start()
+    try:
+        with pytest.raises(Busy, match="lock timeout"):
+            lifecycle.purge(doomed, "ada", now=True)
+        somebody.rollback()
+        lifecycle.purge(doomed, "ada")
+    finally:
+        done.set()
+        thread.join()
+
+    assert not schema_exists(doomed.schema_name)
+    assert purge.LOCK_TIMEOUT / 2000 < max(waits) < 1  # seconds; it did wait, and not for long
+
+
+def test_the_schema_goes_without_a_lock_on_shared_tables(doomed):
+    purge.drop_foreign_keys(doomed.schema_name)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_constraint JOIN pg_class ON pg_class.oid = conrelid"
+            " WHERE confrelid = 'public.users_user'::regclass AND contype = 'f'"
+            " AND relnamespace::regnamespace::text = %s",
+            [doomed.schema_name],
+        )
+        assert cursor.fetchone() == (0,)
+
+
+def test_files_outside_of_the_tenants_folder_stay(doomed, settings, tmp_path):
+    """As with a storage of the owner's, which knows no tenants."""
+    (tmp_path / "file").touch()
+    settings.MEDIA_ROOT = tmp_path
+    settings.STORAGES = settings.STORAGES | {
+        "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"}
+    }
+
+    lifecycle.purge(doomed, "ada", now=True)
+
+    assert (tmp_path / "file").exists()
