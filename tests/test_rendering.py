@@ -81,9 +81,17 @@ FILES = {
         server/tenants/management/__init__.py
         server/tenants/management/base.py
         server/tenants/management/commands/__init__.py
+        server/tenants/management/commands/delete_tenant.py
         server/tenants/management/commands/migrate_schemas.py
         server/tenants/management/commands/provision_tenant.py
+        server/tenants/management/commands/purge_tenant.py
+        server/tenants/management/commands/rename_tenant.py
+        server/tenants/management/commands/resume_tenant.py
+        server/tenants/management/commands/suspend_tenant.py
         server/tenants/management/commands/tenant_doctor.py
+        server/tenants/management/commands/tenants.py
+        server/tenants/management/commands/transfer_tenant.py
+        server/tenants/management/commands/undelete_tenant.py
         server/tenants/media.py
         server/tenants/middleware.py
         server/tenants/migrate.py
@@ -145,6 +153,7 @@ FILES = {
         tests/test_init_tenant.py
         tests/test_isolation.py
         tests/test_lifecycle.py
+        tests/test_lifecycle_commands.py
         tests/test_locks.py
         tests/test_logs.py
         tests/test_media.py

@@ -1,0 +1,25 @@
+from django.conf import settings
+
+from server.tenants import lifecycle
+from server.tenants.management.base import MoveCommand
+
+
+class Command(MoveCommand):
+    help = (
+        "Have a tenant's hosts answer 410. `undelete_tenant` brings all of it back within"
+        " TENANT_GRACE_DAYS; `purge_tenant` removes it for good."
+    )
+
+    def add_arguments(self, parser):
+        super().add_arguments(parser)
+        parser.add_argument(
+            "--noinput",
+            "--no-input",
+            action="store_false",
+            dest="interactive",
+            help="for whom has been using the library's command: nothing is ever asked",
+        )
+
+    def move(self, tenant, by, **options):
+        lifecycle.delete(tenant, by)
+        return f"“{tenant.slug}” is deleted, and kept for {settings.TENANT_GRACE_DAYS} days."
