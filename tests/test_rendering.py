@@ -44,6 +44,7 @@ FILES = {
         server/templates/404.html
         server/templates/500.html
         server/templates/admin/base_site.html
+        server/templates/admin/move_tenants.html
         server/templates/base.html
         server/templates/deleted_host.html
         server/templates/not_a_member.html
@@ -59,6 +60,7 @@ FILES = {
         server/templates/unknown_host.html
         server/tenants/__init__.py
         server/tenants/admin.py
+        server/tenants/admin_moves.py
         server/tenants/apps.py
         server/tenants/blueprint.py
         server/tenants/checks.py
@@ -140,6 +142,7 @@ FILES = {
         tests/settings.py
         tests/processes.py
         tests/test_admin_deletes_nothing.py
+        tests/test_admin_moves.py
         tests/test_blueprint.py
         tests/test_checks.py
         tests/test_database.py

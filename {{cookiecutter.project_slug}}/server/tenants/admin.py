@@ -1,12 +1,13 @@
 """How the public site's administrators see tenants, and what a tenant's own admin is.
 
-Nothing here can delete a tenant's data.
+Nothing here deletes a tenant's data but purging, which `server.tenants.admin_moves` has.
 """
 
 from django.contrib import admin
 from django.contrib.auth import get_user_model
 
-from server.tenants.models import Tenant
+from server.tenants.admin_moves import ACTIONS
+from server.tenants.models import Tenant, TenantChange
 
 
 class OrganizationAdmin(admin.ModelAdmin):
@@ -15,7 +16,9 @@ class OrganizationAdmin(admin.ModelAdmin):
 
 
 class TenantAdmin(admin.ModelAdmin):
-    """Names only: a tenant is made, moved and removed by `server.tenants.lifecycle`."""
+    """Names only: by the actions it is moved, as `server.tenants.lifecycle` allows."""
+
+    actions = ACTIONS
 
     list_display = ["name", "slug", "organization", "owner", "status", "created"]
     list_filter = ["status"]
@@ -28,7 +31,36 @@ class TenantAdmin(admin.ModelAdmin):
     def get_queryset(self, request):
         return Tenant.everything.order_by("slug")
 
+    def save_model(self, request, obj, form, change):
+        super().save_model(request, obj, form, change)
+        if "name" in form.changed_data:
+            TenantChange.objects.create(
+                by=request.user.username,
+                move="rename",
+                slug=obj.slug,
+                schema_name=obj.schema_name,
+                before=form.initial["name"],
+                after=obj.name,
+            )
+
     def has_add_permission(self, request):
+        return False
+
+    def has_delete_permission(self, request, obj=None):
+        return False
+
+
+class TenantChangeAdmin(admin.ModelAdmin):
+    """The log, to read."""
+
+    list_display = ["at", "by", "move", "slug", "before", "after"]
+    list_filter = ["move"]
+    search_fields = ["slug", "schema_name", "by"]
+
+    def has_add_permission(self, request):
+        return False
+
+    def has_change_permission(self, request, obj=None):
         return False
 
     def has_delete_permission(self, request, obj=None):
@@ -38,7 +70,7 @@ class TenantAdmin(admin.ModelAdmin):
 class DomainAdmin(admin.ModelAdmin):
     """Further hosts come and go; the main one, without which a tenant can't be reached, stays."""
 
-    list_display = ["domain", "tenant", "is_primary"]
+    list_display = ["domain", "tenant", "is_primary", "redirects"]
     list_select_related = ["tenant"]
     search_fields = ["domain", "tenant__name"]
     fields = ["domain", "tenant"]

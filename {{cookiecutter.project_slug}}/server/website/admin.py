@@ -2,8 +2,8 @@
 
 from django.contrib.admin import AdminSite
 
-from server.tenants.admin import DomainAdmin, OrganizationAdmin, TenantAdmin
-from server.tenants.models import Domain, Organization, Tenant
+from server.tenants.admin import DomainAdmin, OrganizationAdmin, TenantAdmin, TenantChangeAdmin
+from server.tenants.models import Domain, Organization, Tenant, TenantChange
 from server.users.admin import UserAdmin
 from server.users.models import User
 
@@ -11,4 +11,5 @@ public_site = AdminSite()
 public_site.register(Organization, OrganizationAdmin)
 public_site.register(Tenant, TenantAdmin)
 public_site.register(Domain, DomainAdmin)
+public_site.register(TenantChange, TenantChangeAdmin)
 public_site.register(User, UserAdmin)
