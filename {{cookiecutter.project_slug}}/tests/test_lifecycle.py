@@ -1,10 +1,11 @@
 """What may become of a tenant, and what its hosts answer then."""
 
+import threading
 from datetime import timedelta
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.db import connection
+from django.db import connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -129,6 +130,33 @@ def test_what_a_move_was_told_may_be_out_of_date(outside):
     assert outside.status == Status.ACTIVE
     with pytest.raises(IllegalMove, match="it is suspended"):
         lifecycle.suspend(outside, "ada")
+
+
+@pytest.mark.usefixtures("transactional_db")
+def test_of_two_moves_at_once_the_second_goes_by_what_the_first_did():
+    first, errors = Tenant.objects.get(slug="first"), []
+
+    def suspend_too():
+        try:
+            lifecycle.suspend(first, "test")
+        except IllegalMove as error:
+            errors.append(str(error))
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=suspend_too)
+    with transaction.atomic(), connection.cursor() as cursor:
+        lifecycle.suspend(first, "test")
+        thread.start()
+        waiting = 0
+        while thread.is_alive() and not waiting:
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            (waiting,) = cursor.fetchone()
+    thread.join()
+    lifecycle.resume(first, "test")
+    TenantChange.objects.filter(by="test").delete()
+
+    assert errors == ["Can't suspend “first”: it is suspended, not active."]
 
 
 def test_a_move_leaves_the_caller_in_their_tenant(tenant, other_tenant):

@@ -1,4 +1,4 @@
-"""Only a failed provisioning drops a schema, and only one that it made itself (see lifecycle)."""
+"""Only purging drops a schema, and a failed provisioning the one that it made itself."""
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -30,6 +30,7 @@ def outside(tenant):
         lambda tenant: tenant.delete(),
         lambda tenant: tenant.delete(force_drop=True),
         lambda tenant: tenant._drop_schema(True),
+        lambda tenant: tenant.delete_tenant(),
         lambda tenant: Tenant.objects.filter(pk=tenant.pk).delete(),
         lambda tenant: Tenant.everything.all().delete(),
         lambda tenant: tenant.organization.tenants.all().delete(),

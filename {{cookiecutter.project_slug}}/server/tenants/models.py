@@ -160,6 +160,10 @@ class Tenant(TenantBase):
         """Raises DeleteError, also with the library's `force_drop`."""
         raise DeleteError(NOT_DELETED)
 
+    def delete_tenant(self):
+        """Raises DeleteError: the library's takes domains and members away for good."""
+        raise DeleteError(NOT_DELETED)
+
     def _drop_schema(self, force_drop=False):
         raise DeleteError(NOT_DELETED)
 
