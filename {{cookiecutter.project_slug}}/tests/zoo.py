@@ -132,9 +132,9 @@ class Zoo:
         for name in [name for name in sys.modules if name.partition(".")[0] == APP]:
             del sys.modules[name]
         # What a run in the zoo has left to new tenants.
-        if Blueprint.objects.filter(statements__contains="zoo_animal").delete()[0]:
-            blueprint.read_whole.cache_clear()
-            blueprint.refresh()
+        Blueprint.objects.filter(statements__contains="zoo_animal").delete()
+        blueprint.remembered.cache_clear()
+        blueprint.refresh()
 
     def write(self, name, *operations, code="", atomic=True, replaces=(), after=None) -> None:
         """A migration after the one that was written last, or after another."""

@@ -23,5 +23,7 @@ def only_one(name: str, on_wait: Callable[[], object] | None = None) -> Iterator
                     on_wait()
                 cursor.execute("SELECT pg_advisory_lock(hashtext(%s))", [name])
             yield
+            # The end of the connection takes the server a moment to notice.
+            cursor.execute("SELECT pg_advisory_unlock(hashtext(%s))", [name])
     finally:
         own.close()

@@ -16,6 +16,7 @@ def undoing() -> Iterator[ExitStack]:
         try:
             yield undo
         except BaseException:
-            connection.close_if_unusable_or_obsolete()
+            if not connection.in_atomic_block:  # it would close one that is
+                connection.close_if_unusable_or_obsolete()
             raise
         undo.pop_all()
