@@ -6,6 +6,7 @@ import pty
 import re
 import runpy
 import shutil
+import signal
 import sys
 import time
 from contextlib import suppress
@@ -290,6 +291,7 @@ def test_a_terminal_sees_the_seconds_pass_and_can_interrupt(person, stand_in):
     started = time.monotonic()
     child, terminal = pty.fork()
     if child == 0:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
         os.chdir(person.folder)
         os.execve(sys.executable, person.command("--no-input"), person.env())  # noqa: S606
     shown = ""
