@@ -139,6 +139,7 @@ FILES = {
         tests/exotic/migrations/__init__.py
         tests/exotic/models.py
         tests/schemas.py
+        tests/statements.py
         tests/settings.py
         tests/processes.py
         tests/test_admin_deletes_nothing.py

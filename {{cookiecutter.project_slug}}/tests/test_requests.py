@@ -1,6 +1,5 @@
 """What a request costs beyond what the same one costs in plain Django: nothing."""
 
-import psycopg2.extensions
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group, Permission
@@ -18,6 +17,7 @@ from server.tenants.middleware import MembershipMiddleware
 from server.tenants.models import Tenant
 from server.users.backend import UserBackend
 from tests.conftest import TenantClient
+from tests.statements import record
 
 
 def notes(request):
@@ -44,17 +44,8 @@ def client_of_first(transactional_db, settings):
 
 @pytest.fixture
 def statements(client_of_first):
-    """What is sent over the connection, by whomever."""
     client_of_first.get("/notes/")
-    seen = []
-
-    class Recorder(psycopg2.extensions.cursor):
-        def execute(self, sql, *args):
-            seen.append(sql)
-            return super().execute(sql, *args)
-
-    connection.connection.cursor_factory = Recorder
-    yield seen
+    yield record()
     connection.close()
 
 

@@ -6,7 +6,6 @@ These tests commit, with two connections: a thread has one of its own, as anothe
 import select
 import threading
 
-import psycopg2.extensions
 import pytest
 from django.core.signals import request_started
 from django.db import connection, transaction
@@ -17,6 +16,7 @@ from server.tenants import lifecycle, routes
 from server.tenants.lifecycle import provision_tenant
 from server.tenants.models import Domain, Organization, Tenant, TenantChange
 from server.tenants.schemas import drop_schema
+from tests.statements import record
 
 HOST = "routed.localhost"
 
@@ -42,18 +42,9 @@ def routed(transactional_db):
 
 @pytest.fixture
 def statements(routed):
-    """What is sent over this test's connection, by whomever."""
     connection.close()
     connection.ensure_connection()
-    seen = []
-
-    class Recorder(psycopg2.extensions.cursor):
-        def execute(self, sql, *args):
-            seen.append(sql)
-            return super().execute(sql, *args)
-
-    connection.connection.cursor_factory = Recorder
-    return seen
+    return record()
 
 
 def elsewhere(work, *args):
