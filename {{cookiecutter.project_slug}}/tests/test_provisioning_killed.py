@@ -59,7 +59,7 @@ def killed(*where):
 
 
 def test_a_name_that_was_not_reserved_leaves_nothing(before):
-    with stopped("provisioning.Model.save"):
+    with stopped("provisioning.Domain"):
         pass
 
     assert everything() == before
@@ -68,7 +68,7 @@ def test_a_name_that_was_not_reserved_leaves_nothing(before):
 @pytest.mark.parametrize(
     "where",
     [
-        ("blueprint.new_schema", PROVISION),
+        ("blueprint.replayed", PROVISION),
         ("blueprint.announce", PROVISION),
         ("provisioning.activate", PROVISION),
         ("provisioning.tenant_user_added.send", PROVISION),
@@ -92,7 +92,7 @@ def test_the_next_call_finishes_what_is_left(where):
 @pytest.mark.usefixtures("before")
 @pytest.mark.parametrize("place", range(4))
 def test_a_call_for_something_else_does_not_finish_it(place):
-    killed("blueprint.new_schema")
+    killed("blueprint.replayed")
     arguments = list(ARGUMENTS)
     arguments[place] = "other"
 
@@ -116,14 +116,14 @@ def test_what_is_left_is_removed(before):
 
 
 def test_a_customer_of_before_stays(before):
-    killed("blueprint.new_schema", PROVISION.replace("'Killed', 'admin'", "'Old', 'admin'"))
+    killed("blueprint.replayed", PROVISION.replace("'Killed', 'admin'", "'Old', 'admin'"))
     lifecycle.abandon(Tenant.everything.get(slug="killed"), "ada")
     assert everything() == before
 
     old = Organization.objects.create(name="Old")
     try:
         Organization.objects.update(created="2020-01-01T00:00Z")
-        killed("blueprint.new_schema", PROVISION.replace("'Killed', 'admin'", "'Old', 'admin'"))
+        killed("blueprint.replayed", PROVISION.replace("'Killed', 'admin'", "'Old', 'admin'"))
         lifecycle.abandon(Tenant.everything.get(slug="killed"), "ada")
         assert Organization.objects.filter(pk=old.pk).exists()
     finally:

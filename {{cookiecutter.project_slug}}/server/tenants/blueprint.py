@@ -23,7 +23,7 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.models.signals import post_migrate, pre_migrate
 from django_tenants.migration_executors.base import run_migrations
-from django_tenants.signals import schema_migrated
+from django_tenants.signals import schema_migrate_message, schema_migrated
 from django_tenants.utils import get_public_schema_name, schema_context
 
 from server.tenants import snapshot
@@ -220,6 +220,8 @@ def announce(schema_name: str) -> None:
         with schema_context(schema_name):
             emit(post_migrate, to=others, using=connection.alias, **as_after_migrations())
     with schema_context(get_public_schema_name()):
+        message = f"[blueprint:{schema_name}] Made as its migrations would"
+        schema_migrate_message.send_robust(run_migrations, message=message)
         schema_migrated.send(run_migrations, schema_name=schema_name)
 
 

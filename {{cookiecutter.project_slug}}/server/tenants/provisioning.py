@@ -1,8 +1,9 @@
 """How a tenant is born, in three steps, and what becomes of one that was never finished."""
 
 import secrets
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 
 from django.conf import settings
@@ -11,8 +12,9 @@ from django.core.exceptions import ValidationError
 from django.db import DataError, IntegrityError, connection, transaction
 from django.db.backends.postgresql.psycopg_any import errors
 from django.db.models import Model
+from django.dispatch import Signal
 from django_tenants.models import TenantMixin
-from django_tenants.signals import post_schema_sync
+from django_tenants.signals import post_schema_sync, schema_needs_to_be_sync
 from django_tenants.utils import get_public_schema_name, schema_context
 from tenant_users.permissions.models import UserTenantPermissions
 from tenant_users.tenants.models import tenant_user_added
@@ -44,6 +46,17 @@ class UnknownUser(ProvisioningError):
     """No active user has the name."""
 
 
+@dataclass(frozen=True)
+class Way:
+    """One in which a tenant comes about: what the log calls it, what makes the schema and tells the
+    receivers of signals, running its block in the same transaction where it can, and who moves in.
+    """
+
+    move: str
+    new_schema: Callable[[str], AbstractContextManager]
+    move_in: Callable[[Tenant], None]
+
+
 def provision_tenant(
     name: str, slug: str, organization: str, username: str, *, by: str = ""
 ) -> str:
@@ -55,6 +68,13 @@ def provision_tenant(
     killed, the same call finishes the tenant. It commits as it goes and so can't be called inside a
     transaction.
     """
+    return bring_about(NEW, name, slug, organization, username, by)
+
+
+def bring_about(
+    way: Way, name: str, slug: str, organization: str, username: str, by: str = ""
+) -> str:
+    """As `provision_tenant`, in any way; `username` owns the tenant."""
     name, organization = name.strip(), organization.strip()
     check_name("tenant", name)
     check_name("organization", organization)
@@ -71,10 +91,10 @@ def provision_tenant(
                 if left is None:
                     raise
                 return make(left, by)
-            tenant = domain.tenant
-            with blueprint.new_schema(tenant.schema_name):
-                activate(tenant, by)
-        post_schema_sync.send_robust(sender=TenantMixin, tenant=tenant.serializable_fields())
+            tell(schema_needs_to_be_sync, domain.tenant)
+            with way.new_schema(domain.tenant.schema_name):
+                activate(domain.tenant, by, way)
+        tell(post_schema_sync, domain.tenant)
     return domain.domain
 
 
@@ -89,9 +109,9 @@ def finish(tenant: Tenant, by: str) -> str:
 
 def make(tenant: Tenant, by: str) -> str:
     tenant = remove_half("provision", tenant)
-    with blueprint.new_schema(tenant.schema_name):
-        activate(tenant, by)
-    post_schema_sync.send_robust(sender=TenantMixin, tenant=tenant.serializable_fields())
+    with NEW.new_schema(tenant.schema_name):
+        activate(tenant, by, NEW)
+    tell(post_schema_sync, tenant)
     return tenant.get_primary_domain().domain
 
 
@@ -176,7 +196,7 @@ def reserve(name: str, slug: str, organization: str, owner, undo: ExitStack) -> 
             # What comes next commits this too; nobody needs to wait for the disk twice.
             cursor.execute("SET LOCAL synchronous_commit = off")
             customer, is_new = Organization.objects.get_or_create(name=organization)
-            tenant = Tenant.objects.create(
+            tenant = Tenant(
                 name=name,
                 slug=slug,
                 # Never reused: what is left of an earlier tenant of that slug is not found again.
@@ -184,8 +204,10 @@ def reserve(name: str, slug: str, organization: str, owner, undo: ExitStack) -> 
                 organization=customer,
                 owner=owner,
             )
+            # The library's would send a signal that others may heed before this is committed, …
+            Model.save(tenant, force_insert=True)
             domain = Domain(tenant=tenant, domain=f"{slug}.{settings.DOMAIN}", is_primary=True)
-            Model.save(domain, force_insert=True)  # the library's looks for other domains
+            Model.save(domain, force_insert=True)  # … and look for other domains.
     except IntegrityError as error:
         # Two may ask at once: the unique slug and host decide, not a look beforehand.
         if isinstance(error.__cause__, errors.UniqueViolation):
@@ -197,17 +219,29 @@ def reserve(name: str, slug: str, organization: str, owner, undo: ExitStack) -> 
     return domain
 
 
-def activate(tenant: Tenant, by: str) -> None:
-    """The last step: the owner moves in, and the tenant's host answers."""
+def activate(tenant: Tenant, by: str, way: Way) -> None:
+    """The last step: the members move in, and the tenant's host answers."""
     # The schema first: a search_path is remembered that was set outside of a transaction.
     with schema_context(tenant.schema_name), transaction.atomic(savepoint=False):
-        line("provision", tenant, by, ACTIVE).save()
+        line(way.move, tenant, by, ACTIVE).save()
         tenant.status = ACTIVE
         tenant.save(update_fields=["status", "modified"])
-        # As the library's `add_user`, without asking whether a new tenant has members. By the id:
-        # the owner would keep, and take along to other tenants, the row with this one's rights.
-        UserTenantPermissions.objects.create(
-            profile_id=tenant.owner_id, is_superuser=True, is_staff=True
-        )
-        tenant.owner.tenants.add(tenant)
-        tenant_user_added.send(sender=Tenant, user=tenant.owner, tenant=tenant)
+        way.move_in(tenant)
+
+
+def move_in_owner(tenant: Tenant) -> None:
+    # As the library's `add_user`, without asking whether a new tenant has members. By the id:
+    # the owner would keep, and take along to other tenants, the row with this one's rights.
+    UserTenantPermissions.objects.create(
+        profile_id=tenant.owner_id, is_superuser=True, is_staff=True
+    )
+    tenant.owner.tenants.add(tenant)
+    tenant_user_added.send(sender=Tenant, user=tenant.owner, tenant=tenant)
+
+
+NEW = Way("provision", blueprint.new_schema, move_in_owner)
+
+
+def tell(signal: Signal, tenant: Tenant) -> None:
+    """Send one of the library's signals. A receiver that raises is logged, and changes nothing."""
+    signal.send_robust(sender=TenantMixin, tenant=tenant.serializable_fields())
