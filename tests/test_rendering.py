@@ -57,6 +57,7 @@ FILES = {
         server/templates/registration/password_reset_subject.txt
         server/templates/suspended_host.html
         server/templates/tenant_home.html
+        server/templates/tenant_ready_email.txt
         server/templates/unknown_host.html
         server/tenants/__init__.py
         server/tenants/admin.py
@@ -106,6 +107,7 @@ FILES = {
         server/tenants/post_migrate.py
         server/tenants/provisioning.py
         server/tenants/purge.py
+        server/tenants/receivers.py
         server/tenants/routes.py
         server/tenants/schemas.py
         server/tenants/signing.py
@@ -171,6 +173,7 @@ FILES = {
         tests/test_routes.py
         tests/test_schema.py
         tests/test_sessions.py
+        tests/test_signals.py
         tests/test_signing.py
         tests/test_sites.py
         tests/test_snapshot.py

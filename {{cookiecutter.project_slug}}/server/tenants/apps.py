@@ -8,7 +8,7 @@ class TenantsConfig(AppConfig):
     name = "server.tenants"
 
     def ready(self):
-        from server.tenants import checks  # noqa: F401 (registered by the import)
+        from server.tenants import checks, receivers  # noqa: F401 (registered by the import)
 
         # A connection outlives its request: neither end of one finds it in another's tenant.
         for signal in (request_started, request_finished):

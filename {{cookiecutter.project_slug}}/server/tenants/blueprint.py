@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache, lru_cache
 from inspect import getmodule
+from io import StringIO
 from pathlib import Path
 
 import django
@@ -205,7 +206,7 @@ def migrated(schema_name: str) -> Iterator[None]:
             tenant=True,
             schema_name=schema_name,
             interactive=False,
-            verbosity=0,
+            stdout=StringIO(),  # but the messages are sent
         )
         yield
 

@@ -13,7 +13,8 @@ from django_tenants.utils import quote_schema_name, schema_context
 from server.tenants.fleet import owing
 from server.tenants.fleet.plan import Cohort, Step
 from server.tenants.fleet.recording import GuardingEditor, lock, recorded
-from server.tenants.post_migrate import djangos, emit, is_heard, others
+from server.tenants.post_migrate import djangos, emit, is_heard, others, receivers
+from server.tenants.receivers import fill_materialized_views
 
 FLEET = "fleet"  # the executor's name
 
@@ -40,11 +41,15 @@ class Ways:
         self.options = options
         self.at = ""  # what is being done, for an error to begin with
         self.others_listen = is_heard(pre_migrate, others) or is_heard(post_migrate, others)
-        self.library_is_heard = any(
-            signal.has_listeners(run_migrations)
+        listeners = [
+            receiver
             for signal in (schema_pre_migration, schema_migrated)
-        )
-        self.are_heard = self.others_listen or self.library_is_heard
+            for receiver in receivers(signal, run_migrations)
+        ]
+        self.library_is_heard = bool(listeners)
+        # Where nothing was migrated, there is no view to fill.
+        wants_all = any(receiver is not fill_materialized_views for receiver in listeners)
+        self.are_heard = self.others_listen or wants_all
 
     def lead(self, cohort: Cohort, schema: str) -> None:
         """By Django, and what it executes is kept in the cohort's steps."""

@@ -2,6 +2,7 @@ from django.core.management.base import CommandError
 
 from server.tenants import lifecycle
 from server.tenants.management.base import LifecycleCommand, find_tenant
+from server.tenants.receivers import progress
 
 NEEDED = ("name", "slug", "organization", "username")
 
@@ -36,7 +37,9 @@ class Command(LifecycleCommand):
             if resume is None:
                 lifecycle.abandon(tenant, by)
                 return f"“{slug}” is abandoned."
-            return lifecycle.finish(tenant, by)
+            with progress(self.stdout.write):
+                return lifecycle.finish(tenant, by)
         if None in arguments:
             raise CommandError(f"All of these are needed: {', '.join(NEEDED)}.")
-        return lifecycle.provision_tenant(*arguments, by=by)
+        with progress(self.stdout.write):
+            return lifecycle.provision_tenant(*arguments, by=by)

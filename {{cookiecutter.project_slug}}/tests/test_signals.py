@@ -1,0 +1,210 @@
+"""What django-tenants' signals say of a new tenant, and what happens on them."""
+
+from contextlib import contextmanager
+
+import pytest
+from django.core import mail
+from django.core.management import call_command
+from django.db import connection, transaction
+from django_tenants.migration_executors.base import run_migrations
+from django_tenants.models import TenantMixin
+from django_tenants.signals import (
+    post_schema_sync,
+    schema_migrate_message,
+    schema_migrated,
+    schema_needs_to_be_sync,
+)
+
+from server.tenants import blueprint, lifecycle
+from server.tenants.lifecycle import provision_tenant
+from server.tenants.models import Blueprint, Organization, Tenant
+from server.tenants.provisioning import reserve
+from server.tenants.receivers import progress
+from server.tenants.undo import undoing
+from tests.zoo import ADD_COLOR
+
+SIGNALS = {
+    "schema_needs_to_be_sync": schema_needs_to_be_sync,
+    "schema_migrate_message": schema_migrate_message,
+    "schema_migrated": schema_migrated,
+    "post_schema_sync": post_schema_sync,
+}
+IN_ORDER = [*SIGNALS]
+VIEW = 'CREATE MATERIALIZED VIEW "{}".totals AS SELECT {} AS total WITH NO DATA'
+
+
+@contextmanager
+def connected(receiver, *signals):
+    for signal in signals:
+        signal.connect(receiver)
+    try:
+        yield
+    finally:
+        for signal in signals:
+            signal.disconnect(receiver)
+
+
+@pytest.fixture
+def heard():
+    """Name, sender and what came along of every signal, and the tenants' states then."""
+    calls = []
+    names = {signal: name for name, signal in SIGNALS.items()}
+
+    def listen(signal, sender, **arguments):
+        states = [*Tenant.everything.filter(slug="acme").values_list("status", flat=True)]
+        calls.append((names[signal], sender, arguments, states))
+
+    with connected(listen, *SIGNALS.values()):
+        yield calls
+
+
+def by_blueprint():
+    provision_tenant("Acme", "acme", "org", "admin")
+
+
+def by_migrations():
+    Blueprint.objects.all().delete()
+    blueprint.remembered.cache_clear()
+    try:
+        by_blueprint()
+    finally:
+        blueprint.remembered.cache_clear()
+
+
+def by_finishing():
+    with undoing() as undo:
+        owner = Tenant.objects.get(slug="first").owner
+        tenant = reserve("Acme", "acme", "org", owner, undo).tenant
+        undo.pop_all()
+    lifecycle.finish(tenant, "test")
+
+
+@pytest.mark.usefixtures("db")
+@pytest.mark.parametrize("way", [by_blueprint, by_migrations])
+def test_each_signal_comes_once_with_what_the_library_documents(heard, way):
+    way()
+
+    tenant = Tenant.objects.get(slug="acme")
+    names = [name for name, *_ in heard]
+    messages = names.count("schema_migrate_message")
+    assert [name for name in names if name != "schema_migrate_message"] == [
+        "schema_needs_to_be_sync",
+        "schema_migrated",
+        "post_schema_sync",
+    ]
+    assert messages == 1 or way == by_migrations
+    assert names.index("schema_migrate_message") == 1
+    for name, sender, arguments, states in heard:
+        if name in ("schema_needs_to_be_sync", "post_schema_sync"):
+            assert (sender, arguments["tenant"]) == (TenantMixin, tenant)
+        elif name == "schema_migrated":
+            assert (sender, arguments["schema_name"]) == (run_migrations, tenant.schema_name)
+        else:
+            assert sender is run_migrations
+            assert tenant.schema_name in arguments["message"]
+        assert states == ["active" if name == "post_schema_sync" else "provisioning"]
+
+
+@pytest.mark.usefixtures("db")
+def test_the_migrations_themselves_are_told_of_where_they_run(heard):
+    by_migrations()
+
+    messages = [about["message"] for name, _, about, _ in heard if "message" in about]
+    assert any("Applying notes.0001_initial..." in message for message in messages)
+
+
+@pytest.mark.usefixtures("db")
+def test_what_was_interrupted_is_told_of_when_it_is_finished(heard):
+    by_finishing()
+
+    assert [name for name, *_ in heard] == IN_ORDER[1:]
+
+
+@pytest.mark.usefixtures("db")
+@pytest.mark.parametrize("name", ["schema_needs_to_be_sync", "post_schema_sync"])
+def test_a_receiver_that_fails_is_logged_and_stops_nobody(heard, name, caplog):
+    def fail(**kwargs):
+        raise RuntimeError("A mail server is away.")
+
+    with connected(fail, SIGNALS[name]):
+        by_blueprint()
+
+    assert [name for name, *_ in heard] == IN_ORDER
+    assert "A mail server is away." in caplog.text
+
+
+@pytest.mark.usefixtures("db")
+def test_the_owner_gets_a_mail(django_capture_on_commit_callbacks):
+    with django_capture_on_commit_callbacks(execute=True):
+        by_blueprint()
+
+    (letter,) = mail.outbox
+    assert letter.to == ["admin@localhost"]
+    assert letter.subject == "Acme is ready"
+    assert "http://acme.localhost/" in letter.body
+
+
+@pytest.mark.usefixtures("db")
+def test_without_a_mail_server_there_is_a_tenant(
+    settings, django_capture_on_commit_callbacks, caplog
+):
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 1
+    with django_capture_on_commit_callbacks(execute=True):
+        by_blueprint()
+
+    assert Tenant.objects.active().filter(slug="acme").exists()
+    assert "Connection refused" in caplog.text
+
+
+def is_filled(schema_name):
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT ispopulated FROM pg_matviews WHERE schemaname = %s", [schema_name])
+        return [filled for (filled,) in cursor]
+
+
+def make_view(schema_name, number="7"):
+    with connection.cursor() as cursor:
+        cursor.execute(VIEW.format(schema_name, number))
+
+
+def test_materialized_views_are_filled_where_a_migration_ran(zoo):
+    for schema in zoo.schemas:
+        make_view(schema)
+    zoo.migrate()
+    assert [is_filled(schema) for schema in zoo.schemas] == [[False]] * 4
+
+    zoo.write("0002_color", ADD_COLOR)
+    zoo.migrate()
+
+    assert [is_filled(schema) for schema in zoo.schemas] == [[True]] * 4
+
+
+def test_a_view_that_cannot_be_filled_is_logged_and_stops_nobody(tenant, caplog):
+    connection.set_schema_to_public()
+    make_view(tenant.schema_name, "1 / (SELECT 0)")
+    with transaction.atomic():
+        schema_migrated.send(run_migrations, schema_name=tenant.schema_name)
+        assert Organization.objects.exists()
+
+    assert is_filled(tenant.schema_name) == [False]
+    assert f"A materialized view of {tenant.schema_name} is not filled." in caplog.text
+
+
+@pytest.mark.usefixtures("db")
+def test_the_command_shows_the_progress(capsys):
+    call_command("provision_tenant", "Acme", "acme", "org", "admin")
+
+    *told, host = capsys.readouterr().out.splitlines()
+    assert any("Made as its migrations would" in line for line in told)
+    assert host == "acme.localhost"
+
+
+@pytest.mark.usefixtures("db")
+def test_progress_is_shown_for_as_long_as_its_block():
+    shown = []
+    with progress(shown.append):
+        schema_migrate_message.send(run_migrations, message="one")
+    schema_migrate_message.send(run_migrations, message="two")
+
+    assert shown == ["one"]
