@@ -39,12 +39,15 @@ FILES = {
         server/settings_public.py
         server/static/icon.svg
         server/static/site.css
+        server/static/tenant_state.js
         server/templates/400.html
         server/templates/403.html
         server/templates/404.html
         server/templates/500.html
         server/templates/admin/base_site.html
         server/templates/admin/move_tenants.html
+        server/templates/admin/new_tenant.html
+        server/templates/admin/tenant_state.html
         server/templates/base.html
         server/templates/deleted_host.html
         server/templates/not_a_member.html
@@ -62,6 +65,7 @@ FILES = {
         server/tenants/__init__.py
         server/tenants/admin.py
         server/tenants/admin_moves.py
+        server/tenants/admin_new.py
         server/tenants/apps.py
         server/tenants/blueprint.py
         server/tenants/checks.py
@@ -146,6 +150,7 @@ FILES = {
         tests/processes.py
         tests/test_admin_deletes_nothing.py
         tests/test_admin_moves.py
+        tests/test_admin_new.py
         tests/test_blueprint.py
         tests/test_checks.py
         tests/test_database.py

@@ -7,6 +7,7 @@ from django.contrib import admin
 from django.contrib.auth import get_user_model
 
 from server.tenants.admin_moves import ACTIONS
+from server.tenants.admin_new import NewTenant
 from server.tenants.models import Tenant, TenantChange
 
 
@@ -15,7 +16,7 @@ class OrganizationAdmin(admin.ModelAdmin):
     search_fields = ["name"]
 
 
-class TenantAdmin(admin.ModelAdmin):
+class TenantAdmin(NewTenant, admin.ModelAdmin):
     """Names only: by the actions it is moved, as `server.tenants.lifecycle` allows."""
 
     actions = ACTIONS
@@ -42,9 +43,6 @@ class TenantAdmin(admin.ModelAdmin):
                 before=form.initial["name"],
                 after=obj.name,
             )
-
-    def has_add_permission(self, request):
-        return False
 
     def has_delete_permission(self, request, obj=None):
         return False

@@ -1,9 +1,9 @@
 """The states of a tenant and the moves between them: the only way a tenant changes state.
 
-`provision_tenant`, `finish`, `abandon` and `purge` are here too, from files of their own. `by` is
-who did it, for the log. Each move returns the tenant as it is then, and raises IllegalMove where
-the tenant's state forbids it, by the table in `server.tenants.moves`. One of two moves of the same
-tenant waits for the other.
+`provision_tenant`, `request_tenant`, `finish`, `abandon` and `purge` are here too, from files of
+their own. `by` is who did it, for the log. Each move returns the tenant as it is then, and raises
+IllegalMove where the tenant's state forbids it, by the table in `server.tenants.moves`. One of two
+moves of the same tenant waits for the other.
 """
 
 from django.conf import settings
@@ -26,6 +26,7 @@ from server.tenants.provisioning import (
     find_owner,
     finish,
     provision_tenant,
+    request_tenant,
 )
 from server.tenants.purge import purge
 
@@ -45,6 +46,7 @@ __all__ = [
     "provision_tenant",
     "purge",
     "rename",
+    "request_tenant",
     "resume",
     "suspend",
     "transfer",

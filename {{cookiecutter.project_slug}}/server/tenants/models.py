@@ -88,6 +88,8 @@ class Tenant(TenantBase):
     # Of a deleted tenant: what it was, and since when it is deleted.
     status_before = models.CharField(max_length=20, choices=Status, blank=True, editable=False)
     deleted = models.DateTimeField(null=True, editable=False)
+    # While the background makes it: what was said last.
+    progress = models.TextField(blank=True, editable=False)
 
     # The host that a request is redirected to, where it came to an earlier one (see routes.py).
     moved_to = None

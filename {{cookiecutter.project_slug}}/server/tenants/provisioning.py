@@ -71,14 +71,36 @@ def provision_tenant(
     return bring_about(NEW, name, slug, organization, username, by)
 
 
+def request_tenant(
+    name: str, slug: str, organization: str, username: str, *, by: str = ""
+) -> Tenant:
+    """Reserve a tenant, and return at once: the background makes its schema.
+
+    That is who hears `schema_needs_to_be_sync` with the name of who asked for it, `requested_by`.
+    Without a background (PROVISION_IN_BACKGROUND) it is made before this returns. A second call for
+    what is still being made asks for it again. Raises what `provision_tenant` raises.
+    """
+    if not getattr(settings, "PROVISION_IN_BACKGROUND", False):
+        host = provision_tenant(name, slug, organization, username, by=by)
+        return Tenant.objects.get(domains__domain=host)
+    name, organization = checked(name, slug, organization)
+    with schema_context(get_public_schema_name()), undoing() as undo:
+        owner = find_owner(username)
+        try:
+            tenant = reserve(name, slug, organization, owner, undo).tenant
+        except SlugTaken:
+            tenant = left_of(name, slug, organization, owner)
+            if tenant is None:
+                raise
+    tell(schema_needs_to_be_sync, tenant, requested_by=by or owner.username)
+    return tenant
+
+
 def bring_about(
     way: Way, name: str, slug: str, organization: str, username: str, by: str = ""
 ) -> str:
     """As `provision_tenant`, in any way; `username` owns the tenant."""
-    name, organization = name.strip(), organization.strip()
-    check_name("tenant", name)
-    check_name("organization", organization)
-    check_slug(slug)
+    name, organization = checked(name, slug, organization)
     with schema_context(get_public_schema_name()), alone(slug):
         with undoing() as undo:
             owner = find_owner(username)
@@ -86,8 +108,7 @@ def bring_about(
             try:
                 domain = reserve(name, slug, organization, owner, undo)
             except SlugTaken:
-                same = {"name": name, "organization__name": organization, "owner": owner}
-                left = Tenant.everything.filter(slug=slug, status=PROVISIONING, **same).first()
+                left = left_of(name, slug, organization, owner)
                 if left is None:
                     raise
                 return make(left, by)
@@ -163,6 +184,21 @@ def alone(slug: str) -> Iterator[None]:
     finally:
         if own is not connection:
             own.close()
+
+
+def checked(name: str, slug: str, organization: str) -> tuple[str, str]:
+    """The two names as they are stored."""
+    name, organization = name.strip(), organization.strip()
+    check_name("tenant", name)
+    check_name("organization", organization)
+    check_slug(slug)
+    return name, organization
+
+
+def left_of(name: str, slug: str, organization: str, owner) -> Tenant | None:
+    """What a killed call for the same has left, or one that is still at it."""
+    same = {"name": name, "organization__name": organization, "owner": owner}
+    return Tenant.everything.filter(slug=slug, status=PROVISIONING, **same).first()
 
 
 def check_slug(slug: str) -> None:
@@ -242,6 +278,6 @@ def move_in_owner(tenant: Tenant) -> None:
 NEW = Way("provision", blueprint.new_schema, move_in_owner)
 
 
-def tell(signal: Signal, tenant: Tenant) -> None:
+def tell(signal: Signal, tenant: Tenant, **more) -> None:
     """Send one of the library's signals. A receiver that raises is logged, and changes nothing."""
-    signal.send_robust(sender=TenantMixin, tenant=tenant.serializable_fields())
+    signal.send_robust(sender=TenantMixin, tenant=tenant.serializable_fields(), **more)

@@ -25,13 +25,18 @@ class Command(LifecycleCommand):
         left = parser.add_mutually_exclusive_group()
         left.add_argument("--resume", metavar="SLUG", help="finish what a killed call has left")
         left.add_argument("--abandon", metavar="SLUG", help="remove what a killed call has left")
+        parser.add_argument(
+            "--background",
+            action="store_true",
+            help="reserve it, and return before its schema is made",
+        )
         self.add_by(parser)
 
-    def carry_out(self, *, resume, abandon, by, **options):
+    def carry_out(self, *, resume, abandon, background, by, **options):
         arguments = [options[name] for name in NEEDED]
         slug = resume if resume is not None else abandon
         if slug is not None:
-            if any(argument is not None for argument in arguments):
+            if background or any(argument is not None for argument in arguments):
                 raise CommandError("--resume and --abandon take a slug and nothing else.")
             tenant = find_tenant(slug=slug)
             if resume is None:
@@ -41,5 +46,8 @@ class Command(LifecycleCommand):
                 return lifecycle.finish(tenant, by)
         if None in arguments:
             raise CommandError(f"All of these are needed: {', '.join(NEEDED)}.")
+        if background:
+            tenant = lifecycle.request_tenant(*arguments, by=by)
+            return tenant.get_primary_domain().domain
         with progress(self.stdout.write):
             return lifecycle.provision_tenant(*arguments, by=by)
