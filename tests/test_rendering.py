@@ -165,6 +165,7 @@ FILES = {
         tests/test_isolation.py
         tests/test_lifecycle.py
         tests/test_lifecycle_commands.py
+        tests/test_lives.py
         tests/test_locks.py
         tests/test_logs.py
         tests/test_media.py
