@@ -1,0 +1,77 @@
+"""Code on every tenant, one after the other: where it fails in one, the next has its turn."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+from django.core.management import CommandError
+from django.db import connection, transaction
+from django.db.models import QuerySet
+from django_tenants.utils import get_public_schema_name
+
+from server.tenants.fleet.report import reason_of
+from server.tenants.models import Tenant
+
+logger = logging.getLogger(__name__)
+
+
+class SomeFailed(Exception):
+    """Some tenants' turns failed: `reasons` has a line for each, by its slug."""
+
+    def __init__(self, reasons: dict[str, str], total: int):
+        super().__init__(reasons, total)
+        self.reasons = reasons
+        self.total = total
+
+    def __str__(self):
+        lines = [f"\n  {slug}: {reason}" for slug, reason in self.reasons.items()]
+        return f"{len(lines)} of {self.total} tenants failed.{''.join(lines)}"
+
+
+def every_tenant(
+    tenants: QuerySet[Tenant] | None = None,
+) -> Iterator[AbstractContextManager[Tenant]]:
+    """Turns, one for each tenant: the active ones but the main website, or those of the queryset.
+
+        for turn in every_tenant():
+            with turn as tenant:
+                ...
+
+    The block runs in the tenant. An exception in it is logged and ends this turn only; after the
+    last one SomeFailed is raised if there were any, unless the loop was left before. A tenant that
+    isn't in the queryset any more when its turn comes, being suspended or purged, is left out.
+    Inside a transaction each turn has a savepoint.
+    """
+    if tenants is None:
+        tenants = Tenant.objects.active().exclude(schema_name=get_public_schema_name())
+    reasons: dict[str, str] = {}
+    total = 0
+    for key in list(tenants.values_list("pk", flat=True)):
+        if tenant := tenants.filter(pk=key).first():
+            total += 1
+            yield turn_of(tenant, reasons)
+    if reasons:
+        raise SomeFailed(reasons, total)
+
+
+@contextmanager
+def turn_of(tenant: Tenant, reasons: dict[str, str]) -> Iterator[Tenant]:
+    in_transaction = connection.in_atomic_block
+    try:
+        with tenant, transaction.atomic() if in_transaction else nullcontext():
+            yield tenant
+    except Exception as error:
+        reasons[tenant.slug] = reason_of(error)
+        # A CommandError is a message for people.
+        trace = None if isinstance(error, CommandError) else error
+        logger.error(f"{tenant.schema_name}: {reasons[tenant.slug]}", exc_info=trace)
+    finally:
+        if not in_transaction:
+            leave_nothing()
+
+
+def leave_nothing() -> None:
+    """Close a connection that has failed, or was left in a transaction: the next turn opens one."""
+    if connection.connection is not None and not connection.is_outside_transaction():
+        connection.close()
+    connection.close_if_unusable_or_obsolete()

@@ -1,0 +1,46 @@
+import argparse
+
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+from django_tenants.utils import get_public_schema_name
+
+from server.tenants.every import SomeFailed, every_tenant
+from server.tenants.management.wrapped import before_dashes, load
+from server.tenants.models import Tenant
+
+
+class Command(BaseCommand):
+    help = (
+        "Run a command in the public schema and in every active tenant. One in which it fails stops"
+        " no other; those are named in the end, and the exit status is 1."
+    )
+
+    def add_arguments(self, parser):
+        parser.add_argument("--no-public", action="store_true", help="not in the public schema")
+        parser.add_argument("command_name", metavar="COMMAND")
+        parser.add_argument("arguments", metavar="…", nargs=argparse.REMAINDER)
+
+    def handle(self, *, command_name, arguments, no_public, **options):
+        mine, others = before_dashes(arguments)
+        arguments = [each for each in mine if each != "--no-public"] + others
+        # What the command doesn't understand it refuses once, not in every tenant.
+        load(command_name).create_parser("manage.py", command_name).parse_args(arguments)
+        tenants = Tenant.objects.active()
+        if no_public or "--no-public" in mine:
+            tenants = tenants.exclude(schema_name=get_public_schema_name())
+        streams = {name: options[name] for name in ("stdout", "stderr") if options.get(name)}
+        try:
+            for turn in every_tenant(tenants):
+                with turn as tenant:
+                    self.stdout.write(f"Applying command to: {tenant.schema_name}")
+                    run(command_name, arguments, streams)
+        except SomeFailed as error:
+            raise CommandError(error) from None
+
+
+def run(command_name: str, arguments: list[str], streams: dict) -> None:
+    try:
+        call_command(command_name, *arguments, **streams)
+    except SystemExit as end:
+        if end.code not in (None, 0):
+            raise CommandError(f"exit status {end.code}") from None

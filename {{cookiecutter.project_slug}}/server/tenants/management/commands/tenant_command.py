@@ -1,0 +1,63 @@
+import argparse
+
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from server.tenants.guards import SchemaNotReady
+from server.tenants.management.base import find_tenant, is_text
+from server.tenants.management.wrapped import before_dashes, load
+from server.tenants.models import Tenant
+
+EVERY = "all_tenants_command"
+
+
+class Command(BaseCommand):
+    help = (
+        "Run a command in one tenant: `tenant_command loaddata notes.json --schema=NAME`. Where"
+        " --schema or --slug comes before COMMAND, all that comes after it is the command's own."
+    )
+    requires_system_checks = []  # the command runs those that it needs
+
+    def add_arguments(self, parser):
+        add_which(parser)
+        parser.add_argument("command_name", metavar="COMMAND")
+        parser.add_argument("arguments", metavar="…", nargs=argparse.REMAINDER)
+
+    def handle(self, *, command_name, arguments, schema_name, slug, **options):
+        if schema_name is None and slug is None:
+            mine, others = before_dashes(arguments)
+            parser = CommandParser(add_help=False, allow_abbrev=False)
+            add_which(parser)
+            which, rest = parser.parse_known_args(mine)
+            schema_name, slug, arguments = which.schema_name, which.slug, rest + others
+        if command_name == EVERY and schema_name is None and slug is None:
+            call_command(EVERY, *arguments, **streams(options))
+            return
+        command = load(command_name)
+        try:
+            with find(schema_name, slug):
+                if self._called_from_command_line:  # output and exit status are the command's
+                    command.run_from_argv(["manage.py", command_name, *arguments])
+                else:
+                    call_command(command, *arguments, **streams(options))
+        except SchemaNotReady as error:
+            raise CommandError(error) from None
+
+
+def add_which(parser: argparse.ArgumentParser) -> None:
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("-s", "--schema", dest="schema_name", help="the tenant's schema")
+    which.add_argument("--slug", help="or its slug")
+
+
+def find(schema_name: str | None, slug: str | None) -> Tenant:
+    if (schema_name is None) == (slug is None):
+        raise CommandError("Name the tenant: --schema NAME or --slug SLUG.")
+    value = schema_name if slug is None else slug
+    if not is_text(value):
+        raise CommandError(f"{value!a} is no text.")
+    return find_tenant(**({"schema_name": value} if slug is None else {"slug": value}))
+
+
+def streams(options: dict) -> dict:
+    return {name: options[name] for name in ("stdout", "stderr") if options.get(name)}
