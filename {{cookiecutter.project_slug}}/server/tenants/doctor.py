@@ -12,7 +12,7 @@ from django.db.models import Exists, OuterRef
 from django_tenants.utils import get_public_schema_name, schema_context
 
 from server.tenants.models import Domain, Tenant
-from server.tenants.schemas import TEMPLATE_NAME
+from server.tenants.schemas import FORMER, TEMPLATE_NAME
 
 # PostgreSQL's own schemas, and what belongs to an extension (PostGIS has a table in public and may
 # have whole schemas), are nobody's.
@@ -27,6 +27,7 @@ TABLES = """
         AND ('pg_class'::regclass, class.oid) NOT IN (SELECT classid, objid FROM of_extensions)
     WHERE namespace.nspname !~ '^pg_'
         AND namespace.nspname <> 'information_schema'
+        AND obj_description(namespace.oid, 'pg_namespace') IS DISTINCT FROM %s
         AND ('pg_namespace'::regclass, namespace.oid)
             NOT IN (SELECT classid, objid FROM of_extensions)
     GROUP BY namespace.nspname
@@ -86,7 +87,8 @@ def examine() -> Iterator[CheckMessage]:
         elif found is None:
             yield Error(
                 f"the schema of a tenant that is {status} is missing.",
-                hint="Restore it from a backup.",
+                hint="Restore it from a backup, or let `manage.py create_missing_schemas --schema"
+                f" {schema_name}` make an empty one.",
                 obj=schema_name,
                 id="tenants.E103",
             )
@@ -143,7 +145,7 @@ def read_tenants() -> list[tuple[str, str, bool]]:
 def read_tables() -> dict[str, set[str]]:
     """The names of the tables in each schema."""
     with connection.cursor() as cursor:
-        cursor.execute(TABLES)
+        cursor.execute(TABLES, [FORMER])
         return {schema_name: set(tables) - {None} for schema_name, tables in cursor}
 
 

@@ -19,11 +19,15 @@ MOVES = {
     "suspend": ([ACTIVE], SUSPENDED),
     "resume": ([SUSPENDED], ACTIVE),
     "rename": ([ACTIVE, SUSPENDED], None),
+    "rename schema": ([SUSPENDED], None),
+    "create schema": ([ACTIVE, SUSPENDED, DELETED], None),
     "transfer": ([ACTIVE, SUSPENDED], None),
+    "add superuser": ([ACTIVE, SUSPENDED], None),
     "delete": ([ACTIVE, SUSPENDED], DELETED),
     "undelete": ([DELETED], None),  # to what it was
     "purge": ([DELETED, PURGING], PURGING),
 }
+OF_PEOPLE = ("transfer", "add superuser")
 
 
 def end_of_grace(tenant: Tenant) -> datetime:
@@ -44,9 +48,9 @@ class IllegalMove(LifecycleError):
 
 
 def check_legal(move: str, tenant: Tenant) -> None:
-    """Raises IllegalMove. Of the public tenant nothing but the owner changes."""
+    """Raises IllegalMove. Of the public tenant nothing but its people change."""
     starts, _ = MOVES[move]
-    if tenant.schema_name == get_public_schema_name() and move != "transfer":
+    if tenant.schema_name == get_public_schema_name() and move not in OF_PEOPLE:
         raise IllegalMove(move, tenant.slug, "it is the main website")
     if tenant.status not in starts:
         raise IllegalMove(move, tenant.slug, f"it is {tenant.status}, not {' or '.join(starts)}")

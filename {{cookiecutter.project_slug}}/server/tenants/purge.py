@@ -3,15 +3,14 @@
 import shutil
 import time
 from collections.abc import Callable
-from pathlib import Path
 
-from django.core.files.storage import default_storage
 from django.db import OperationalError, connection, transaction
 from django.db.backends.postgresql.psycopg_any import errors
 from django.utils import timezone
 from django_tenants.utils import get_public_schema_name, quote_schema_name, schema_context
 
 from server.tenants.locks import only_one
+from server.tenants.media import folder_of
 from server.tenants.models import Tenant
 from server.tenants.moves import (
     PURGING,
@@ -102,12 +101,8 @@ def remove_files(schema_name: str) -> None:
 
     So does a cache, which forgets by itself: no other tenant will ever have that schema's name.
     """
-    with schema_context(schema_name):
-        try:
-            folder = Path(default_storage.path(""))
-        except NotImplementedError:
-            return
-    if folder.name == schema_name and folder.is_dir():
+    folder = folder_of(schema_name)
+    if folder and folder.is_dir():
         shutil.rmtree(folder)
 
 

@@ -10,6 +10,9 @@ from server.tenants import hosts
 # The template of all tenants' schemas, which no tenant's name is like (see blueprint.py).
 TEMPLATE_NAME = r"\Ablueprint-[0-9a-f]{32}\Z"
 
+# The comment on what is left of a schema's earlier name (see schema_names.py).
+FORMER = "A tenant's schema had this name. Who still looks here gets an error, so leave it."
+
 
 def create_schema(schema_name: str) -> None:
     """Raises ProgrammingError where the schema exists: none is ever adopted."""

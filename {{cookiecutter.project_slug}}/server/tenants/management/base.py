@@ -32,9 +32,13 @@ class LifecycleCommand(BaseCommand):
 class MoveCommand(LifecycleCommand):
     """Does one thing to the tenant that SLUG or --schema names: `move` says what was done."""
 
+    schema_options = ("--schema",)
+
     def add_arguments(self, parser):
         parser.add_argument("slug", nargs="?", help="which tenant: evilcorp")
-        parser.add_argument("-s", "--schema", dest="schema_name", help="or the name of its schema")
+        parser.add_argument(
+            *("-s", *self.schema_options), dest="schema_name", help="or the name of its schema"
+        )
         self.add_by(parser)
 
     def carry_out(self, *, slug, schema_name, by, **options):

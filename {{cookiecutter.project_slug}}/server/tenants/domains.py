@@ -1,0 +1,57 @@
+"""Further host names of a tenant, which answer as the primary one does."""
+
+from django.db import IntegrityError, transaction
+
+from server.tenants import hosts
+from server.tenants.lifecycle import HostTaken, InvalidHost, LifecycleError, rename
+from server.tenants.models import Domain, Tenant
+from server.tenants.moves import moving
+
+
+def add_domain(tenant: Tenant, host: str, by: str, *, is_primary: bool = False) -> str:
+    """Have the host lead to the tenant; returns it as it is stored.
+
+    Raises InvalidHost, HostTaken and IllegalMove.
+    """
+    found = check_free(host)
+    if is_primary:
+        rename(tenant, by, domain=host)
+        return found
+    with moving("rename", tenant, by) as (row, change):
+        change.before, change.after = "", found
+        try:
+            with transaction.atomic():
+                Domain(tenant=row, domain=found, is_primary=False).save()
+        except IntegrityError:
+            raise HostTaken(f"“{found}” is taken.") from None
+    return found
+
+
+def remove_domain(tenant: Tenant, host: str, by: str) -> str:
+    """Raises LifecycleError for the primary domain and for one of another tenant."""
+    with moving("rename", tenant, by) as (row, change):
+        domain = row.domains.filter(domain=normalise(host)).first()
+        if domain is None:
+            raise LifecycleError(f"“{host}” is no domain of “{row.slug}”.")
+        if domain.is_primary:
+            raise LifecycleError(
+                f"“{domain}” is the primary domain: `rename_tenant` gives another."
+            )
+        change.before, change.after = domain.domain, "removed"
+        domain.delete()
+        return domain.domain
+
+
+def check_free(host: str) -> str:
+    """The host as it is stored. Raises InvalidHost and HostTaken."""
+    found = normalise(host)
+    if Domain.objects.filter(domain=found).exists():
+        raise HostTaken(f"“{found}” is taken.")
+    return found
+
+
+def normalise(host: str) -> str:
+    found = hosts.normalise_host(host)
+    if found is None or ":" in host:
+        raise InvalidHost(hosts.HOST_RULE)
+    return found

@@ -1,0 +1,28 @@
+from server.tenants.domains import add_domain
+from server.tenants.management.base import MoveCommand
+
+
+class Command(MoveCommand):
+    help = "Have a further host name lead to a tenant; it is the output."
+
+    def add_arguments(self, parser):
+        super().add_arguments(parser)
+        parser.add_argument("-d", "--domain-domain", required=True, help="like evil.example.com")
+        parser.add_argument(
+            "--domain-is_primary",
+            nargs="?",
+            const="True",
+            default="",
+            choices=["True", "False", ""],
+            help="from now on the one to which the others redirect",
+        )
+        parser.add_argument(
+            "--noinput",
+            "--no-input",
+            action="store_false",
+            dest="interactive",
+            help="for whom has been using the library's command: nothing is ever asked",
+        )
+
+    def move(self, tenant, by, *, domain_domain, domain_is_primary, **options):
+        return add_domain(tenant, domain_domain, by, is_primary=domain_is_primary == "True")

@@ -1,0 +1,20 @@
+from server.tenants.management.base import MoveCommand
+from server.tenants.superusers import add_superuser
+
+
+class Command(MoveCommand):
+    help = "Make a person, who is a member then, a superuser in one tenant."
+
+    def add_arguments(self, parser):
+        super().add_arguments(parser)
+        parser.add_argument("--username", required=True, help="a user, by name or e-mail")
+        parser.add_argument(
+            "--noinput",
+            "--no-input",
+            action="store_false",
+            dest="interactive",
+            help="for whom has been using the library's command: nothing is ever asked",
+        )
+
+    def move(self, tenant, by, *, username, **options):
+        return f"{add_superuser(tenant, username, by)} is a superuser in “{tenant.slug}”."

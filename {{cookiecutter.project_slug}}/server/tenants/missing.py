@@ -1,0 +1,44 @@
+"""Tenants whose schema isn't there: which they are, and an empty one for who has lost theirs."""
+
+from django.db import connection
+from django_tenants.utils import get_public_schema_name, schema_context
+from tenant_users.permissions.models import UserTenantPermissions
+
+from server.tenants import blueprint
+from server.tenants.models import Tenant
+from server.tenants.moves import line, read
+from server.tenants.provisioning import alone
+
+MOVE = "create schema"
+
+
+def without_schema() -> list[Tenant]:
+    """Those that should have a schema, or will have one when they are finished."""
+    # The tenants first: one that is made in between has its schema when the schemas are read.
+    expected = Tenant.everything.exclude(status=Tenant.Status.PURGING)
+    names = dict(expected.values_list("schema_name", "pk"))
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT nspname FROM pg_namespace")
+        for (name,) in cursor:
+            names.pop(name, None)
+    return [*Tenant.everything.filter(pk__in=names.values())]
+
+
+def create_schema_anew(tenant: Tenant, by: str) -> None:
+    """Make the schema of a tenant that has lost it: as a new tenant's, with the members it has.
+
+    All that was in it stays lost, the members' roles too. It commits as it goes. Raises
+    IllegalMove, SlugTaken while the tenant is being made, and ProgrammingError where the schema is
+    there.
+    """
+    with schema_context(get_public_schema_name()), alone(tenant.slug):
+        row = read(MOVE, tenant)
+        with blueprint.new_schema(row.schema_name), schema_context(row.schema_name):
+            change = line(MOVE, row, by)
+            change.after = row.status
+            change.save()
+            UserTenantPermissions.objects.bulk_create(
+                UserTenantPermissions(profile_id=key, is_staff=is_owner, is_superuser=is_owner)
+                for key in row.user_set.values_list("pk", flat=True)
+                for is_owner in [key == row.owner_id]
+            )

@@ -1,0 +1,113 @@
+"""Another name for a tenant's schema. Who still looks under the old one gets an error.
+
+PostgreSQL passes over a schema of the search_path that isn't there: whoever is in the tenant under
+its old name, or enters by an object that was read before, would be in public. So in the transaction
+of the renaming the old name becomes that of a schema with no tables but for each of the tenant's a
+composite type of its name, at which PostgreSQL says: cannot open relation.
+"""
+
+import re
+import secrets
+
+from django.db import connection, transaction
+from django_tenants.utils import (
+    get_public_schema_name,
+    quote_schema_name,
+    schema_context,
+    schema_exists,
+)
+
+from server.tenants import hosts
+from server.tenants.locks import only_one
+from server.tenants.media import folder_of
+from server.tenants.models import Tenant, TenantChange
+from server.tenants.moves import IllegalMove, LifecycleError, moving, read
+from server.tenants.schemas import FORMER
+
+MOVE = "rename schema"
+LENGTH = Tenant._meta.get_field("schema_name").max_length
+RULE = f"A schema's name is a slug, “_” and eight hexadecimal digits, {LENGTH} characters at most."
+SHADOWS = """
+    SELECT format('CREATE TYPE %%I.%%I AS ()', nspname, relname)
+    FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+    WHERE nspname = %s AND relkind IN ('r', 'p', 'v', 'm', 'f')
+"""
+
+
+class InvalidSchemaName(LifecycleError):
+    """The name breaks the rule in `hosts.SCHEMA_NAME`."""
+
+
+class SchemaNameTaken(LifecycleError):
+    """A tenant has or had the name, or something else in the database or among the uploads."""
+
+
+def rename_schema(tenant: Tenant, by: str, name: str = "") -> Tenant:
+    """Give a suspended tenant's schema a name that was never used: slug and random where empty.
+
+    Its uploads move along. They do so after the commit: where the process is killed in between,
+    the same call, or another one, moves them. It can't be called inside a transaction. Raises
+    InvalidSchemaName, SchemaNameTaken, IllegalMove.
+    """
+    name = name or f"{tenant.slug}_{secrets.token_hex(4)}"
+    if len(name) > LENGTH or not re.match(hosts.SCHEMA_NAME, name):
+        raise InvalidSchemaName(RULE)
+
+    def refuse():
+        raise IllegalMove(MOVE, tenant.slug, "it is being renamed right now")
+
+    with (
+        schema_context(get_public_schema_name()),
+        only_one(f"rename schema {tenant.pk}", on_wait=refuse),
+    ):
+        row = read(MOVE, tenant)
+        before = TenantChange.objects.filter(move=MOVE, after=row.schema_name).first()
+        if before:
+            move_uploads(before.schema_name, row.schema_name)
+            if name == row.schema_name:
+                return row
+        with transaction.atomic(durable=True), moving(MOVE, tenant, by) as (row, change):
+            check_never_used(name)
+            change.before, change.after = row.schema_name, name
+            move_tables(row.schema_name, name)
+            row.schema_name = name
+        move_uploads(change.before, name)
+        return row
+
+
+def check_never_used(name: str) -> None:
+    folder = folder_of(name)
+    if (
+        Tenant.everything.filter(schema_name=name).exists()
+        or TenantChange.objects.filter(schema_name=name).exists()
+        or schema_exists(name)
+        or (folder and folder.exists())
+    ):
+        raise SchemaNameTaken(f"“{name}” is or was in use.")
+
+
+def move_tables(old: str, new: str) -> None:
+    own, other = quote_schema_name(old), quote_schema_name(new)
+    with connection.cursor() as cursor:
+        # A migration has it locked from its beginning to its end.
+        cursor.execute(f"LOCK TABLE {own}.django_migrations")
+        cursor.execute(SHADOWS, [old])
+        shadows = [statement for (statement,) in cursor]
+        cursor.execute(f"ALTER SCHEMA {own} RENAME TO {other}")
+        cursor.execute(f"CREATE SCHEMA {own}")
+        cursor.execute(f"COMMENT ON SCHEMA {own} IS %s", [FORMER])
+        for statement in shadows:
+            cursor.execute(statement)
+
+
+def move_uploads(old: str, new: str) -> None:
+    """The folder. Raises LifecycleError; what a storage has that isn't one of folders stays."""
+    source, target = folder_of(old), folder_of(new)
+    if source is None or not source.exists():
+        return
+    if target.exists():
+        raise LifecycleError(f"Uploads are in {source} and in {target}: put them together by hand.")
+    try:
+        source.rename(target)
+    except OSError as error:
+        raise LifecycleError(f"Uploads are left in {source}: {error}. Run it again.") from None
