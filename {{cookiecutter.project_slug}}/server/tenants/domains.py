@@ -13,10 +13,9 @@ def add_domain(tenant: Tenant, host: str, by: str, *, is_primary: bool = False) 
 
     Raises InvalidHost, HostTaken and IllegalMove.
     """
-    found = check_free(host)
     if is_primary:
-        rename(tenant, by, domain=host)
-        return found
+        return rename(tenant, by, domain=host).get_primary_domain().domain
+    found = check_free(host)
     with moving("rename", tenant, by) as (row, change):
         change.before, change.after = "", found
         try:
@@ -34,9 +33,7 @@ def remove_domain(tenant: Tenant, host: str, by: str) -> str:
         if domain is None:
             raise LifecycleError(f"“{host}” is no domain of “{row.slug}”.")
         if domain.is_primary:
-            raise LifecycleError(
-                f"“{domain}” is the primary domain: `rename_tenant` gives another."
-            )
+            raise LifecycleError(f"“{domain}” is the primary domain: `rename_tenant` first.")
         change.before, change.after = domain.domain, "removed"
         domain.delete()
         return domain.domain

@@ -64,7 +64,7 @@ def turn_of(tenant: Tenant, reasons: dict[str, str]) -> Iterator[Tenant]:
         reasons[tenant.slug] = reason_of(error)
         # A CommandError is a message for people.
         trace = None if isinstance(error, CommandError) else error
-        logger.error(f"{tenant.schema_name}: {reasons[tenant.slug]}", exc_info=trace)
+        logger.exception(f"{tenant.schema_name}: {reasons[tenant.slug]}", exc_info=trace)
     finally:
         if not in_transaction:
             leave_nothing()

@@ -48,6 +48,17 @@ class MoveCommand(LifecycleCommand):
         return self.move(find_tenant(**wanted), by, **options)
 
 
+def add_noinput(parser) -> None:
+    """The option of the library's commands, which ask without it."""
+    parser.add_argument(
+        "--noinput",
+        "--no-input",
+        action="store_false",
+        dest="interactive",
+        help="for whom has been using the library's command: nothing is ever asked",
+    )
+
+
 def find_tenant(**wanted: str) -> Tenant:
     """The tenant with the slug or schema name. Raises CommandError."""
     tenant = Tenant.everything.filter(**wanted).first()

@@ -9,7 +9,7 @@ OURS = __name__.partition(".management")[0]
 
 
 def load(name: str) -> BaseCommand:
-    """The command of that name. Raises CommandError if there is none, or it isn't for one tenant."""
+    """The command of that name. Raises CommandError where it can't run in one tenant."""
     app = get_commands().get(name)
     if app is None:
         raise CommandError(f"There is no command {name!a}.")

@@ -1,5 +1,5 @@
 from server.tenants.domains import add_domain
-from server.tenants.management.base import MoveCommand
+from server.tenants.management.base import MoveCommand, add_noinput
 
 
 class Command(MoveCommand):
@@ -16,13 +16,7 @@ class Command(MoveCommand):
             choices=["True", "False", ""],
             help="from now on the one to which the others redirect",
         )
-        parser.add_argument(
-            "--noinput",
-            "--no-input",
-            action="store_false",
-            dest="interactive",
-            help="for whom has been using the library's command: nothing is ever asked",
-        )
+        add_noinput(parser)
 
     def move(self, tenant, by, *, domain_domain, domain_is_primary, **options):
         return add_domain(tenant, domain_domain, by, is_primary=domain_is_primary == "True")

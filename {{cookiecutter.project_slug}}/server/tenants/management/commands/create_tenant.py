@@ -1,6 +1,6 @@
 from server.tenants import lifecycle
 from server.tenants.domains import check_free
-from server.tenants.management.base import LifecycleCommand, find_tenant
+from server.tenants.management.base import LifecycleCommand, add_noinput, find_tenant
 
 
 class Command(LifecycleCommand):
@@ -17,13 +17,7 @@ class Command(LifecycleCommand):
         parser.add_argument("--domain-domain", default="", help="a primary domain of its own")
         self.add_by(parser)
         library = parser.add_argument_group("for whom has been using the library's command")
-        library.add_argument(
-            "--noinput",
-            "--no-input",
-            action="store_false",
-            dest="interactive",
-            help="nothing is ever asked",
-        )
+        add_noinput(library)
         library.add_argument("-s", action="store_true", help="the owner is a superuser anyway")
 
     def carry_out(self, *, name, slug, organization, owner, domain_domain, by, **options):

@@ -1,4 +1,4 @@
-from server.tenants.management.base import MoveCommand
+from server.tenants.management.base import MoveCommand, add_noinput
 from server.tenants.superusers import add_superuser
 
 
@@ -8,13 +8,7 @@ class Command(MoveCommand):
     def add_arguments(self, parser):
         super().add_arguments(parser)
         parser.add_argument("--username", required=True, help="a user, by name or e-mail")
-        parser.add_argument(
-            "--noinput",
-            "--no-input",
-            action="store_false",
-            dest="interactive",
-            help="for whom has been using the library's command: nothing is ever asked",
-        )
+        add_noinput(parser)
 
     def move(self, tenant, by, *, username, **options):
         return f"{add_superuser(tenant, username, by)} is a superuser in “{tenant.slug}”."

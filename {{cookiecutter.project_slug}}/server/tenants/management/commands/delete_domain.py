@@ -1,5 +1,5 @@
 from server.tenants.domains import remove_domain
-from server.tenants.management.base import MoveCommand
+from server.tenants.management.base import MoveCommand, add_noinput
 
 
 class Command(MoveCommand):
@@ -8,13 +8,7 @@ class Command(MoveCommand):
     def add_arguments(self, parser):
         super().add_arguments(parser)
         parser.add_argument("-d", "--domain-domain", required=True, help="like evil.example.com")
-        parser.add_argument(
-            "--noinput",
-            "--no-input",
-            action="store_false",
-            dest="interactive",
-            help="for whom has been using the library's command: nothing is ever asked",
-        )
+        add_noinput(parser)
 
     def move(self, tenant, by, *, domain_domain, **options):
         return f"{remove_domain(tenant, domain_domain, by)} is unknown."

@@ -1,7 +1,7 @@
 from django.conf import settings
 
 from server.tenants import lifecycle
-from server.tenants.management.base import MoveCommand
+from server.tenants.management.base import MoveCommand, add_noinput
 
 
 class Command(MoveCommand):
@@ -12,13 +12,7 @@ class Command(MoveCommand):
 
     def add_arguments(self, parser):
         super().add_arguments(parser)
-        parser.add_argument(
-            "--noinput",
-            "--no-input",
-            action="store_false",
-            dest="interactive",
-            help="for whom has been using the library's command: nothing is ever asked",
-        )
+        add_noinput(parser)
 
     def move(self, tenant, by, **options):
         lifecycle.delete(tenant, by)

@@ -5,8 +5,8 @@ from server.tenants.schema_names import MOVE, rename_schema
 
 class Command(MoveCommand):
     help = (
-        "Give the schema of a suspended tenant another name, which is the output: one that was never"
-        " used. Running it again finishes what was interrupted."
+        "Give a suspended tenant's schema another name, one that was never used; it is the output."
+        " Running it again finishes what was interrupted."
     )
     schema_options = ("--schema", "--rename_from")
 
