@@ -21,8 +21,11 @@ from server.tenants.lifecycle import (
     SlugTaken,
     UnknownUser,
 )
+from server.tenants.missing import create_schema_anew
 from server.tenants.models import Domain, Tenant, TenantChange
 from server.tenants.moves import MOVES
+from server.tenants.schema_names import rename_schema
+from server.tenants.superusers import add_superuser
 
 Status = Tenant.Status
 MOVE = {
@@ -31,16 +34,22 @@ MOVE = {
     "suspend": lifecycle.suspend,
     "resume": lifecycle.resume,
     "rename": lambda tenant, by: lifecycle.rename(tenant, by, name="Renamed"),
+    "rename schema": rename_schema,
+    "create schema": create_schema_anew,
     "transfer": lambda tenant, by: lifecycle.transfer(tenant, "other", by),
+    "add superuser": lambda tenant, by: add_superuser(tenant, "other", by),
     "delete": lifecycle.delete,
     "undelete": lifecycle.undelete,
     "purge": lifecycle.purge,
 }
 LEGAL = {
     Status.PROVISIONING: {"provision", "abandon"},
-    Status.ACTIVE: {"suspend", "rename", "transfer", "delete"},
-    Status.SUSPENDED: {"resume", "rename", "transfer", "delete"},
-    Status.DELETED: {"undelete", "purge"},
+    Status.ACTIVE: {"suspend", "rename", "transfer", "delete", "create schema", "add superuser"},
+    Status.SUSPENDED: {
+        *("resume", "rename", "transfer", "delete"),
+        *("create schema", "rename schema", "add superuser"),
+    },
+    Status.DELETED: {"undelete", "purge", "create schema"},
     Status.PURGING: {"purge"},
 }
 
@@ -81,7 +90,7 @@ def test_an_illegal_move_changes_nothing_and_says_why(outside, status, move):
     assert TenantChange.objects.filter(by="ada").count() == 0
 
 
-@pytest.mark.parametrize("move", sorted({*MOVE} - {"transfer"}))
+@pytest.mark.parametrize("move", sorted({*MOVE} - {"transfer", "add superuser"}))
 def test_the_main_website_is_not_moved(public, move):
     with pytest.raises(IllegalMove, match=f"Can't {move} “public”: it is the main website"):
         MOVE[move](public, "ada")

@@ -18,6 +18,7 @@ from django_tenants.postgresql_backend.base import original_backend
 from django_tenants.postgresql_backend.introspection import DatabaseSchemaIntrospection
 from django_tenants.utils import get_public_schema_name, quote_schema_name
 
+from server.database.client import Client
 from server.database.memory import RemembersUntilNotified
 from server.database.schema import SchemaEditor
 
@@ -108,6 +109,7 @@ class DatabaseWrapper(RemembersUntilNotified, base.DatabaseWrapper):
     """
 
     SchemaEditorClass = SchemaEditor
+    client_class = Client
 
     def __init__(self, *args, **kwargs):
         self.search_path = None  # what is in force for certain, where the server doesn't tell

@@ -14,7 +14,7 @@ def load(name: str) -> BaseCommand:
     if app is None:
         raise CommandError(f"There is no command {name!a}.")
     if app == OURS:
-        raise CommandError(f"“{name}” knows the tenants by itself: call it without another.")
+        raise CommandError(f"“{name}” knows the tenants by itself: call it as it is.")
     return load_command_class(app, name)
 
 

@@ -17,14 +17,14 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser):
         parser.add_argument("--no-public", action="store_true", help="not in the public schema")
-        parser.add_argument("command_name", metavar="COMMAND")
-        parser.add_argument("arguments", metavar="…", nargs=argparse.REMAINDER)
+        parser.add_argument("command_name", metavar="COMMAND", nargs=argparse.PARSER)
 
-    def handle(self, *, command_name, arguments, no_public, **options):
+    def handle(self, *, command_name, no_public, **options):
+        name, *arguments = command_name
         mine, others = before_dashes(arguments)
         arguments = [each for each in mine if each != "--no-public"] + others
         # What the command doesn't understand it refuses once, not in every tenant.
-        load(command_name).create_parser("manage.py", command_name).parse_args(arguments)
+        load(name).create_parser("manage.py", name).parse_args(arguments)
         tenants = Tenant.objects.active()
         if no_public or "--no-public" in mine:
             tenants = tenants.exclude(schema_name=get_public_schema_name())
@@ -33,14 +33,14 @@ class Command(BaseCommand):
             for turn in every_tenant(tenants):
                 with turn as tenant:
                     self.stdout.write(f"Applying command to: {tenant.schema_name}")
-                    run(command_name, arguments, streams)
+                    run(name, arguments, streams)
         except SomeFailed as error:
             raise CommandError(error) from None
 
 
-def run(command_name: str, arguments: list[str], streams: dict) -> None:
+def run(name: str, arguments: list[str], streams: dict) -> None:
     try:
-        call_command(command_name, *arguments, **streams)
+        call_command(name, *arguments, **streams)
     except SystemExit as end:
         if end.code not in (None, 0):
             raise CommandError(f"exit status {end.code}") from None

@@ -20,24 +20,24 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser):
         add_which(parser)
-        parser.add_argument("command_name", metavar="COMMAND")
-        parser.add_argument("arguments", metavar="…", nargs=argparse.REMAINDER)
+        parser.add_argument("command_name", metavar="COMMAND", nargs=argparse.PARSER)
 
-    def handle(self, *, command_name, arguments, schema_name, slug, **options):
+    def handle(self, *, command_name, schema_name, slug, **options):
+        name, *arguments = command_name
         if schema_name is None and slug is None:
             mine, others = before_dashes(arguments)
             parser = CommandParser(add_help=False, allow_abbrev=False)
             add_which(parser)
             which, rest = parser.parse_known_args(mine)
             schema_name, slug, arguments = which.schema_name, which.slug, rest + others
-        if command_name == EVERY and schema_name is None and slug is None:
+        if name == EVERY and schema_name is None and slug is None:
             call_command(EVERY, *arguments, **streams(options))
             return
-        command = load(command_name)
+        command = load(name)
         try:
             with find(schema_name, slug):
                 if self._called_from_command_line:  # output and exit status are the command's
-                    command.run_from_argv(["manage.py", command_name, *arguments])
+                    command.run_from_argv(["manage.py", name, *arguments])
                 else:
                     call_command(command, *arguments, **streams(options))
         except SchemaNotReady as error:
