@@ -4,6 +4,7 @@ import json
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 
 from server.notes.models import Note
 from server.tenants.models import Tenant
@@ -63,12 +64,17 @@ def test_a_fixture_is_loaded_into_the_tenant(run, outside, other_tenant, tmp_pat
         assert Note.objects.count() == 1
 
 
-def test_what_comes_after_the_command_is_its_own_where_the_tenant_comes_before(run, outside):
-    echo = "import sys; print(sys.argv)"
-    with pytest.raises(CommandError, match="unrecognized arguments: --slug other"):
-        run("tenant_command", "--slug=first", "dumpdata", "notes", "--slug", "other")
-    with pytest.raises(CommandError, match="unrecognized arguments"):
-        run("tenant_command", "shell", "-c", echo, "--slug=first", "--", "--slug")
+@pytest.mark.usefixtures("outside")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--slug=first", "dumpdata", "notes", "--slug", "other"],
+        ["--slug=first", "dumpdata", "notes", "--schema=other"],
+    ],
+)
+def test_what_comes_after_the_command_is_its_own_where_the_tenant_comes_before(run, arguments):
+    with pytest.raises(CommandError, match="unrecognized arguments: --s"):
+        run("tenant_command", *arguments)
 
 
 @pytest.mark.parametrize("status", [Tenant.Status.SUSPENDED, Tenant.Status.DELETED])
@@ -107,7 +113,7 @@ def test_a_tenant_without_a_schema_cannot(run, outside, status, says):
         (["loaddata", "--slug", "a\udcff"], r"'a\\udcff' is no text"),
         (["nothing", "--slug", "first"], "There is no command 'nothing'"),
         (["a\udcff\0", "--slug", "first"], r"There is no command 'a\\udcff\\x00'"),
-        (["loaddata", "--nothing", "--slug", "first"], "unrecognized arguments: --nothing"),
+        (["dumpdata", "--nothing", "--slug", "first"], "unrecognized arguments: --nothing"),
         (["loaddata", "nothing", "--slug", "first"], "No fixture named 'nothing' found"),
         (["migrate", "--slug", "first"], "“migrate” knows the tenants by itself"),
         (["migrate_schemas", "--schema", "x"], "“migrate_schemas” knows the tenants by itself"),
@@ -177,8 +183,8 @@ def test_one_that_fails_stops_no_other(run, outside, capsys, monkeypatch, error,
         (["nothing"], "There is no command 'nothing'"),
         (["a\0\udcff"], r"There is no command 'a\\x00\\udcff'"),
         (["dumpdata", "--nothing"], "unrecognized arguments: --nothing"),
-        (["loaddata"], "No database fixture specified|required: fixture"),
-        (["dumpdata", "--", "--no-public"], "3 of 3 tenants failed|unrecognized"),
+        (["loaddata"], "the following arguments are required: fixture"),
+        (["dumpdata", "--", "--no-public"], "3 of 3 tenants failed"),
         (["tenant_command", "check"], "“tenant_command” knows the tenants by itself"),
         (["all_tenants_command", "check"], "“all_tenants_command” knows the tenants by itself"),
         (["suspend_tenant", "first"], "“suspend_tenant” knows the tenants by itself"),
@@ -213,10 +219,6 @@ execute_from_command_line(["manage.py", *{!r}])
         *(1, ""),
         "CommandError: Name the tenant: --schema NAME or --slug SLUG.\n",
     )
-    sql = "SELECT current_schemas(false)"
-    schema = Tenant.objects.get(slug="other").schema_name
-    psql = ["dbshell", "--slug=other", "--", "--no-align", "--tuples-only", "-c", sql]
-    assert shell("tenant_command", *psql) == (0, f"{{{schema},public}}\n", "")
     status, _, err = shell("all_tenants_command", "loaddata", "nothing")
     assert (status, err.splitlines()[-4:]) == (
         *(1,),
@@ -228,3 +230,15 @@ execute_from_command_line(["manage.py", *{!r}])
             ),
         ],
     )
+
+
+def test_psql_begins_in_the_tenant(tenant):
+    _, env = connection.client.settings_to_cmd_args_env(connection.settings_dict, [])
+    parameters = connection.get_connection_params() | {"options": env["PGOPTIONS"]}
+    psql = connection.Database.connect(**parameters)
+    try:
+        cursor = psql.cursor()
+        cursor.execute("SELECT current_schemas(false)")
+        assert cursor.fetchone() == ([tenant.schema_name, "public"],)
+    finally:
+        psql.close()

@@ -23,3 +23,8 @@ def before_dashes(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     arguments = list(arguments)
     end = arguments.index("--") if "--" in arguments else len(arguments)
     return arguments[:end], arguments[end:]
+
+
+def streams(options: dict) -> dict:
+    """Where `call_command` was told to write to."""
+    return {name: options[name] for name in ("stdout", "stderr") if options.get(name)}

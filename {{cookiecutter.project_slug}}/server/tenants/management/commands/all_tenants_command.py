@@ -5,7 +5,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django_tenants.utils import get_public_schema_name
 
 from server.tenants.every import SomeFailed, every_tenant
-from server.tenants.management.wrapped import before_dashes, load
+from server.tenants.management.wrapped import before_dashes, load, streams
 from server.tenants.models import Tenant
 
 
@@ -28,19 +28,18 @@ class Command(BaseCommand):
         tenants = Tenant.objects.active()
         if no_public or "--no-public" in mine:
             tenants = tenants.exclude(schema_name=get_public_schema_name())
-        streams = {name: options[name] for name in ("stdout", "stderr") if options.get(name)}
         try:
             for turn in every_tenant(tenants):
                 with turn as tenant:
                     self.stdout.write(f"Applying command to: {tenant.schema_name}")
-                    run(name, arguments, streams)
+                    run(name, arguments, streams(options))
         except SomeFailed as error:
             raise CommandError(error) from None
 
 
-def run(name: str, arguments: list[str], streams: dict) -> None:
+def run(name: str, arguments: list[str], where: dict) -> None:
     try:
-        call_command(name, *arguments, **streams)
+        call_command(name, *arguments, **where)
     except SystemExit as end:
         if end.code not in (None, 0):
             raise CommandError(f"exit status {end.code}") from None

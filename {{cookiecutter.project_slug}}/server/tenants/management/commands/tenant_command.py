@@ -5,7 +5,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from server.tenants.guards import SchemaNotReady
 from server.tenants.management.base import find_tenant, is_text
-from server.tenants.management.wrapped import before_dashes, load
+from server.tenants.management.wrapped import before_dashes, load, streams
 from server.tenants.models import Tenant
 
 EVERY = "all_tenants_command"
@@ -57,7 +57,3 @@ def find(schema_name: str | None, slug: str | None) -> Tenant:
     if not is_text(value):
         raise CommandError(f"{value!a} is no text.")
     return find_tenant(**({"schema_name": value} if slug is None else {"slug": value}))
-
-
-def streams(options: dict) -> dict:
-    return {name: options[name] for name in ("stdout", "stderr") if options.get(name)}

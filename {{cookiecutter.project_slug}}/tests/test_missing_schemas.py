@@ -1,0 +1,139 @@
+"""A tenant whose schema is missing gets one, but nobody's loss is covered up."""
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test import Client
+from django_tenants.utils import schema_exists
+from tenant_users.permissions.models import UserTenantPermissions
+
+from server.notes.models import Note
+from server.tenants import doctor, lifecycle
+from server.tenants.management.commands import create_missing_schemas
+from server.tenants.models import Tenant, TenantChange
+
+Status = Tenant.Status
+
+
+@pytest.fixture
+def run(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", None)
+
+    def run(*arguments):
+        call_command("create_missing_schemas", *arguments)
+        return capsys.readouterr().out.splitlines()
+
+    return run
+
+
+def lose(slug, status):
+    """The schema; a tenant that is being made has no members either."""
+    tenant = Tenant.objects.get(slug=slug)
+    with connection.cursor() as cursor:
+        cursor.execute(f'DROP SCHEMA "{tenant.schema_name}" CASCADE')
+    if status == Status.PROVISIONING:
+        tenant.user_set.clear()
+    Tenant.objects.filter(pk=tenant.pk).update(status=status)
+    return tenant
+
+
+@pytest.mark.usefixtures("db")
+def test_where_none_is_missing_nothing_happens(run):
+    assert run() == ["Done"]
+
+
+@pytest.mark.usefixtures("db")
+def test_a_tenant_that_was_never_finished_is_finished(run):
+    tenant = lose("first", Status.PROVISIONING)
+
+    assert run("--by", "ada") == [f"{tenant.schema_name} is made.", "Done"]
+    assert Tenant.objects.get(slug="first").status == Status.ACTIVE
+    assert [*doctor.examine()] == []
+    assert TenantChange.objects.first().by == "ada"
+
+
+@pytest.mark.usefixtures("db")
+@pytest.mark.parametrize("status", [Status.ACTIVE, Status.SUSPENDED, Status.DELETED])
+def test_a_lost_schema_is_made_only_for_who_says_so(run, status):
+    tenant = lose("first", status)
+    tenant.owner.tenants.all()
+    half = lose("other", Status.PROVISIONING)
+
+    with pytest.raises(CommandError) as refusal:
+        run()
+    assert str(refusal.value) == (
+        f"1 of 2 tenants failed.\n  first: it is {status}, and its schema is lost: restore a backup,"
+        f" or let --schema {tenant.schema_name} make an empty one"
+    )
+    assert not schema_exists(tenant.schema_name)
+    assert schema_exists(half.schema_name)  # the failure stopped no other
+
+    assert run("--schema", tenant.schema_name) == [f"{tenant.schema_name} is made.", "Done"]
+    assert [*doctor.examine()] == []
+    assert Tenant.objects.get(slug="first").status == status
+    change = TenantChange.objects.first()
+    assert (change.move, change.before, change.after) == ("create schema", status, status)
+
+
+def test_who_was_a_member_is_one_again(run, tenant, other_tenant):
+    tenant.add_user(other_tenant.owner)
+    connection.set_schema_to_public()
+    lose("first", Status.ACTIVE)
+
+    run("--schema", tenant.schema_name)
+
+    with tenant:
+        assert not Note.objects.exists()
+        rights = UserTenantPermissions.objects.order_by("profile__username")
+        assert [*rights.values_list("profile__username", "is_staff", "is_superuser")] == [
+            ("admin", True, True),
+            ("other", False, False),
+        ]
+    client = Client(SERVER_NAME="first.localhost")
+    client.post("/sign-in/", {"username": "admin", "password": "password"})
+    assert client.get("/").status_code == 200
+
+
+def test_a_failure_is_told_in_the_end(run, monkeypatch):
+    def fail(tenant, by):
+        raise lifecycle.SlugTaken("“first” is being made right now.")
+
+    lose("first", Status.PROVISIONING)
+    monkeypatch.setattr(create_missing_schemas.lifecycle, "finish", fail)
+    with pytest.raises(
+        CommandError, match="1 of 1 tenants failed.\n  first: SlugTaken: “first” is"
+    ):
+        run()
+
+
+test_a_failure_is_told_in_the_end = pytest.mark.usefixtures("db")(test_a_failure_is_told_in_the_end)
+
+
+@pytest.mark.usefixtures("db")
+@pytest.mark.parametrize("status", [Status.PURGING])
+def test_one_that_is_being_purged_gets_none(run, status):
+    tenant = lose("first", status)
+    assert run() == ["Done"]
+    with pytest.raises(CommandError, match="isn't missing"):
+        run("--schema", tenant.schema_name)
+
+
+@pytest.mark.usefixtures("db")
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["first"], "unrecognized arguments: first"),
+        (["--schema"], "expected one argument"),
+        (["--schema", "first"], "There is no tenant with the schema name “first”"),
+        (["--schema", "0"], "There is no tenant with the schema name “0”"),
+        (["--schema", "public"], "The schema public isn't missing"),
+        (["--schema", "x" * 10_000], "There is no tenant"),
+        (["--schema", "\0"], "is no text"),
+        (["--schema", "\udcff"], "is no text"),
+        (["--by", ""], "--by takes"),
+    ],
+)
+def test_a_bad_argument_is_refused_in_one_line(run, arguments, says):
+    with pytest.raises(CommandError, match=says) as refusal:
+        run(*arguments)
+    assert len(str(refusal.value).splitlines()) == 1
