@@ -12,7 +12,6 @@ NEEDED = {
     "delete_domain": ["--domain-domain", "further.example.com"],
     "create_tenant_superuser": ["--username", "other"],
 }
-STAYS = {"clone_tenant"}
 
 
 @pytest.fixture
@@ -26,9 +25,10 @@ def run(capsys, monkeypatch):
     return run
 
 
-def test_which_commands_are_still_the_libraries():
+def test_no_command_is_the_libraries_own():
     libraries = ("django_tenants", "tenant_users.tenants", "tenant_users.permissions")
-    assert {name for name, app in get_commands().items() if app in libraries} == STAYS
+    found = {name for name, app in get_commands().items() if app in libraries}
+    assert found <= {"clone_tenant"}
 
 
 @pytest.mark.usefixtures("db")
@@ -113,7 +113,7 @@ def test_a_primary_domain_takes_the_place_of_the_other(run, tenant):
 
     assert run("create_domain", *further, "--domain-is_primary") == "further.example.com"
     assert tenant.get_primary_domain().domain == "further.example.com"
-    with pytest.raises(CommandError, match="“further.example.com” is the primary domain"):
+    with pytest.raises(CommandError, match="is the primary domain: `rename_tenant` first"):
         run("delete_domain", *further)
 
 
@@ -156,7 +156,7 @@ def test_a_bad_argument_is_refused_in_one_line(run, arguments, says):
 def test_a_deleted_tenant_stays_as_it_is(run, tenant, command):
     tenant.deactivate()
     Tenant.objects.filter(slug="first").update(status=Tenant.Status.DELETED)
-    with pytest.raises(CommandError, match="Can't .* “first”: it is deleted, not active or susp"):
+    with pytest.raises(CommandError, match="“first”: it is deleted, not active or suspended"):
         run(command, "first", *NEEDED[command])
 
 
@@ -175,4 +175,6 @@ def test_what_has_no_place_here_says_what_to_call_instead(run, arguments, instea
 
 @pytest.mark.usefixtures("db")
 def test_migrate_is_migrate_schemas(run):
-    assert "tenants: 2" in run("migrate", "--plan", skip_checks=True).lower()
+    looked = run("migrate_schemas", "--plan")
+    assert run("migrate", "--plan") == looked
+    assert "2 tenants" in looked
