@@ -20,6 +20,7 @@ FILES = {
         server/__init__.py
         server/database/__init__.py
         server/database/base.py
+        server/database/client.py
         server/database/memory.py
         server/database/schema.py
         server/env_file.py
@@ -80,6 +81,8 @@ FILES = {
         server/tenants/fleet/report.py
         server/tenants/fleet/targets.py
         server/tenants/fleet/ways.py
+        server/tenants/domains.py
+        server/tenants/every.py
         server/tenants/guards.py
         server/tenants/hosts.py
         server/tenants/lifecycle.py
@@ -87,14 +90,26 @@ FILES = {
         server/tenants/logs.py
         server/tenants/management/__init__.py
         server/tenants/management/base.py
+        server/tenants/management/wrapped.py
         server/tenants/management/commands/__init__.py
+        server/tenants/management/commands/all_tenants_command.py
+        server/tenants/management/commands/collectstatic_schemas.py
+        server/tenants/management/commands/create_domain.py
+        server/tenants/management/commands/create_missing_schemas.py
+        server/tenants/management/commands/create_public_tenant.py
+        server/tenants/management/commands/create_tenant.py
+        server/tenants/management/commands/create_tenant_superuser.py
+        server/tenants/management/commands/delete_domain.py
         server/tenants/management/commands/delete_tenant.py
+        server/tenants/management/commands/migrate.py
         server/tenants/management/commands/migrate_schemas.py
         server/tenants/management/commands/provision_tenant.py
         server/tenants/management/commands/purge_tenant.py
+        server/tenants/management/commands/rename_schema.py
         server/tenants/management/commands/rename_tenant.py
         server/tenants/management/commands/resume_tenant.py
         server/tenants/management/commands/suspend_tenant.py
+        server/tenants/management/commands/tenant_command.py
         server/tenants/management/commands/tenant_doctor.py
         server/tenants/management/commands/tenants.py
         server/tenants/management/commands/transfer_tenant.py
@@ -106,6 +121,7 @@ FILES = {
         server/tenants/migrations/0002_initial.py
         server/tenants/migrations/0003_notify.py
         server/tenants/migrations/__init__.py
+        server/tenants/missing.py
         server/tenants/models.py
         server/tenants/moves.py
         server/tenants/post_migrate.py
@@ -113,9 +129,11 @@ FILES = {
         server/tenants/purge.py
         server/tenants/receivers.py
         server/tenants/routes.py
+        server/tenants/schema_names.py
         server/tenants/schemas.py
         server/tenants/signing.py
         server/tenants/snapshot.py
+        server/tenants/superusers.py
         server/tenants/undo.py
         server/urls.py
         server/urls_public.py
@@ -155,6 +173,7 @@ FILES = {
         tests/test_checks.py
         tests/test_database.py
         tests/test_doctor.py
+        tests/test_every_tenant.py
         tests/test_fleet.py
         tests/test_fleet_drift.py
         tests/test_fleet_faults.py
@@ -163,18 +182,21 @@ FILES = {
         tests/test_imports.py
         tests/test_init_tenant.py
         tests/test_isolation.py
+        tests/test_library_commands.py
         tests/test_lifecycle.py
         tests/test_lifecycle_commands.py
         tests/test_lives.py
         tests/test_locks.py
         tests/test_logs.py
         tests/test_media.py
+        tests/test_missing_schemas.py
         tests/test_notes.py
         tests/test_nothing_is_lost.py
         tests/test_password_reset.py
         tests/test_provisioning.py
         tests/test_provisioning_killed.py
         tests/test_purge.py
+        tests/test_rename_schema.py
         tests/test_requests.py
         tests/test_routes.py
         tests/test_schema.py
@@ -183,6 +205,7 @@ FILES = {
         tests/test_signing.py
         tests/test_sites.py
         tests/test_snapshot.py
+        tests/test_tenant_command.py
         tests/test_users.py
         tests/zoo.py
     """,

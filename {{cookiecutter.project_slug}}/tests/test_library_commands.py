@@ -174,6 +174,18 @@ def test_what_has_no_place_here_says_what_to_call_instead(run, arguments, instea
 
 
 @pytest.mark.usefixtures("db")
+@pytest.mark.parametrize("schema", ["a\0", "a\udcff", "0", "../x", "x" * 10_000])
+@pytest.mark.parametrize(
+    "command",
+    [["migrate_schemas", "--canary"], ["migrate", "--schema"], ["tenant_doctor", "--slug"]],
+)
+def test_no_schema_is_taken_for_another(run, command, schema):
+    with pytest.raises(CommandError, match=r"There is no tenant|No tenant|is no text") as refusal:
+        run(*command, schema)
+    assert len(str(refusal.value).splitlines()) == 1
+
+
+@pytest.mark.usefixtures("db")
 def test_migrate_is_migrate_schemas(run):
     looked = run("migrate_schemas", "--plan")
     assert run("migrate", "--plan") == looked

@@ -9,6 +9,7 @@ from tenant_users.permissions.models import UserTenantPermissions
 
 from server.notes.models import Note
 from server.tenants import doctor
+from server.tenants.locks import only_one
 from server.tenants.models import Tenant, TenantChange
 
 Status = Tenant.Status
@@ -99,6 +100,13 @@ def test_one_that_cannot_be_finished_is_named(run):
 
     with pytest.raises(CommandError, match="  first: IllegalMove: Can't provision “first”: it has"):
         run()
+
+
+@pytest.mark.usefixtures("db")
+def test_one_that_is_being_made_right_now_is_left_alone(run):
+    lose("first", Status.PROVISIONING)
+    with only_one("provision first"):
+        assert run() == ["“first” is being made right now.", "Done"]
 
 
 @pytest.mark.usefixtures("db")

@@ -61,9 +61,11 @@ def add_noinput(parser) -> None:
 
 def find_tenant(**wanted: str) -> Tenant:
     """The tenant with the slug or schema name. Raises CommandError."""
+    ((field, value),) = wanted.items()
+    if not is_text(value):
+        raise CommandError(f"{value!a} is no text.")
     tenant = Tenant.everything.filter(**wanted).first()
     if tenant is None:
-        ((field, value),) = wanted.items()
         raise CommandError(f"There is no tenant with the {field.replace('_', ' ')} “{value}”.")
     return tenant
 

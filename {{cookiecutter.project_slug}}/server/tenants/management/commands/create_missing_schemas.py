@@ -37,6 +37,8 @@ class Command(LifecycleCommand):
                 else:
                     create_schema_anew(tenant, by)
                 self.stdout.write(f"{tenant.schema_name} is made.")
+            except lifecycle.SlugTaken as error:  # nothing is wrong with that
+                self.stdout.write(str(error))
             except (lifecycle.LifecycleError, DatabaseError) as error:
                 reasons[tenant.slug] = reason_of(error)
         if reasons:

@@ -18,6 +18,7 @@ from server.tenants import blueprint, hosts
 from server.tenants.fleet import FleetExecutor
 from server.tenants.fleet.report import names, reason_of
 from server.tenants.locks import only_one
+from server.tenants.management.base import is_text
 from server.tenants.models import Tenant
 
 # With these among the options a run leaves tenants as no new one shall be.
@@ -79,7 +80,8 @@ class Command(library.MigrateSchemasCommand):
             raise CommandError(f"There is no tenant's schema “{schema}”.")
 
     def check_canary(self, canary: str) -> None:
-        if not Tenant.everything.to_migrate().filter(schema_name=canary).exists():
+        tenants = Tenant.everything.to_migrate()
+        if not is_text(canary) or not tenants.filter(schema_name=canary).exists():
             raise CommandError(f"No tenant that is to be migrated has the schema “{canary}”.")
 
     def find_tenants(self, one_schema: str | None) -> Iterable[str]:

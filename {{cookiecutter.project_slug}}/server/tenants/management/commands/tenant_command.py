@@ -4,7 +4,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from server.tenants.guards import SchemaNotReady
-from server.tenants.management.base import find_tenant, is_text
+from server.tenants.management.base import find_tenant
 from server.tenants.management.wrapped import before_dashes, load, streams
 from server.tenants.models import Tenant
 
@@ -53,7 +53,4 @@ def add_which(parser: argparse.ArgumentParser) -> None:
 def find(schema_name: str | None, slug: str | None) -> Tenant:
     if (schema_name is None) == (slug is None):
         raise CommandError("Name the tenant: --schema NAME or --slug SLUG.")
-    value = schema_name if slug is None else slug
-    if not is_text(value):
-        raise CommandError(f"{value!a} is no text.")
-    return find_tenant(**({"schema_name": value} if slug is None else {"slug": value}))
+    return find_tenant(slug=slug) if schema_name is None else find_tenant(schema_name=schema_name)

@@ -1,10 +1,10 @@
 import sys
 from collections import Counter
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand
 
 from server.tenants import doctor
-from server.tenants.models import Tenant
+from server.tenants.management.base import find_tenant
 
 
 class Command(BaseCommand):
@@ -40,8 +40,4 @@ def find_schema(slug: str | None, schema_name: str | None) -> str | None:
     if slug is None and schema_name is None:
         return None
     wanted = {"schema_name": schema_name} if slug is None else {"slug": slug}
-    tenant = Tenant.everything.filter(**wanted).first()
-    if tenant is None:
-        (field, value), *_ = wanted.items()
-        raise CommandError(f"There is no tenant with the {field.replace('_', ' ')} “{value}”.")
-    return tenant.schema_name
+    return find_tenant(**wanted).schema_name
