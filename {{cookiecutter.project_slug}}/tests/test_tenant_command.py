@@ -115,6 +115,10 @@ def test_a_tenant_without_a_schema_cannot(run, outside, status, says):
         (["a\udcff\0", "--slug", "first"], r"There is no command 'a\\udcff\\x00'"),
         (["dumpdata", "--nothing", "--slug", "first"], "unrecognized arguments: --nothing"),
         (["loaddata", "nothing", "--slug", "first"], "No fixture named 'nothing' found"),
+        (
+            ["createsuperuser", "--slug=first", "--noinput", "--username=x", "--email=x@x.org"],
+            "Schema must be public",
+        ),
         (["migrate", "--slug", "first"], "“migrate” knows the tenants by itself"),
         (["migrate_schemas", "--schema", "x"], "“migrate_schemas” knows the tenants by itself"),
         (["all_tenants_command"], "the following arguments are required: COMMAND"),

@@ -3,6 +3,8 @@ import argparse
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from tenant_users.tenants.models import SchemaError
+
 from server.tenants.guards import SchemaNotReady
 from server.tenants.management.base import find_tenant
 from server.tenants.management.wrapped import before_dashes, load, streams
@@ -40,7 +42,7 @@ class Command(BaseCommand):
                     command.run_from_argv(["manage.py", name, *arguments])
                 else:
                     call_command(command, *arguments, **streams(options))
-        except SchemaNotReady as error:
+        except (SchemaNotReady, SchemaError) as error:  # the library makes people in public only
             raise CommandError(error) from None
 
 
