@@ -5,7 +5,7 @@ from django.contrib.sessions.models import Session
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.core.management import CommandError, call_command
-from django.db import ProgrammingError, connection, transaction
+from django.db import OperationalError, ProgrammingError, connection, transaction
 from django.test import Client
 from django_tenants.utils import schema_context, schema_exists
 
@@ -195,12 +195,17 @@ def test_uploads_that_are_in_the_way_are_not_overwritten(suspended, monkeypatch)
         assert default_storage.open("kept.txt").read() == b"new"
 
 
-def test_where_it_fails_nothing_has_happened(suspended):
-    with schema_context(suspended.schema_name), connection.cursor() as cursor:
-        cursor.execute("DROP TABLE django_migrations")
-
-    with pytest.raises(ProgrammingError):
-        rename_schema(suspended, "ada", NEW)
+def test_a_migration_that_runs_comes_first(suspended):
+    other = connection.copy()
+    try:
+        with other.cursor() as migration, connection.cursor() as cursor:
+            lock = f'BEGIN; LOCK TABLE "{suspended.schema_name}".django_migrations'
+            migration.execute(f"{lock} IN SHARE ROW EXCLUSIVE MODE")
+            cursor.execute("SET LOCAL lock_timeout = 50")
+            with pytest.raises(OperationalError, match="lock timeout"):
+                rename_schema(suspended, "ada", NEW)
+    finally:
+        other.close()
     assert now().schema_name == suspended.schema_name
     assert not schema_exists(NEW)
     assert not TenantChange.objects.filter(move="rename schema").exists()

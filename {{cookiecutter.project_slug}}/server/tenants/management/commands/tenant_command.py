@@ -2,7 +2,6 @@ import argparse
 
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-
 from tenant_users.tenants.models import SchemaError
 
 from server.tenants.guards import SchemaNotReady
