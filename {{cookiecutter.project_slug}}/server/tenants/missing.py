@@ -1,13 +1,12 @@
 """Tenants whose schema isn't there: which they are, and an empty one for who has lost theirs."""
 
-from django.db import connection
+from django.db import connection, transaction
 from django_tenants.utils import get_public_schema_name, schema_context
 from tenant_users.permissions.models import UserTenantPermissions
 
 from server.tenants import blueprint
 from server.tenants.models import Tenant
 from server.tenants.moves import line, read
-from server.tenants.provisioning import alone
 
 MOVE = "create schema"
 
@@ -28,17 +27,15 @@ def create_schema_anew(tenant: Tenant, by: str) -> None:
     """Make the schema of a tenant that has lost it: as a new tenant's, with the members it has.
 
     All that was in it stays lost, the members' roles too. It commits as it goes. Raises
-    IllegalMove, SlugTaken while the tenant is being made, and ProgrammingError where the schema is
-    there.
+    IllegalMove, and ProgrammingError where the schema is there.
     """
-    with schema_context(get_public_schema_name()), alone(tenant.slug):
+    with schema_context(get_public_schema_name()):
         row = read(MOVE, tenant)
-        with blueprint.new_schema(row.schema_name), schema_context(row.schema_name):
-            change = line(MOVE, row, by)
-            change.after = row.status
-            change.save()
-            UserTenantPermissions.objects.bulk_create(
-                UserTenantPermissions(profile_id=key, is_staff=is_owner, is_superuser=is_owner)
-                for key in row.user_set.values_list("pk", flat=True)
-                for is_owner in [key == row.owner_id]
-            )
+    name = row.schema_name
+    with blueprint.new_schema(name), schema_context(name), transaction.atomic(savepoint=False):
+        line(MOVE, row, by, row.status).save()
+        UserTenantPermissions.objects.bulk_create(
+            UserTenantPermissions(profile_id=key, is_staff=is_owner, is_superuser=is_owner)
+            for key in row.user_set.values_list("pk", flat=True)
+            for is_owner in [key == row.owner_id]
+        )
