@@ -46,6 +46,7 @@ SHARED_APPS = [
 
 TENANT_APPS = [
     "server.notes",
+    "server.roles",
     "tenant_users.permissions",
     "server.tenants.apps.TenantAdminConfig",
     "django.contrib.auth",

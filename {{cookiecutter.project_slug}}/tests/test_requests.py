@@ -13,6 +13,7 @@ from tenant_users.permissions.models import UserTenantPermissions
 
 from server.notes.models import Note
 from server.tenants.guards import WrongTenant
+from server.tenants.members import remove_member
 from server.tenants.middleware import MembershipMiddleware
 from server.tenants.models import Tenant
 from server.users.backend import UserBackend
@@ -167,8 +168,8 @@ def test_who_becomes_a_member_or_is_one_no_more_is_seen_so_at_once(tenant, perso
     tenant.add_user(user)
     assert user.has_tenant_permissions()
 
-    tenant.remove_user(user)
-    assert not user.has_tenant_permissions()
+    remove_member(tenant, user.username, by="admin")
+    assert not load(person).has_tenant_permissions()
 
 
 @pytest.mark.parametrize("wrap", [lambda user: user, lambda user: SimpleLazyObject(lambda: user)])

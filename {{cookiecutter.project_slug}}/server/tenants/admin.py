@@ -51,9 +51,9 @@ class TenantAdmin(NewTenant, admin.ModelAdmin):
 class TenantChangeAdmin(admin.ModelAdmin):
     """The log, to read."""
 
-    list_display = ["at", "by", "move", "slug", "before", "after"]
+    list_display = ["at", "by", "move", "username", "slug", "before", "after"]
     list_filter = ["move"]
-    search_fields = ["slug", "schema_name", "by"]
+    search_fields = ["slug", "schema_name", "by", "username"]
 
     def has_add_permission(self, request):
         return False

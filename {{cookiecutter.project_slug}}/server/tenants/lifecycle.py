@@ -9,9 +9,10 @@ moves of the same tenant waits for the other.
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
-from tenant_users.permissions.models import UserTenantPermissions
 
+from server.roles.models import Role
 from server.tenants import hosts
+from server.tenants.members import find_active, give
 from server.tenants.models import Domain, Tenant
 from server.tenants.moves import IllegalMove, LifecycleError, end_of_grace, moving
 from server.tenants.provisioning import (
@@ -23,7 +24,6 @@ from server.tenants.provisioning import (
     abandon,
     check_name,
     check_slug,
-    find_owner,
     finish,
     provision_tenant,
     request_tenant,
@@ -153,18 +153,14 @@ def change_host(tenant: Tenant, host: str, *, is_primary: bool) -> None:
 def transfer(tenant: Tenant, username: str, by: str) -> Tenant:
     """Give the tenant to another owner, by user name or e-mail, who becomes a member if need be.
 
-    The old owner stays a member, without an owner's rights. Raises UnknownUser.
+    The old owner stays a member, in the role member. Raises UnknownUser.
     """
     with moving("transfer", tenant, by) as (row, change):
-        old, new = row.owner, find_owner(username)
+        old, new = row.owner, find_active(username)
         if new == old:
             raise IllegalMove("transfer", row.slug, f"{new} owns it already")
         change.before, change.after = str(old), str(new)
         row.owner = new
-        if not row.user_set.filter(pk=new.pk).exists():
-            row.add_user(new)
-        with row:
-            rights = UserTenantPermissions.objects
-            rights.filter(profile_id=old.pk).update(is_superuser=False, is_staff=False)
-            rights.filter(profile_id=new.pk).update(is_superuser=True, is_staff=True)
+        give(row, old, Role.MEMBER)
+        give(row, new, Role.OWNER)
         return row

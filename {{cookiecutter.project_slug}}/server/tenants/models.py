@@ -6,7 +6,7 @@ What becomes of a tenant is in `server.tenants.lifecycle`, and a TenantChange te
 import threading
 
 from django.conf import settings
-from django.db import connection, models
+from django.db import connection, models, transaction
 from django.db.models import Q
 from django_tenants.models import DomainMixin
 from django_tenants.utils import get_public_schema_name
@@ -14,10 +14,13 @@ from tenant_users.constants import TENANT_CACHE_NAME
 from tenant_users.tenants.models import DeleteError, TenantBase
 
 from server.fields import Normalised
+from server.roles.models import Role, put_into_group
 from server.tenants import hosts
 from server.tenants.guards import SchemaNotReady, WrongTenant
 
 NOT_DELETED = "A tenant's row and schema are not deleted: `server.tenants.lifecycle` has the ways."
+NOT_REMOVED = "Call `server.tenants.members.remove_member`, which ends sessions and is logged."
+NOT_GIVEN_AWAY = "Call `server.tenants.lifecycle.transfer`: the old owner stays a member there."
 
 
 class Organization(models.Model):
@@ -152,9 +155,12 @@ class Tenant(TenantBase):
         """The library looks for one in capitals, which the constraint excludes."""
 
     def add_user(self, user_obj, **rights):
+        """As the library's, for its own ways of making people; `members.add_member` has a log."""
         # There it may say that the user is no member.
         vars(user_obj).get(TENANT_CACHE_NAME, {}).pop(self.schema_name, None)
-        super().add_user(user_obj, **rights)
+        with transaction.atomic(), self:
+            super().add_user(user_obj, **rights)
+            put_into_group(user_obj.pk, Role.ADMIN if rights.get("is_superuser") else Role.MEMBER)
         # Else the user keeps, and takes along to other tenants, the row with this one's rights.
         user_obj._state.fields_cache.pop("usertenantpermissions", None)
 
@@ -165,6 +171,14 @@ class Tenant(TenantBase):
     def delete_tenant(self):
         """Raises DeleteError: the library's takes domains and members away for good."""
         raise DeleteError(NOT_DELETED)
+
+    def remove_user(self, user_obj):
+        """Raises DeleteError: the library's leaves sessions that come alive again."""
+        raise DeleteError(NOT_REMOVED)
+
+    def transfer_ownership(self, new_owner):
+        """Raises DeleteError: the library's takes the old owner's membership."""
+        raise DeleteError(NOT_GIVEN_AWAY)
 
     def _drop_schema(self, force_drop=False):
         raise DeleteError(NOT_DELETED)
@@ -190,13 +204,15 @@ class Domain(DomainMixin):
 
 
 class TenantChange(models.Model):
-    """A line of the log: what was done to a tenant, which may be purged by now."""
+    """A line of the log: what was done to a tenant, which may be purged by now, or to a person."""
 
     at = models.DateTimeField(auto_now_add=True)
     by = models.CharField(max_length=254)
     move = models.CharField(max_length=20)
-    slug = models.CharField(max_length=hosts.SLUG_LENGTH, db_index=True)
-    schema_name = models.CharField(max_length=63, db_index=True)
+    # Who joined, left, got another role or was deactivated; then there may be no tenant.
+    username = models.CharField("user", max_length=254, blank=True, db_index=True)
+    slug = models.CharField(max_length=hosts.SLUG_LENGTH, blank=True, db_index=True)
+    schema_name = models.CharField(max_length=63, blank=True, db_index=True)
     before = models.TextField("from")
     after = models.TextField("to")
 
@@ -204,7 +220,7 @@ class TenantChange(models.Model):
         ordering = ["-pk"]
 
     def __str__(self):
-        return f"{self.move} {self.slug}"
+        return " ".join(filter(None, [self.move, self.username, self.slug]))
 
 
 class Blueprint(models.Model):

@@ -26,8 +26,9 @@ MOVES = {
     "delete": ([ACTIVE, SUSPENDED], DELETED),
     "undelete": ([DELETED], None),  # to what it was
     "purge": ([DELETED, PURGING], PURGING),
+    "enter": ([ACTIVE, SUSPENDED, DELETED], None),  # by `server.tenants.members`
 }
-OF_PEOPLE = ("transfer", "add superuser")
+OF_PEOPLE = ("transfer", "add superuser", "enter")
 
 
 def end_of_grace(tenant: Tenant) -> datetime:

@@ -19,6 +19,7 @@ from django_tenants.utils import get_public_schema_name, schema_context
 from tenant_users.permissions.models import UserTenantPermissions
 from tenant_users.tenants.models import tenant_user_added
 
+from server.roles.models import Role, put_into_group
 from server.tenants import blueprint, hosts
 from server.tenants.models import Domain, Organization, Tenant
 from server.tenants.moves import ACTIVE, PROVISIONING, IllegalMove, LifecycleError, line, read
@@ -271,6 +272,7 @@ def move_in_owner(tenant: Tenant) -> None:
     UserTenantPermissions.objects.create(
         profile_id=tenant.owner_id, is_superuser=True, is_staff=True
     )
+    put_into_group(tenant.owner_id, Role.OWNER)
     tenant.owner.tenants.add(tenant)
     tenant_user_added.send(sender=Tenant, user=tenant.owner, tenant=tenant)
 

@@ -1,3 +1,4 @@
+from django.contrib.auth import get_user_model
 from django.contrib.auth.forms import AuthenticationForm, PasswordResetForm
 from django.core.exceptions import ValidationError
 
@@ -21,7 +22,9 @@ class ForgottenPasswordForm(PasswordResetForm):
     """Mails a link to a member of the tenant whose host is asked, and nothing to anybody else."""
 
     def get_users(self, email):
-        return (user for user in super().get_users(email) if user.has_tenant_permissions())
+        # Also to who has no password yet, whom Django's own leaves to other ways of signing in.
+        people = get_user_model().objects.filter(email=email, is_active=True)
+        return (user for user in people if user.has_tenant_permissions())
 
     def save(self, **options):
         super().save(**options | {"extra_email_context": {"tenant": options["request"].tenant}})

@@ -1,11 +1,18 @@
 """People: each exists once, whatever number of tenants they belong to."""
 
+from collections.abc import Iterator
+
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Q
 from tenant_users.permissions.functional import tenant_cached_property
 from tenant_users.permissions.models import PermissionsMixinFacade, UserTenantPermissions
-from tenant_users.tenants.models import DeleteError, UserProfile, UserProfileManager
+from tenant_users.tenants.models import (
+    DeleteError,
+    ExistsError,
+    UserProfile,
+    UserProfileManager,
+)
 
 from server.users.fields import LowerCaseCharField, LowerCaseEmailField
 
@@ -15,6 +22,10 @@ USERNAME_RULE = (
     "A user name takes up to 64 letters, digits, dots, hyphens and underscores, and begins with a"
     " letter or digit, like “ada.lovelace”."
 )
+
+# What `server.tenants.members.anonymise` leaves.
+GONE = r"\Agone-[0-9]+\Z"
+GONE_RULE = "A user name like “gone-17” is for who was anonymised."
 
 # ASCII without capitals and brackets. What else is a capital depends on the database's locale.
 EMAIL = r"\A[!-?^-~]+@[!-?^-~]+\Z"
@@ -26,12 +37,20 @@ def validate_username(username: str) -> None:
     RegexValidator(USERNAME, USERNAME_RULE)(username)
 
 
+def validate_not_gone(username: str) -> None:
+    """Raises ValidationError for a name that only an anonymised person has."""
+    RegexValidator(GONE, GONE_RULE, inverse_match=True)(username)
+
+
 def validate_email(email: str) -> None:
     """Raises ValidationError if `email`, which Django takes for one, has two spellings."""
     RegexValidator(EMAIL, EMAIL_RULE)(email)
 
 
-NOT_DELETED = "Users are not deleted, for what they wrote is theirs: set is_active to False."
+NOT_DELETED = (
+    "Users are not deleted, for what they wrote is theirs:"
+    " `server.tenants.members.deactivate` ends sessions and memberships."
+)
 
 
 class UserQuerySet(models.QuerySet):
@@ -48,6 +67,16 @@ class UserManager(UserProfileManager.from_queryset(UserQuerySet)):
     async def aget_by_natural_key(self, name: str):
         return await self.aget(**self.called(name))
 
+    def _create_user(self, email, password, **fields):
+        # The library's would bring a deactivated person back, under the new name and password.
+        if self.filter(email=email).exists():
+            raise ExistsError("Somebody has this e-mail.")
+        return super()._create_user(email, password, **fields)
+
+    def delete_user(self, user_obj):
+        """Raises DeleteError: the library's deletes the tenants that the person owns."""
+        raise DeleteError(NOT_DELETED)
+
     def called(self, name: str) -> dict[str, str]:
         return {"email" if "@" in name else "username": name}
 
@@ -59,7 +88,7 @@ class User(UserProfile):
         "user name",
         max_length=254,  # the sign-in form, which takes e-mails as well, goes by this length
         unique=True,
-        validators=[validate_username],
+        validators=[validate_username, validate_not_gone],
     )
     email = LowerCaseEmailField("e-mail", unique=True, validators=[validate_email])
 
@@ -92,6 +121,19 @@ class User(UserProfile):
         if self.membership is None:
             raise UserTenantPermissions.DoesNotExist
         return self.membership
+
+    def get_session_auth_hash(self) -> str:
+        """What a session holds for: this password, and this membership of the current tenant.
+
+        Who was removed and comes back has another, and so no session comes alive again.
+        """
+        return self.of_membership(super().get_session_auth_hash())
+
+    def get_session_auth_fallback_hash(self) -> Iterator[str]:
+        return map(self.of_membership, super().get_session_auth_fallback_hash())
+
+    def of_membership(self, text: str) -> str:
+        return f"{text}.{self.membership.pk if self.membership else None}"
 
     def delete(self, *args, **kwargs):
         """Raises DeleteError, also with the library's `force_drop`."""

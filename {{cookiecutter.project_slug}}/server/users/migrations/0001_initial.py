@@ -23,7 +23,7 @@ class Migration(migrations.Migration):
                 ('last_login', models.DateTimeField(blank=True, null=True, verbose_name='last login')),
                 ('is_active', models.BooleanField(default=True, verbose_name='active')),
                 ('is_verified', models.BooleanField(default=False, verbose_name='verified')),
-                ('username', server.users.fields.LowerCaseCharField(max_length=254, unique=True, validators=[server.users.models.validate_username], verbose_name='user name')),
+                ('username', server.users.fields.LowerCaseCharField(max_length=254, unique=True, validators=[server.users.models.validate_username, server.users.models.validate_not_gone], verbose_name='user name')),
                 ('email', server.users.fields.LowerCaseEmailField(max_length=254, unique=True, validators=[server.users.models.validate_email], verbose_name='e-mail')),
                 ('tenants', models.ManyToManyField(blank=True, help_text='The tenants this user belongs to.', related_name='user_set', to='tenants.tenant', verbose_name='tenants')),
             ],
