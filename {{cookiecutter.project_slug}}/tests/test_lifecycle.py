@@ -44,12 +44,15 @@ MOVE = {
 }
 LEGAL = {
     Status.PROVISIONING: {"provision", "abandon"},
-    Status.ACTIVE: {"suspend", "rename", "transfer", "delete", "create schema", "add superuser"},
+    Status.ACTIVE: {
+        *("enter", "suspend", "rename", "transfer", "delete"),
+        *("create schema", "add superuser"),
+    },
     Status.SUSPENDED: {
-        *("resume", "rename", "transfer", "delete"),
+        *("enter", "resume", "rename", "transfer", "delete"),
         *("create schema", "rename schema", "add superuser"),
     },
-    Status.DELETED: {"undelete", "purge", "create schema"},
+    Status.DELETED: {"enter", "undelete", "purge", "create schema"},
     Status.PURGING: {"purge"},
 }
 

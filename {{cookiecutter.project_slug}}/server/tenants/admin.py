@@ -6,6 +6,8 @@ Nothing here deletes a tenant's data but purging, which `server.tenants.admin_mo
 from django.contrib import admin
 from django.contrib.auth import get_user_model
 
+from server.roles.models import Member
+from server.tenants.admin_members import MemberAdmin
 from server.tenants.admin_moves import ACTIONS
 from server.tenants.admin_new import NewTenant
 from server.tenants.models import Tenant, TenantChange
@@ -112,6 +114,10 @@ def members_only(admin_class: type) -> type:
 
 class TenantSite(admin.AdminSite):
     """Django's `admin.site`, which is a tenant's: it shows nobody of another tenant."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.register(Member, MemberAdmin)
 
     def register(self, model_or_iterable, admin_class=None, **options):
         admin_class = members_only(admin_class or admin.ModelAdmin)

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from server.roles.models import Role
 from server.tenants import hosts
-from server.tenants.members import find_active, give
+from server.tenants.members import find, give
 from server.tenants.models import Domain, Tenant
 from server.tenants.moves import IllegalMove, LifecycleError, end_of_grace, moving
 from server.tenants.provisioning import (
@@ -156,7 +156,7 @@ def transfer(tenant: Tenant, username: str, by: str) -> Tenant:
     The old owner stays a member, in the role member. Raises UnknownUser.
     """
     with moving("transfer", tenant, by) as (row, change):
-        old, new = row.owner, find_active(username)
+        old, new = row.owner, find(username, active=True)
         if new == old:
             raise IllegalMove("transfer", row.slug, f"{new} owns it already")
         change.before, change.after = str(old), str(new)

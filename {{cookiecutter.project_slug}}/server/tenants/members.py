@@ -1,8 +1,8 @@
 """Who belongs to a tenant, in which role, and who is a person at all.
 
-`by` is who did it, for the log. People are named by user name or e-mail. All raise UnknownUser where
-there is nobody of that name, and what concerns a tenant raises IllegalMove while it is being made
-or purged; a suspended or deleted tenant keeps its members, and may get others.
+`by` is who did it, for the log. People are named by user name or e-mail: UnknownUser is raised
+where there is nobody. What concerns a tenant raises IllegalMove while that is being made or purged;
+one that is suspended or deleted has members like any other.
 """
 
 from collections.abc import Iterator
@@ -95,7 +95,7 @@ def add_member(tenant: Tenant, username: str, role: str = Role.MEMBER, *, by: st
     if role not in TO_GIVE:
         raise InvalidRole(f"A role is {' or '.join(TO_GIVE)}; transfer_tenant makes an owner.")
     with entering(tenant) as row:
-        user = find_active(username)
+        user = find(username, active=True)
         before = role_of(row, user)
         refuse_owner(row, user)
         give(row, user, role)
@@ -182,7 +182,9 @@ def anonymise(username: str, by: str) -> None:
     with schema_context(get_public_schema_name()), transaction.atomic():
         user = find(username)
         if user.is_active or user.tenants.exists() or owned(user).exists():
-            raise NotDeactivated(f"{user} is still active or a member: deactivate_user comes first.")
+            raise NotDeactivated(
+                f"{user} is still active or a member: deactivate_user comes first."
+            )
         names = [user.username, user.email]
         if user.username == gone(user):
             return
@@ -213,21 +215,16 @@ def entering(tenant: Tenant) -> Iterator[Tenant]:
         yield read("enter", tenant, lock=True)
 
 
-def find(username: str) -> AbstractBaseUser:
+def find(username: str, *, active: bool = False) -> AbstractBaseUser:
     """The person of that user name or e-mail, locked: nobody is deactivated and added at once."""
     User = get_user_model()
     try:
         pk = User.objects.get_by_natural_key(username).pk
+        wanted = {"is_active": True} if active else {}
+        return User.objects.select_for_update(no_key=True).get(pk=pk, **wanted)
     except (User.DoesNotExist, ValueError, DataError):  # the last two for NUL, by the driver
-        raise UnknownUser(f"There is no user “{username}”.") from None
-    return User.objects.select_for_update(no_key=True).get(pk=pk)
-
-
-def find_active(username: str) -> AbstractBaseUser:
-    user = find(username)
-    if not user.is_active:
-        raise UnknownUser(f"There is no active user “{username}”.")
-    return user
+        who = "active user" if active else "user"
+        raise UnknownUser(f"There is no {who} “{username}”.") from None
 
 
 def owned(user: AbstractBaseUser):

@@ -23,14 +23,14 @@ class RightsInline(admin.StackedInline):
 
 
 class UserAdmin(DjangoUserAdmin):
-    """People are deactivated, never deleted: what they wrote in the tenants stays theirs."""
+    """People are deactivated, by an action, never deleted: what they wrote stays theirs."""
 
     list_display = ["username", "email", "is_active", "last_login"]
     list_filter = ["is_active"]
     search_fields = ["username", "email"]
     ordering = ["username"]
     fieldsets = [(None, {"fields": ["username", "email", "password", "is_active", "tenants"]})]
-    readonly_fields = ["tenants"]
+    readonly_fields = ["is_active", "tenants"]  # what changes them ends sessions, and is logged
     filter_horizontal = []
     add_form = UserCreationForm
     add_fieldsets = [

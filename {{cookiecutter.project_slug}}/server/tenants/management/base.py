@@ -1,4 +1,4 @@
-"""What the commands share that move a tenant from one state to another."""
+"""What the commands share that move a tenant from one state to another, or a person."""
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
@@ -19,7 +19,7 @@ class LifecycleCommand(BaseCommand):
         for value in options.values():
             if isinstance(value, str) and not is_text(value):
                 raise CommandError(f"{value!a} is no text.")
-        if not 0 < len(options["by"]) <= BY_LENGTH:
+        if not 0 < len(options.get("by", "nobody")) <= BY_LENGTH:
             raise CommandError(f"--by takes 1 to {BY_LENGTH} characters.")
         try:
             return self.carry_out(**options)
@@ -46,6 +46,14 @@ class MoveCommand(LifecycleCommand):
             raise CommandError("Name the tenant by its slug, or by --schema.")
         wanted = {"slug": slug} if schema_name is None else {"schema_name": schema_name}
         return self.move(find_tenant(**wanted), by, **options)
+
+
+class UserCommand(LifecycleCommand):
+    """Does one thing to a person."""
+
+    def add_arguments(self, parser):
+        parser.add_argument("username", help="a user, by name or e-mail")
+        self.add_by(parser)
 
 
 def add_noinput(parser) -> None:
@@ -77,3 +85,10 @@ def is_text(value: str) -> bool:
     except UnicodeEncodeError:
         return False
     return "\0" not in value
+
+
+def table(rows: list[tuple[str, ...]]) -> str:
+    """The rows below each other, the first being the titles."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+    return "\n".join(lines)

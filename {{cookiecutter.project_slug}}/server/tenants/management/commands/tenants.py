@@ -4,6 +4,7 @@ from django.db.models import OuterRef, Subquery
 from django.template.defaultfilters import filesizeformat
 from django.utils.timesince import timesince
 
+from server.tenants.management.base import table
 from server.tenants.models import Domain, Tenant
 
 SIZES = """
@@ -18,11 +19,7 @@ class Command(BaseCommand):
     help = "List the tenants with state, owner, primary domain, size on the disk and age."
 
     def handle(self, **options):
-        rows = [TITLES, *read_rows()]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        for row in rows:
-            cells = (text.ljust(width) for text, width in zip(row, widths, strict=True))
-            self.stdout.write("  ".join(cells).rstrip())
+        return table([TITLES, *read_rows()])
 
 
 def read_rows() -> list[tuple[str, ...]]:

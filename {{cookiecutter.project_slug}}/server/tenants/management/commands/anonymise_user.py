@@ -1,0 +1,10 @@
+from server.tenants import members
+from server.tenants.management.base import UserCommand
+
+
+class Command(UserCommand):
+    help = "Take name and e-mail from a person who was deactivated, for good."
+
+    def carry_out(self, *, username, by, **options):
+        members.anonymise(username, by)
+        return f"“{username}” is anonymised."
