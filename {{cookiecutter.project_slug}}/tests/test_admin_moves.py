@@ -45,7 +45,7 @@ def test_a_move_is_made_when_it_is_confirmed(act, tenant, was, move, becomes):
     assert "<strong>First Tenant</strong> (first, first.localhost)" in page.text
     assert status(tenant) == was
 
-    assert f"First Tenant: {move}, done." in act(move, tenant, **CONFIRM).text
+    assert f"“First Tenant”: {move}, done." in act(move, tenant, **CONFIRM).text
     assert status(tenant) == becomes
     assert TenantChange.objects.first().by == "admin"
 
@@ -55,7 +55,7 @@ def test_several_are_moved_at_once(act, tenant, other_tenant):
 
     page = act("suspend", tenant, other_tenant, **CONFIRM)
 
-    assert "First Tenant: suspend, done." in page.text
+    assert "“First Tenant”: suspend, done." in page.text
     assert "Can&#x27;t suspend “other”: it is suspended, not active." in page.text
     assert status(tenant) == Status.SUSPENDED
 

@@ -45,9 +45,9 @@ def ada(db):
 def test_each_command_does_what_it_says(run, outside, by_schema):
     which = ["--schema", outside.schema_name] if by_schema else ["first"]
     made = run("create_user", "Ada", "Ada@example.com")
-    assert made == "ada is made, with the e-mail ada@example.com."
-    assert run("add_member", *which, "ada", "--by", "grace") == "ada is member of “first”."
-    assert run("add_member", *which, "ada", "--role", "admin") == "ada is admin of “first”."
+    assert made == "“ada” is made, with the e-mail ada@example.com."
+    assert run("add_member", *which, "ada", "--by", "grace") == "“ada” is member of “first”."
+    assert run("add_member", *which, "ada", "--role", "admin") == "“ada” is admin of “first”."
 
     title, *lines = run("list_members", *which).splitlines()
     today = f"{outside.created:%F}"
@@ -59,12 +59,12 @@ def test_each_command_does_what_it_says(run, outside, by_schema):
     assert lines[0].split()[4] == "never"
     assert len(lines[1].split()[3]) == len(today)
 
-    assert run("remove_member", *which, "ada") == "ada is no member of “first” any more."
+    assert run("remove_member", *which, "ada") == "“ada” is no member of “first” any more."
     assert (
-        run("deactivate_user", "ada") == "ada can't sign in any more, and is a member of nothing."
+        run("deactivate_user", "ada") == "“ada” can't sign in any more, and is a member of nothing."
     )
-    assert run("reactivate_user", "ada") == "ada can sign in again, once a password is set."
-    assert run("deactivate_user", "ada@example.com").startswith("ada@example.com can't sign in")
+    assert run("reactivate_user", "ada") == "“ada” can sign in again, once a password is set."
+    assert run("deactivate_user", "ada@example.com").startswith("“ada@example.com” can't sign in")
     assert run("anonymise_user", "ada") == "“ada” is anonymised."
     assert not User.objects.filter(username="ada").exists()
     assert TenantChange.objects.get(move="add member").by == "grace"
@@ -111,14 +111,14 @@ def test_no_password_in_standard_input_makes_nobody(run, monkeypatch, line):
         (["add_member", "first", "ada", "--role", "owner"], "A role is admin or member"),
         (["add_member", "first", "ada", "--role", ""], "A role is admin or member"),
         (["add_member", "first", "ada", "--by", ""], "--by takes 1 to 254 characters"),
-        (["add_member", "first", "admin"], "admin owns “first”: transfer it first"),
-        (["remove_member", "first", "admin"], "admin owns “first”: transfer it first"),
-        (["remove_member", "first", "ada"], "ada is no member of “first”"),
+        (["add_member", "first", "admin"], "“admin” owns “first”: transfer it first"),
+        (["remove_member", "first", "admin"], "“admin” owns “first”: transfer it first"),
+        (["remove_member", "first", "ada"], "“ada” is no member of “first”"),
         (["remove_member", "--schema", "pg_catalog", "ada"], "There is no tenant with the schema"),
         (["list_members"], "Name the tenant by its slug, or by --schema"),
         (["list_members", "../first"], "There is no tenant"),
         (["deactivate_user"], "the following arguments are required: username"),
-        (["deactivate_user", "admin"], "admin owns first, public: transfer that first"),
+        (["deactivate_user", "admin"], "“admin” owns first, public: transfer that first"),
         (["deactivate_user", "nobody"], "There is no user “nobody”"),
         (["deactivate_user", "a\udcff"], "is no text"),
         (["deactivate_user", "0"], "There is no user “0”"),
@@ -140,7 +140,7 @@ def test_what_cannot_be_is_refused_in_one_line(outside, arguments, says):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["add_member", "first", "admin"], "admin owns “first”: transfer it first."),
+        (["add_member", "first", "admin"], "“admin” owns “first”: transfer it first."),
         (["deactivate_user", "nobody"], "There is no user “nobody”."),
         (
             ["create_user", "x", "x@example.com", "--password-stdin"],

@@ -75,11 +75,11 @@ def test_a_known_and_an_unknown_person_are_added_alike(client, tenant, mails):
                 f"{URL}add/", {"email": email, "role": "member"}, follow=True
             )
         )
-        assert f"{email} is a member, and gets a message that says so." in page.text
+        assert f"“{email}” is a member, and gets a message that says so." in page.text
         [added] = [user for user in roles(tenant) if user.startswith(name)]
         assert roles(tenant)[added] == "member"
 
-    (one, other), (known, unknown) = sent, ("other@localhost", "New.One@example.com")
+    (one, other), (known, unknown) = sent, ("other@localhost", "new.one@example.com")
     assert [one.to, other.to] == [[known], [unknown]]
     assert (one.subject, one.body) == (other.subject, other.body)
     assert one.subject == "You are a member of First Tenant"
@@ -125,7 +125,7 @@ def test_who_was_deactivated_is_not_added(client, tenant):
     page = client.post(
         f"{URL}add/", {"email": "eve@example.com", "role": "member"}, follow=True
     ).text
-    assert "eve@example.com can&#x27;t be added." in page
+    assert "“eve@example.com” can&#x27;t be added." in page
     assert "eve" not in roles(tenant)
 
 
@@ -156,7 +156,7 @@ def test_a_member_is_removed_once_that_is_confirmed(client, tenant, grace):
 
     page = client.post(url, {"post": "yes"}, follow=True).text
 
-    assert "grace is no member any more." in page
+    assert "“grace” is no member any more." in page
     assert "grace" not in roles(tenant)
     assert TenantChange.objects.first().by == "ada"
 
@@ -307,14 +307,14 @@ def test_people_are_deactivated_and_anonymised_once_that_is_confirmed(act, tenan
     assert User.objects.get(pk=ada.pk).is_active
 
     page = act("deactivate", ada, grace, tenant.owner, confirmed="Yes").text
-    assert "ada: deactivate, done." in page
-    assert "admin owns first, public: transfer that first." in page
+    assert "“ada”: deactivate, done." in page
+    assert "“admin” owns first, public: transfer that first." in page
     assert roles(tenant) == {"admin": "owner"}
     assert TenantChange.objects.filter(move="deactivate", by="admin").count() == 2
 
-    assert "grace: reactivate, done." in act("reactivate", grace, confirmed="Yes").text
+    assert "“grace”: reactivate, done." in act("reactivate", grace, confirmed="Yes").text
     page = act("anonymise", ada, grace, confirmed="Yes").text
-    assert "ada: anonymise, done." in page
+    assert "“ada”: anonymise, done." in page
     assert "deactivate_user comes first" in page
     assert User.objects.get(pk=ada.pk).username == f"gone-{ada.pk}"
 

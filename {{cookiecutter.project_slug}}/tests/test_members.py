@@ -155,7 +155,7 @@ def test_a_role_that_nobody_gives_is_refused(outside, ada, role):
 
 def test_the_owner_is_neither_removed_nor_made_an_admin(outside):
     for act in (remove_member, add_member, lambda *to, by: add_member(*to, "admin", by=by)):
-        with pytest.raises(OwnsTenant, match="admin owns “first”: transfer it first"):
+        with pytest.raises(OwnsTenant, match="“admin” owns “first”: transfer it first"):
             act(outside, "admin", by="admin")
     assert roles(outside) == {"admin": Role.OWNER}
 
@@ -175,7 +175,7 @@ def test_who_is_not_there_is_no_traceback(outside, name):
 
 
 def test_who_is_no_member_cannot_be_removed(outside, ada):
-    with pytest.raises(NotAMember, match="ada is no member of “first”"):
+    with pytest.raises(NotAMember, match="“ada” is no member of “first”"):
         remove_member(outside, "ada", by="admin")
 
 
@@ -346,10 +346,10 @@ def test_the_flag_alone_brings_no_session_back(outside, ada):
 
 
 def test_who_owns_something_stays(outside, public):
-    with pytest.raises(OwnsTenant, match="admin owns first, public: transfer that first"):
+    with pytest.raises(OwnsTenant, match="“admin” owns first, public: transfer that first"):
         members.deactivate("admin", "ada")
     Tenant.everything.filter(pk=outside.pk).update(status=Status.DELETED)
-    with pytest.raises(OwnsTenant, match="admin owns first, public"):
+    with pytest.raises(OwnsTenant, match="“admin” owns first, public"):
         members.deactivate("admin", "ada")
 
     assert public.owner.is_active
@@ -363,7 +363,7 @@ def test_a_tenant_that_fails_is_named_and_running_again_finishes(outside, other_
     with connection.cursor() as cursor:
         connection.check_constraints()
         cursor.execute(f"ALTER TABLE {table} RENAME profile_id TO broken")
-    with pytest.raises(NotDeactivated, match=r"ada can't sign in .* still a member of first \("):
+    with pytest.raises(NotDeactivated, match=r"“ada” can't sign in .* still a member of first \("):
         members.deactivate("ada", "admin")
     ada.refresh_from_db()
     assert not ada.is_active

@@ -13,7 +13,7 @@ from django.http import HttpResponseRedirect
 from django.template.loader import render_to_string
 from django.urls import reverse
 
-from server.roles.models import Member
+from server.roles.models import Member, Role
 from server.tenants import members
 from server.tenants.moves import LifecycleError
 from server.tenants.provisioning import UnknownUser
@@ -31,17 +31,19 @@ class MemberForm(forms.ModelForm):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        if self.instance.is_superuser:
-            self.initial["role"] = members.Role.ADMIN
+        self.initial["role"] = Role.ADMIN if self.instance.is_superuser else Role.MEMBER
 
 
 class NewMemberForm(MemberForm):
     email = forms.EmailField(
         label="E-mail",
         max_length=254,
-        validators=get_user_model()._meta.get_field("email").validators,
         help_text="It gets a message that says how to sign in.",
     )
+
+    def clean_email(self):
+        field = get_user_model()._meta.get_field("email")
+        return field.clean(self.cleaned_data["email"], None)
 
 
 class MemberAdmin(admin.ModelAdmin):
@@ -123,7 +125,7 @@ class MemberAdmin(admin.ModelAdmin):
 
     def response_add(self, request, obj, post_url_continue=None):
         email = request.POST["email"]
-        self.message_user(request, f"{email} is a member, and gets a message that says so.")
+        self.message_user(request, f"“{email}” is a member, and gets a message that says so.")
         if "_addanother" in request.POST:
             return HttpResponseRedirect(request.path)
         return self.response_post_save_add(request, obj)
@@ -133,7 +135,7 @@ class MemberAdmin(admin.ModelAdmin):
         members.remove_member(request.tenant, obj.profile.get_username(), by=by)
 
     def response_delete(self, request, obj_display, obj_id):
-        self.message_user(request, f"{obj_display} is no member any more.")
+        self.message_user(request, f"“{obj_display}” is no member any more.")
         return self.response_post_save_change(request, None)
 
     def get_deleted_objects(self, objs, request):
@@ -159,7 +161,7 @@ def invite(request, email: str, role: str, by: str) -> None:
         try:
             members.create_user(new_name(email), email)
         except members.InvalidUser:  # who has it was deactivated
-            raise members.InvalidUser(f"{email} can't be added.") from None
+            raise members.InvalidUser(f"“{email}” can't be added.") from None
         members.add_member(tenant, email, role, by=by)
     site = request.build_absolute_uri("/")
     text = render_to_string(

@@ -82,7 +82,7 @@ def action(move: Callable, says: str, form_class=forms.Form, kind: Kind = TENANT
         except LifecycleError as error:
             model_admin.message_user(request, str(error), messages.ERROR)
         else:
-            model_admin.message_user(request, f"{row}: {move.__name__}, done.")
+            model_admin.message_user(request, f"“{row}”: {move.__name__}, done.")
 
     run.__name__ = f"{move.__name__}_{kind.plural}"
     return run

@@ -112,7 +112,7 @@ def remove_member(tenant: Tenant, username: str, *, by: str) -> None:
         user = find(username)
         refuse_owner(row, user)
         if not leave(row, user, by):
-            raise NotAMember(f"{user} is no member of “{row.slug}”.")
+            raise NotAMember(f"“{user}” is no member of “{row.slug}”.")
 
 
 def list_members(tenant: Tenant) -> list[Membership]:
@@ -135,7 +135,7 @@ def deactivate(username: str, by: str) -> None:
         with transaction.atomic():
             user = find(username)
             if slugs := [tenant.slug for tenant in owned(user)]:
-                raise OwnsTenant(f"{user} owns {', '.join(slugs)}: transfer that first.")
+                raise OwnsTenant(f"“{user}” owns {', '.join(slugs)}: transfer that first.")
             if user.is_active:
                 user.is_active = False
                 user.set_unusable_password()  # a session goes by the password that it began with
@@ -150,7 +150,7 @@ def deactivate(username: str, by: str) -> None:
                 failures.append(f"{tenant.slug} ({' '.join(str(error).split())})")
         if failures:
             raise NotDeactivated(
-                f"{user} can't sign in any more, but is still a member of {', '.join(failures)}."
+                f"“{user}” can't sign in any more, but is still a member of {', '.join(failures)}."
                 " Run it again."
             )
         tenant_user_deleted.send_robust(sender=type(user), user=user)
@@ -164,7 +164,7 @@ def reactivate(username: str, by: str) -> None:
     with schema_context(get_public_schema_name()), transaction.atomic():
         user = find(username)
         if user.username == gone(user):
-            raise Anonymised(f"Nobody knows any more who {user} was.")
+            raise Anonymised(f"Nobody knows any more who “{user}” was.")
         if not user.is_active:
             user.is_active = True
             user.save(update_fields=["is_active"])
@@ -183,7 +183,7 @@ def anonymise(username: str, by: str) -> None:
         user = find(username)
         if user.is_active or user.tenants.exists() or owned(user).exists():
             raise NotDeactivated(
-                f"{user} is still active or a member: deactivate_user comes first."
+                f"“{user}” is still active or a member: deactivate_user comes first."
             )
         names = [user.username, user.email]
         if user.username == gone(user):
@@ -233,7 +233,7 @@ def owned(user: AbstractBaseUser):
 
 def refuse_owner(tenant: Tenant, user: AbstractBaseUser) -> None:
     if tenant.owner_id == user.pk:
-        raise OwnsTenant(f"{user} owns “{tenant.slug}”: transfer it first.")
+        raise OwnsTenant(f"“{user}” owns “{tenant.slug}”: transfer it first.")
 
 
 def role_of(tenant: Tenant, user: AbstractBaseUser) -> Role | None:

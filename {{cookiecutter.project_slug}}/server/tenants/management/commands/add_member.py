@@ -13,4 +13,4 @@ class Command(MoveCommand):
 
     def move(self, tenant, by, *, username, role, **options):
         members.add_member(tenant, username, role, by=by)
-        return f"{username} is {role} of “{tenant.slug}”."
+        return f"“{username}” is {role} of “{tenant.slug}”."

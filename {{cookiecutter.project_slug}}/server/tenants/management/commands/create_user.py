@@ -23,7 +23,7 @@ class Command(LifecycleCommand):
 
     def carry_out(self, *, username, email, password_stdin, **options):
         user = members.create_user(username, email, read_password() if password_stdin else None)
-        return f"{user} is made, with the e-mail {user.email}."
+        return f"“{user}” is made, with the e-mail {user.email}."
 
 
 def read_password() -> str:

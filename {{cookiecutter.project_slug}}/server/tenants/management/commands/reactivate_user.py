@@ -7,4 +7,4 @@ class Command(UserCommand):
 
     def carry_out(self, *, username, by, **options):
         members.reactivate(username, by)
-        return f"{username} can sign in again, once a password is set."
+        return f"“{username}” can sign in again, once a password is set."

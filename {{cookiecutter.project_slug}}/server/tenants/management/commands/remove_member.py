@@ -11,4 +11,4 @@ class Command(MoveCommand):
 
     def move(self, tenant, by, *, username, **options):
         members.remove_member(tenant, username, by=by)
-        return f"{username} is no member of “{tenant.slug}” any more."
+        return f"“{username}” is no member of “{tenant.slug}” any more."
