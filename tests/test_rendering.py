@@ -29,13 +29,19 @@ FILES = {
         server/local_postgres.py
         server/notes/__init__.py
         server/notes/admin.py
-        server/notes/migrations/0001_initial.py
         server/notes/migrations/__init__.py
+        server/notes/migrations/0001_initial.py
         server/notes/models.py
         server/notes/templates/notes/notes.html
         server/notes/urls.py
         server/notes/views.py
         server/postgres_binaries.py
+        server/roles/__init__.py
+        server/roles/admin.py
+        server/roles/apps.py
+        server/roles/migrations/__init__.py
+        server/roles/migrations/0001_initial.py
+        server/roles/models.py
         server/settings.py
         server/settings_public.py
         server/static/icon.svg
@@ -46,11 +52,14 @@ FILES = {
         server/templates/404.html
         server/templates/500.html
         server/templates/admin/base_site.html
-        server/templates/admin/move_tenants.html
+        server/templates/admin/confirm_action.html
         server/templates/admin/new_tenant.html
+        server/templates/admin/roles/member/change_form.html
+        server/templates/admin/roles/member/delete_confirmation.html
         server/templates/admin/tenant_state.html
         server/templates/base.html
         server/templates/deleted_host.html
+        server/templates/new_member_email.txt
         server/templates/not_a_member.html
         server/templates/registration/login.html
         server/templates/registration/password_reset_complete.html
@@ -65,12 +74,15 @@ FILES = {
         server/templates/unknown_host.html
         server/tenants/__init__.py
         server/tenants/admin.py
+        server/tenants/admin_members.py
         server/tenants/admin_moves.py
         server/tenants/admin_new.py
         server/tenants/apps.py
         server/tenants/blueprint.py
         server/tenants/checks.py
         server/tenants/doctor.py
+        server/tenants/domains.py
+        server/tenants/every.py
         server/tenants/fleet/__init__.py
         server/tenants/fleet/carry_out.py
         server/tenants/fleet/drift.py
@@ -81,8 +93,6 @@ FILES = {
         server/tenants/fleet/report.py
         server/tenants/fleet/targets.py
         server/tenants/fleet/ways.py
-        server/tenants/domains.py
-        server/tenants/every.py
         server/tenants/guards.py
         server/tenants/hosts.py
         server/tenants/lifecycle.py
@@ -90,21 +100,27 @@ FILES = {
         server/tenants/logs.py
         server/tenants/management/__init__.py
         server/tenants/management/base.py
-        server/tenants/management/wrapped.py
         server/tenants/management/commands/__init__.py
+        server/tenants/management/commands/add_member.py
         server/tenants/management/commands/all_tenants_command.py
+        server/tenants/management/commands/anonymise_user.py
         server/tenants/management/commands/collectstatic_schemas.py
         server/tenants/management/commands/create_domain.py
         server/tenants/management/commands/create_missing_schemas.py
         server/tenants/management/commands/create_public_tenant.py
         server/tenants/management/commands/create_tenant.py
         server/tenants/management/commands/create_tenant_superuser.py
+        server/tenants/management/commands/create_user.py
+        server/tenants/management/commands/deactivate_user.py
         server/tenants/management/commands/delete_domain.py
         server/tenants/management/commands/delete_tenant.py
+        server/tenants/management/commands/list_members.py
         server/tenants/management/commands/migrate.py
         server/tenants/management/commands/migrate_schemas.py
         server/tenants/management/commands/provision_tenant.py
         server/tenants/management/commands/purge_tenant.py
+        server/tenants/management/commands/reactivate_user.py
+        server/tenants/management/commands/remove_member.py
         server/tenants/management/commands/rename_schema.py
         server/tenants/management/commands/rename_tenant.py
         server/tenants/management/commands/resume_tenant.py
@@ -114,13 +130,15 @@ FILES = {
         server/tenants/management/commands/tenants.py
         server/tenants/management/commands/transfer_tenant.py
         server/tenants/management/commands/undelete_tenant.py
+        server/tenants/management/wrapped.py
         server/tenants/media.py
+        server/tenants/members.py
         server/tenants/middleware.py
         server/tenants/migrate.py
+        server/tenants/migrations/__init__.py
         server/tenants/migrations/0001_initial.py
         server/tenants/migrations/0002_initial.py
         server/tenants/migrations/0003_notify.py
-        server/tenants/migrations/__init__.py
         server/tenants/missing.py
         server/tenants/models.py
         server/tenants/moves.py
@@ -142,8 +160,8 @@ FILES = {
         server/users/backend.py
         server/users/fields.py
         server/users/forms.py
-        server/users/migrations/0001_initial.py
         server/users/migrations/__init__.py
+        server/users/migrations/0001_initial.py
         server/users/models.py
         server/users/tokens.py
         server/users/urls.py
@@ -159,13 +177,13 @@ FILES = {
         tests/__init__.py
         tests/conftest.py
         tests/exotic/__init__.py
-        tests/exotic/migrations/0001_initial.py
         tests/exotic/migrations/__init__.py
+        tests/exotic/migrations/0001_initial.py
         tests/exotic/models.py
-        tests/schemas.py
-        tests/statements.py
-        tests/settings.py
         tests/processes.py
+        tests/schemas.py
+        tests/settings.py
+        tests/statements.py
         tests/test_admin_deletes_nothing.py
         tests/test_admin_moves.py
         tests/test_admin_new.py
@@ -189,6 +207,9 @@ FILES = {
         tests/test_locks.py
         tests/test_logs.py
         tests/test_media.py
+        tests/test_member_commands.py
+        tests/test_member_pages.py
+        tests/test_members.py
         tests/test_missing_schemas.py
         tests/test_notes.py
         tests/test_nothing_is_lost.py

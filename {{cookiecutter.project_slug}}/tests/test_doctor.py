@@ -1,11 +1,14 @@
 """Nothing that is wrong with a schema stays unseen."""
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from tenant_users.permissions.models import UserTenantPermissions
 
 from server.tenants import doctor
+from server.tenants.members import add_member
 from server.tenants.models import Tenant
 
 EXTRA = "tenants.W107"
@@ -201,3 +204,17 @@ def test_the_command_looks_at_one_tenant(tenant, other_tenant, capsys):
 def test_the_command_knows_no_tenant_of_another_name(option, what):
     with pytest.raises(CommandError, match=f"There is no tenant with the {what}"):
         call_command("tenant_doctor", **option)
+
+
+@pytest.mark.parametrize("missing", ["rights", "user.tenants"])
+def test_no_half_of_a_membership_stays_unseen(tenant, missing):
+    person = get_user_model().objects.get(username="other")
+    add_member(tenant, "other", by="admin")
+    if missing == "rights":
+        UserTenantPermissions.objects.filter(profile_id=person.pk).delete()
+    else:
+        person.tenants.remove(tenant)
+
+    assert findings() == {(tenant.schema_name, "tenants.E109"): "half a member: other."}
+    add_member(tenant, "other", by="admin")
+    assert findings() == {}

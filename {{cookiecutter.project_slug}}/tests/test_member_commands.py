@@ -61,7 +61,7 @@ def test_each_command_does_what_it_says(run, outside, by_schema):
 
     assert run("remove_member", *which, "ada") == "“ada” is no member of “first” any more."
     assert (
-        run("deactivate_user", "ada") == "“ada” can't sign in any more, and is a member of nothing."
+        run("deactivate_user", "ada") == "“ada” can't sign in any more, and belongs to no tenant."
     )
     assert run("reactivate_user", "ada") == "“ada” can sign in again, once a password is set."
     assert run("deactivate_user", "ada@example.com").startswith("“ada@example.com” can't sign in")

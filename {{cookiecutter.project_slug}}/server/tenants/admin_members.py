@@ -9,7 +9,7 @@ from django.contrib import admin, messages
 from django.contrib.auth import get_user_model
 from django.core.mail import send_mail
 from django.db import connection, transaction
-from django.http import HttpResponseRedirect
+from django.template.defaultfilters import date
 from django.template.loader import render_to_string
 from django.urls import reverse
 
@@ -71,7 +71,7 @@ class MemberAdmin(admin.ModelAdmin):
 
     @admin.display(ordering="created_at")
     def since(self, member):
-        return member.created_at
+        return date(member.created_at)
 
     def get_form(self, request, obj=None, **options):
         options["form"] = MemberForm if obj else NewMemberForm
@@ -126,8 +126,6 @@ class MemberAdmin(admin.ModelAdmin):
     def response_add(self, request, obj, post_url_continue=None):
         email = request.POST["email"]
         self.message_user(request, f"“{email}” is a member, and gets a message that says so.")
-        if "_addanother" in request.POST:
-            return HttpResponseRedirect(request.path)
         return self.response_post_save_add(request, obj)
 
     def delete_model(self, request, obj):
@@ -141,7 +139,7 @@ class MemberAdmin(admin.ModelAdmin):
     def get_deleted_objects(self, objs, request):
         return [], {}, set(), []  # what they wrote stays
 
-    # The page that Django makes of these is about names that anonymising would have to find there.
+    # Django's log would keep names in each tenant, where anonymising had to look for them.
 
     def log_addition(self, request, obj, message):
         pass

@@ -1,15 +1,19 @@
 """What the database holds that it should not, or lacks."""
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator
+from itertools import chain
 
 from django.apps import apps
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.core.checks import CheckMessage, Error, Warning
 from django.db import ProgrammingError, connection, router, transaction
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Exists, OuterRef
-from django_tenants.utils import get_public_schema_name, schema_context
+from django_tenants.utils import get_public_schema_name, quote_schema_name, schema_context
+from tenant_users.permissions.models import UserTenantPermissions
 
 from server.tenants.models import Domain, Tenant
 from server.tenants.schemas import FORMER, TEMPLATE_NAME
@@ -33,9 +37,20 @@ TABLES = """
     GROUP BY namespace.nspname
 """
 
+RIGHTS = UserTenantPermissions._meta.db_table
+MEMBERS = get_user_model().tenants.through._meta.db_table
+# Whose membership is in one of the two places only.
+HALVES = f"""
+    SELECT %s, user_id, profile_id
+    FROM (SELECT user_id FROM {MEMBERS} WHERE tenant_id = %s) member
+    FULL JOIN {{}}.{RIGHTS} ON profile_id = user_id
+    WHERE user_id IS NULL OR profile_id IS NULL
+"""  # noqa: S608
+CHUNK = 200  # tenants in a query: each has a table more that PostgreSQL locks
+
 
 def examine() -> Iterator[CheckMessage]:
-    """Yield what is wrong with any schema, after two queries whatever the number of tenants.
+    """Yield what is wrong with any schema, after two queries, and one for each 200 tenants.
 
     A finding is a message of Django's check framework: `obj` is the schema's name, `msg` what is
     wrong, `hint` what to do, `is_serious()` tells errors from warnings, and SILENCED_SYSTEM_CHECKS
@@ -56,6 +71,8 @@ def examine() -> Iterator[CheckMessage]:
     tables = read_tables()
     shared, own = expected_tables(public), expected_tables("any")
 
+    can_tell = MEMBERS in tables[public]
+    with_rights = {name for name, found in tables.items() if can_tell and RIGHTS in found}
     yield from compare(public, tables.pop(public), shared)
     for schema_name, status, has_domain in tenants:
         found = tables.pop(schema_name, None)
@@ -94,6 +111,7 @@ def examine() -> Iterator[CheckMessage]:
             )
         else:
             yield from compare(schema_name, found, own, shared)
+    yield from half_members(with_rights)
     for schema_name in sorted(tables.keys() - set(getattr(settings, "PG_EXTRA_SEARCH_PATHS", []))):
         if re.match(TEMPLATE_NAME, schema_name):
             continue  # it is about to be dropped, at the latest when the next one is made
@@ -131,6 +149,28 @@ def compare(schema_name: str, found: set, expected: set, shared: set = frozenset
             " them with RunSQL, silence tenants.W107.",
             obj=schema_name,
             id="tenants.W107",
+        )
+
+
+def half_members(schema_names: set[str]) -> Iterator[CheckMessage]:
+    tenants = Tenant.objects.filter(schema_name__in=schema_names).order_by("schema_name")
+    parameters = [*tenants.values_list("schema_name", "pk")]
+    found = defaultdict(list)
+    for start in range(0, len(parameters), CHUNK):
+        chunk = parameters[start : start + CHUNK]
+        queries = [HALVES.format(quote_schema_name(schema_name)) for schema_name, _ in chunk]
+        with connection.cursor() as cursor:
+            cursor.execute(" UNION ALL ".join(queries), [*chain.from_iterable(chunk)])
+            for schema_name, user_id, profile_id in cursor:
+                found[schema_name].append(user_id or profile_id)
+    for schema_name, ids in found.items():
+        names = get_user_model().objects.filter(pk__in=ids)
+        yield Error(
+            f"half a member: {', '.join(sorted(map(str, names)))}.",
+            hint=f"Run `manage.py add_member --schema {schema_name}` with the name, or"
+            " `remove_member`.",
+            obj=schema_name,
+            id="tenants.E109",
         )
 
 

@@ -7,4 +7,4 @@ class Command(UserCommand):
 
     def carry_out(self, *, username, by, **options):
         members.deactivate(username, by)
-        return f"“{username}” can't sign in any more, and is a member of nothing."
+        return f"“{username}” can't sign in any more, and belongs to no tenant."
