@@ -158,7 +158,7 @@ def test_a_tenant_more_is_no_query_more(tenant):
 
     assert connection.tenant == tenant
     questions = [sql for query in queries if "SELECT" in (sql := query["sql"])]
-    assert len(questions) == 2
+    assert len(questions) == 4
 
 
 def test_the_command_fails_for_errors_and_names_them(tenant, capsys):
