@@ -1,6 +1,7 @@
 """Who belongs to a tenant: in both places where that is written, once, and gone when it is over."""
 
 import threading
+import time
 
 import pytest
 from django.contrib.admin.models import CHANGE, LogEntry
@@ -9,7 +10,7 @@ from django.contrib.auth.models import Group
 from django.contrib.contenttypes.models import ContentType
 from django.contrib.sessions.models import Session
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, connection
+from django.db import IntegrityError, connection, transaction
 from django_tenants.utils import schema_exists
 from tenant_users.permissions.models import UserTenantPermissions
 from tenant_users.tenants import tasks
@@ -521,6 +522,24 @@ def test_two_who_add_or_remove_the_same_person_do_it_once(committed):
 
     moves = TenantChange.objects.filter(by="test").order_by("pk").values_list("move", flat=True)
     assert [*moves] == ["add member", "remove member"] * 3
+
+
+def test_who_becomes_the_owner_meanwhile_is_not_removed(committed):
+    add_member(committed, "ada", by="test")
+    raised = []
+    removing = threading.Thread(
+        target=lambda: raised.extend(at_once(lambda: remove_member(committed, "ada", by="test")))
+    )
+    with transaction.atomic(), connection.cursor() as cursor:
+        lifecycle.transfer(committed, "ada", "test")
+        removing.start()
+        while cursor.execute("SELECT FROM pg_locks WHERE NOT granted") or not cursor.fetchall():
+            time.sleep(0.01)
+    removing.join()
+
+    assert [type(error) for error in raised] == [OwnsTenant]
+    assert roles(committed) == {"ada": Role.OWNER, "admin": Role.MEMBER}
+    lifecycle.transfer(committed, "admin", "test")
 
 
 def test_who_is_added_while_being_deactivated_is_no_member_in_the_end(committed):
