@@ -151,7 +151,6 @@ FILES = {
         server/tenants/schemas.py
         server/tenants/signing.py
         server/tenants/snapshot.py
-        server/tenants/superusers.py
         server/tenants/undo.py
         server/urls.py
         server/urls_public.py

@@ -25,7 +25,6 @@ from server.tenants.missing import create_schema_anew
 from server.tenants.models import Domain, Tenant, TenantChange
 from server.tenants.moves import MOVES
 from server.tenants.schema_names import rename_schema
-from server.tenants.superusers import add_superuser
 
 Status = Tenant.Status
 MOVE = {
@@ -37,7 +36,6 @@ MOVE = {
     "rename schema": rename_schema,
     "create schema": create_schema_anew,
     "transfer": lambda tenant, by: lifecycle.transfer(tenant, "other", by),
-    "add superuser": lambda tenant, by: add_superuser(tenant, "other", by),
     "delete": lifecycle.delete,
     "undelete": lifecycle.undelete,
     "purge": lifecycle.purge,
@@ -46,11 +44,11 @@ LEGAL = {
     Status.PROVISIONING: {"provision", "abandon"},
     Status.ACTIVE: {
         *("enter", "suspend", "rename", "transfer", "delete"),
-        *("create schema", "add superuser"),
+        "create schema",
     },
     Status.SUSPENDED: {
         *("enter", "resume", "rename", "transfer", "delete"),
-        *("create schema", "rename schema", "add superuser"),
+        *("create schema", "rename schema"),
     },
     Status.DELETED: {"enter", "undelete", "purge", "create schema"},
     Status.PURGING: {"purge"},
@@ -93,7 +91,7 @@ def test_an_illegal_move_changes_nothing_and_says_why(outside, status, move):
     assert TenantChange.objects.filter(by="ada").count() == 0
 
 
-@pytest.mark.parametrize("move", sorted({*MOVE} - {"transfer", "add superuser"}))
+@pytest.mark.parametrize("move", sorted({*MOVE} - {"transfer"}))
 def test_the_main_website_is_not_moved(public, move):
     with pytest.raises(IllegalMove, match=f"Can't {move} “public”: it is the main website"):
         MOVE[move](public, "ada")

@@ -77,6 +77,8 @@ def test_a_lost_schema_is_made_only_for_who_says_so(run, capsys, status):
 def test_who_was_a_member_is_one_again(run, tenant, other_tenant):
     tenant.add_user(other_tenant.owner)
     connection.set_schema_to_public()
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
     lose("first", Status.ACTIVE)
 
     run("--schema", tenant.schema_name)

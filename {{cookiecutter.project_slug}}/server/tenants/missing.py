@@ -2,9 +2,10 @@
 
 from django.db import connection, transaction
 from django_tenants.utils import get_public_schema_name, schema_context
-from tenant_users.permissions.models import UserTenantPermissions
 
+from server.roles.models import Role
 from server.tenants import blueprint
+from server.tenants.members import give
 from server.tenants.models import Tenant
 from server.tenants.moves import line, read
 
@@ -34,8 +35,5 @@ def create_schema_anew(tenant: Tenant, by: str) -> None:
     name = row.schema_name
     with blueprint.new_schema(name), schema_context(name), transaction.atomic(savepoint=False):
         line(MOVE, row, by, row.status).save()
-        UserTenantPermissions.objects.bulk_create(
-            UserTenantPermissions(profile_id=key, is_staff=is_owner, is_superuser=is_owner)
-            for key in row.user_set.values_list("pk", flat=True)
-            for is_owner in [key == row.owner_id]
-        )
+        for user in row.user_set.all():
+            give(row, user, Role.OWNER if user.pk == row.owner_id else Role.MEMBER)

@@ -22,13 +22,12 @@ MOVES = {
     "rename schema": ([SUSPENDED], None),
     "create schema": ([ACTIVE, SUSPENDED, DELETED], None),
     "transfer": ([ACTIVE, SUSPENDED], None),
-    "add superuser": ([ACTIVE, SUSPENDED], None),
     "delete": ([ACTIVE, SUSPENDED], DELETED),
     "undelete": ([DELETED], None),  # to what it was
     "purge": ([DELETED, PURGING], PURGING),
     "enter": ([ACTIVE, SUSPENDED, DELETED], None),  # by `server.tenants.members`
 }
-OF_PEOPLE = ("transfer", "add superuser", "enter")
+OF_PEOPLE = ("transfer", "enter")
 
 
 def end_of_grace(tenant: Tenant) -> datetime:

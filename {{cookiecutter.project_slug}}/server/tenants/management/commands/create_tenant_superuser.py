@@ -1,5 +1,5 @@
+from server.tenants import members
 from server.tenants.management.base import MoveCommand, add_noinput
-from server.tenants.superusers import add_superuser
 
 
 class Command(MoveCommand):
@@ -11,4 +11,5 @@ class Command(MoveCommand):
         add_noinput(parser)
 
     def move(self, tenant, by, *, username, **options):
-        return f"{add_superuser(tenant, username, by)} is a superuser in “{tenant.slug}”."
+        members.add_member(tenant, username, "admin", by=by)
+        return f"“{username}” is a superuser in “{tenant.slug}”."
