@@ -74,7 +74,7 @@ def by_migrations():
 def by_finishing():
     with undoing() as undo:
         owner = Tenant.objects.get(slug="first").owner
-        tenant = reserve("Acme", "acme", "org", owner, undo).tenant
+        tenant = reserve("Acme", "acme", "org", owner, "", undo).tenant
         undo.pop_all()
     lifecycle.finish(tenant, "test")
 

@@ -1,9 +1,9 @@
 """The states of a tenant and the moves between them: the only way a tenant changes state.
 
-`provision_tenant`, `request_tenant`, `finish`, `abandon` and `purge` are here too, from files of
-their own. `by` is who did it, for the log. Each move returns the tenant as it is then, and raises
-IllegalMove where the tenant's state forbids it, by the table in `server.tenants.moves`. One of two
-moves of the same tenant waits for the other.
+`provision_tenant`, `request_tenant`, `clone`, `backup`, `restore`, `finish`, `abandon` and `purge`
+are here too, from files of their own. `by` is who did it, for the log. Each move returns the tenant
+as it is then, and raises IllegalMove where the tenant's state forbids it, by the table in
+`server.tenants.moves`. One of two moves of the same tenant waits for the other.
 """
 
 from django.conf import settings
@@ -12,6 +12,8 @@ from django.utils import timezone
 
 from server.roles.models import Role
 from server.tenants import hosts
+from server.tenants.clone import clone
+from server.tenants.copying import CopyError
 from server.tenants.members import find, give
 from server.tenants.models import Domain, Tenant
 from server.tenants.moves import IllegalMove, LifecycleError, end_of_grace, moving
@@ -31,6 +33,7 @@ from server.tenants.provisioning import (
 from server.tenants.purge import purge
 
 __all__ = [
+    "CopyError",
     "HostTaken",
     "IllegalMove",
     "InvalidHost",
@@ -41,6 +44,7 @@ __all__ = [
     "SlugTaken",
     "UnknownUser",
     "abandon",
+    "clone",
     "delete",
     "finish",
     "provision_tenant",

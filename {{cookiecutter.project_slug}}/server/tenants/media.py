@@ -16,7 +16,6 @@ from django.utils.cache import get_conditional_response
 from django.utils.http import content_disposition_header, http_date
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
-from django_tenants.utils import schema_context
 
 # What a browser may show as a page of the tenant's host, for no script runs in it. All else, HTML
 # and SVG first of all, is offered for download; <img> and <video> show a download too.
@@ -63,16 +62,6 @@ def media(request, path: str):
         raise Http404("There is no such file.")
     modified = int(file.stat().st_mtime)
     return get_conditional_response(request, last_modified=modified) or send(file, folder, modified)
-
-
-def folder_of(schema_name: str) -> Path | None:
-    """Where the tenant's uploads are; None where the storage has no folder for each tenant."""
-    with schema_context(schema_name):
-        try:
-            folder = Path(default_storage.path(""))
-        except NotImplementedError:
-            return None
-    return folder if folder.name == schema_name else None
 
 
 def send(file: Path, folder: Path, modified: int) -> HttpResponse | FileResponse:

@@ -93,6 +93,8 @@ class Tenant(TenantBase):
     deleted = models.DateTimeField(null=True, editable=False)
     # While the background makes it: what was said last.
     progress = models.TextField(blank=True, editable=False)
+    # What it was made of, such as “clone of first”; empty for one that was made anew.
+    origin = models.TextField(blank=True, editable=False)
 
     # The host that a request is redirected to, where it came to an earlier one (see routes.py).
     moved_to = None

@@ -24,6 +24,8 @@ MOVES = {
     "transfer": ([ACTIVE, SUSPENDED], None),
     "delete": ([ACTIVE, SUSPENDED], DELETED),
     "undelete": ([DELETED], None),  # to what it was
+    "clone": ([ACTIVE, SUSPENDED], None),
+    "back up": ([ACTIVE, SUSPENDED, DELETED], None),
     "purge": ([DELETED, PURGING], PURGING),
     "enter": ([ACTIVE, SUSPENDED, DELETED], None),  # by `server.tenants.members`
 }

@@ -25,6 +25,7 @@ from server.tenants.models import Domain, Organization, Tenant
 from server.tenants.moves import ACTIVE, PROVISIONING, IllegalMove, LifecycleError, line, read
 from server.tenants.schemas import drop_schema
 from server.tenants.undo import undoing
+from server.tenants.uploads import remove_files
 
 
 class ProvisioningError(LifecycleError):
@@ -50,12 +51,14 @@ class UnknownUser(ProvisioningError):
 @dataclass(frozen=True)
 class Way:
     """One in which a tenant comes about: what the log calls it, what makes the schema and tells the
-    receivers of signals, running its block in the same transaction where it can, and who moves in.
+    receivers of signals, running its block in the same transaction where it can, who moves in, and
+    what `Tenant.origin` says.
     """
 
     move: str
     new_schema: Callable[[str], AbstractContextManager]
     move_in: Callable[[Tenant], None]
+    origin: str = ""
 
 
 def provision_tenant(
@@ -88,9 +91,9 @@ def request_tenant(
     with schema_context(get_public_schema_name()), undoing() as undo:
         owner = find_owner(username)
         try:
-            tenant = reserve(name, slug, organization, owner, undo).tenant
+            tenant = reserve(name, slug, organization, owner, NEW.origin, undo).tenant
         except SlugTaken:
-            tenant = left_of(name, slug, organization, owner)
+            tenant = left_of(name, slug, organization, owner, NEW.origin)
             if tenant is None:
                 raise
     tell(schema_needs_to_be_sync, tenant, requested_by=by or owner.username)
@@ -107,12 +110,12 @@ def bring_about(
             owner = find_owner(username)
             by = by or owner.username
             try:
-                domain = reserve(name, slug, organization, owner, undo)
+                domain = reserve(name, slug, organization, owner, way.origin, undo)
             except SlugTaken:
-                left = left_of(name, slug, organization, owner)
+                left = left_of(name, slug, organization, owner, way.origin)
                 if left is None:
                     raise
-                return make(left, by)
+                return make(left, by, way)
             tell(schema_needs_to_be_sync, domain.tenant)
             with way.new_schema(domain.tenant.schema_name):
                 activate(domain.tenant, by, way)
@@ -123,16 +126,20 @@ def bring_about(
 def finish(tenant: Tenant, by: str) -> str:
     """Finish a tenant whose provisioning was killed; return its host name.
 
-    Raises IllegalMove, and SlugTaken while it is being made. What fails leaves it in provisioning.
+    Raises IllegalMove, also for half a clone, and SlugTaken while it is being made. What fails
+    leaves it in provisioning.
     """
     with schema_context(get_public_schema_name()), alone(tenant.slug):
-        return make(tenant, by)
+        if origin := read("provision", tenant).origin:
+            again = f"`provision_tenant --abandon {tenant.slug}` and make it again"
+            raise IllegalMove("provision", tenant.slug, f"it is half a {origin}: {again}")
+        return make(tenant, by, NEW)
 
 
-def make(tenant: Tenant, by: str) -> str:
+def make(tenant: Tenant, by: str, way: Way) -> str:
     tenant = remove_half("provision", tenant)
-    with NEW.new_schema(tenant.schema_name):
-        activate(tenant, by, NEW)
+    with way.new_schema(tenant.schema_name):
+        activate(tenant, by, way)
     tell(post_schema_sync, tenant)
     return tenant.get_primary_domain().domain
 
@@ -159,6 +166,7 @@ def remove_half(move: str, tenant: Tenant) -> Tenant:
     if tenant.user_set.exists():  # whoever wrote that status, it wasn't `reserve`
         raise IllegalMove(move, tenant.slug, "it has members, and so it was active once")
     drop_schema(tenant.schema_name, missing_ok=True)
+    remove_files(tenant.schema_name)
     return tenant
 
 
@@ -196,9 +204,9 @@ def checked(name: str, slug: str, organization: str) -> tuple[str, str]:
     return name, organization
 
 
-def left_of(name: str, slug: str, organization: str, owner) -> Tenant | None:
+def left_of(name: str, slug: str, organization: str, owner, origin: str) -> Tenant | None:
     """What a killed call for the same has left, or one that is still at it."""
-    same = {"name": name, "organization__name": organization, "owner": owner}
+    same = {"name": name, "organization__name": organization, "owner": owner, "origin": origin}
     return Tenant.everything.filter(slug=slug, status=PROVISIONING, **same).first()
 
 
@@ -226,7 +234,7 @@ def find_owner(username: str):
     return owner
 
 
-def reserve(name: str, slug: str, organization: str, owner, undo: ExitStack) -> Domain:
+def reserve(name: str, slug: str, organization: str, owner, origin: str, undo: ExitStack) -> Domain:
     """The first step, a short transaction: slug and host are taken, or SlugTaken is raised."""
     try:
         with transaction.atomic(durable=True), connection.cursor() as cursor:
@@ -240,6 +248,7 @@ def reserve(name: str, slug: str, organization: str, owner, undo: ExitStack) -> 
                 schema_name=f"{slug}_{secrets.token_hex(4)}",
                 organization=customer,
                 owner=owner,
+                origin=origin,
             )
             # The library's would send a signal that others may heed before this is committed, …
             Model.save(tenant, force_insert=True)

@@ -1,6 +1,5 @@
 """The end of a tenant: its schema, files and rows go; what the log says of it stays."""
 
-import shutil
 import time
 from collections.abc import Callable
 
@@ -10,7 +9,6 @@ from django.utils import timezone
 from django_tenants.utils import get_public_schema_name, quote_schema_name, schema_context
 
 from server.tenants.locks import only_one
-from server.tenants.media import folder_of
 from server.tenants.models import Tenant
 from server.tenants.moves import (
     PURGING,
@@ -22,6 +20,7 @@ from server.tenants.moves import (
     read,
 )
 from server.tenants.schemas import drop_schema
+from server.tenants.uploads import remove_files
 
 LOCK_TIMEOUT = 100  # milliseconds: so long whoever comes after us may wait for a shared table
 PATIENCE = 60  # seconds
@@ -94,16 +93,6 @@ def without_waiting(work: Callable[[], object]) -> None:
             if time.monotonic() > end:
                 raise Busy(f"Others use a table without a pause: {error}") from None
         time.sleep(LOCK_TIMEOUT / 1000)  # those who waited behind us go first
-
-
-def remove_files(schema_name: str) -> None:
-    """The folder with uploads. A storage that isn't one of folders keeps what it has.
-
-    So does a cache, which forgets by itself: no other tenant will ever have that schema's name.
-    """
-    folder = folder_of(schema_name)
-    if folder and folder.is_dir():
-        shutil.rmtree(folder)
 
 
 def remove_rows(tenant: Tenant, by: str) -> None:

@@ -19,10 +19,10 @@ from django_tenants.utils import (
 
 from server.tenants import hosts
 from server.tenants.locks import only_one
-from server.tenants.media import folder_of
 from server.tenants.models import Tenant, TenantChange
 from server.tenants.moves import IllegalMove, LifecycleError, moving, read
 from server.tenants.schemas import FORMER
+from server.tenants.uploads import folder_of
 
 MOVE = "rename schema"
 LENGTH = Tenant._meta.get_field("schema_name").max_length

@@ -16,7 +16,8 @@ from server import postgres_binaries
 from server.postgres_binaries import LocalPostgresError
 
 PATIENCE = 600  # seconds: pg_dump looks at the tables of all schemas before it writes down one
-OPTIONS = ["--rows-per-insert=1000", "--no-owner", "--encoding=UTF8", "--no-password"]
+LOCKED = 5000  # milliseconds: where a migration waits for a table that our transaction has read
+OPTIONS = ["--no-owner", "--encoding=UTF8", "--no-password"]
 
 # What matters for where a statement ends. Anything else can't hold a semicolon.
 TOKEN = re.compile(
@@ -41,10 +42,29 @@ def write_down(schema_name: str) -> list[str]:
 
     What is committed is what is seen. Raises NotWrittenDown.
     """
+    return clean(run_pg_dump(schema_name, "--rows-per-insert=1000"), schema_name)
+
+
+def write_down_around_rows(schema_name: str, moment: str) -> tuple[list[str], list[str]]:
+    """The statements to come before rows are filled in (tables, types, functions, views), and those
+    after (indexes, constraints, triggers, what materialized views hold).
+
+    `moment` is a snapshot that a transaction has exported. Wherever PostgreSQL wrote the schema's
+    name it is in double quotes, so that `rename` can put another one there. Raises NotWrittenDown.
+    """
+    options = ["--quote-all-identifiers", f"--snapshot={moment}", f"--lock-wait-timeout={LOCKED}"]
+    before, after = (
+        clean(run_pg_dump(schema_name, *options, f"--section={section}"), schema_name)
+        for section in ("pre-data", "post-data")
+    )
+    return before, after
+
+
+def run_pg_dump(schema_name: str, *options: str) -> str:
     version = connection.pg_version // 10000
     pattern = '"{}"'.format(schema_name.replace('"', '""'))
     arguments, variables = connection.client.settings_to_cmd_args_env(
-        connection.settings_dict, [*OPTIONS, f"--schema={pattern}"]
+        connection.settings_dict, [*OPTIONS, *options, f"--schema={pattern}"]
     )
     # It connects as we do, for whom PGSSLMODE and the like count as well.
     ours = {name: value for name, value in os.environ.items() if name.startswith("PG")}
@@ -56,11 +76,9 @@ def write_down(schema_name: str) -> list[str]:
     for program in postgres_binaries.programs("pg_dump", version=version):
         try:
             command = [program, *arguments[1:]]
-            text = postgres_binaries.run(command, variables=variables, patience=PATIENCE)
+            return postgres_binaries.run(command, variables=variables, patience=PATIENCE)
         except LocalPostgresError as error:  # the wheel's has no TLS: perhaps another has
             failure = str(error)
-        else:
-            return clean(text, schema_name)
     raise NotWrittenDown(failure)
 
 
@@ -68,9 +86,13 @@ def clean(dump: str, schema_name: str) -> list[str]:
     """The statements of pg_dump's text that others than it itself need."""
     statements = list(split(dump))
     own = quote_schema_name(schema_name)
-    # Before that one there are settings for the session of whoever restores a whole database.
-    del statements[: statements.index(f"CREATE SCHEMA {own};") + 1]
-    local = [re.sub(r"\ASET ", "SET LOCAL ", statement) for statement in statements]
+    # Up to that one there are settings for the session of whoever restores a whole database.
+    del statements[: statements.index("SET row_security = off;") + 1]
+    local = [
+        re.sub(r"\ASET ", "SET LOCAL ", statement)
+        for statement in statements
+        if statement != f"CREATE SCHEMA {own};"
+    ]
     return sorted(local, key=lambda statement: place(statement, own))
 
 
@@ -115,3 +137,19 @@ def replay(statements: list[str], template_name: str, schema_name: str) -> None:
     whole = transaction.atomic(savepoint=False)
     with schema_context(schema_name), whole, connection.cursor() as cursor:
         cursor.execute(text)
+
+
+def rename(text: str, old: str, new: str) -> str:
+    """The statements with another schema's name, also where the text of a function has it.
+
+    The random digits at the end of a name are its own: what has them means that schema. The new one
+    gets the double quotes that it needs, but not where it is a string by itself.
+    """
+    word = rf"(?<![\w-]){re.escape(old)}(?!\w)"
+    quoted = quote_schema_name(new) if "-" in new else new
+    alone = rf"""(?P<quote>["']){word}(?P=quote)"""
+    return re.sub(
+        f"{alone}|{word}",
+        lambda found: "{0}{1}{0}".format(found["quote"], new) if found["quote"] else quoted,
+        text,
+    )

@@ -60,6 +60,7 @@ class Migration(migrations.Migration):
                 ('status_before', models.CharField(blank=True, choices=[('provisioning', 'Provisioning'), ('active', 'Active'), ('suspended', 'Suspended'), ('deleted', 'Deleted'), ('purging', 'Purging')], editable=False, max_length=20)),
                 ('deleted', models.DateTimeField(editable=False, null=True)),
                 ('progress', models.TextField(blank=True, editable=False)),
+                ('origin', models.TextField(blank=True, editable=False)),
                 ('organization', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='tenants', to='tenants.organization')),
             ],
             options={

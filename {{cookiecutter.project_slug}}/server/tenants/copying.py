@@ -1,0 +1,81 @@
+"""A tenant read at one moment, while others write to it; and what a clone and a restore share."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from django.apps import apps
+from django.contrib.sessions.base_session import AbstractBaseSession
+from django.db import connection, transaction
+from django_tenants.utils import quote_schema_name
+from tenant_users.permissions.models import UserTenantPermissions
+from tenant_users.tenants.models import tenant_user_added
+
+from server.tenants.models import Tenant
+from server.tenants.moves import LifecycleError, read
+
+# Rows are in these: a partitioned table's are in its partitions.
+TABLES = """
+    SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = to_regnamespace(%s)
+    ORDER BY relname
+"""
+
+
+class CopyError(LifecycleError):
+    """A tenant can't be cloned, backed up or restored."""
+
+
+@contextmanager
+def one_moment(move: str, tenant: Tenant) -> Iterator[str]:
+    """A transaction to which the database stands still; yields its snapshot's id, for others.
+
+    Whoever writes goes on, and who would alter a table of the tenant waits. Raises IllegalMove.
+    """
+    own = quote_schema_name(tenant.schema_name)
+    tables = [f"{own}.{quote_schema_name(name)}" for name in tables_of(tenant.schema_name)]
+    with transaction.atomic(durable=True), connection.cursor() as cursor:
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        # First: a table that is rewritten after the moment looks empty to it.
+        cursor.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS SHARE MODE")
+        cursor.execute(
+            "SET LOCAL datestyle = ISO; SET LOCAL intervalstyle = postgres;"
+            "SET LOCAL extra_float_digits = 1; SET LOCAL row_security = off;"
+            "SELECT pg_export_snapshot()"
+        )
+        (moment,) = cursor.fetchone()
+        read(move, tenant)
+        yield moment
+
+
+def tables_of(schema_name: str) -> list[str]:
+    with connection.cursor() as cursor:
+        cursor.execute(TABLES, [quote_schema_name(schema_name)])
+        return [name for (name,) in cursor]
+
+
+def left_out() -> list[str]:
+    """The tables whose rows stay behind: who is signed in at one host isn't so at another."""
+    return [
+        model._meta.db_table
+        for model in apps.get_models()
+        if issubclass(model, AbstractBaseSession)
+    ]
+
+
+def run(statements: Iterable[str]) -> None:
+    """In one round trip, in the current schema."""
+    with connection.cursor() as cursor:
+        # What one function calls may come later.
+        cursor.execute("\n".join(["SET LOCAL check_function_bodies = off;", *statements]))
+
+
+def move_in(tenant: Tenant, members: Iterable, old_owner_id) -> None:
+    """Have them be members, whose rights the schema has; the tenant's owner gets an owner's."""
+    rights = UserTenantPermissions.objects
+    if tenant.owner_id != old_owner_id:
+        rights.filter(profile_id=old_owner_id).update(is_superuser=False, is_staff=False)
+        owners = {"is_superuser": True, "is_staff": True}
+        rights.update_or_create(profile_id=tenant.owner_id, defaults=owners)
+    members = {*members, tenant.owner}
+    tenant.user_set.add(*members)
+    for member in members:
+        tenant_user_added.send(sender=Tenant, user=member, tenant=tenant)
