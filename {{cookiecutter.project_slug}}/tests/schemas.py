@@ -40,7 +40,7 @@ CATALOG = {
         WHERE NOT tgisinternal AND relnamespace = %s::regnamespace
     """,
     "functions": """
-        SELECT CASE WHEN prokind <> 'a' THEN pg_get_functiondef(oid) ELSE proname END,
+        SELECT CASE WHEN prokind <> 'a' THEN pg_get_functiondef(oid) ELSE proname::text END,
             pg_get_function_arguments(oid), obj_description(oid, 'pg_proc')
         FROM pg_proc WHERE pronamespace = %s::regnamespace
     """,
@@ -79,8 +79,12 @@ def describe(schema_name: str) -> dict[str, list[str]]:
 
         def ask(sql, *parameters):
             cursor.execute(sql, parameters)
-            rows = (str(row).replace(own, "own").replace(schema_name, "own") for row in cursor)
-            return sorted(rows)
+            return sorted(str(tuple(map(anonymous, row))) for row in cursor)
+
+        def anonymous(value):
+            if not isinstance(value, str):
+                return value
+            return value.replace(own, "own").replace(schema_name, "own")
 
         found = {what: ask(sql, own) for what, sql in CATALOG.items()}
         cursor.execute(TABLES, [own])

@@ -25,7 +25,7 @@ def exotic(django_db_setup, django_db_blocker):
         yield tenant
 
 
-def test_nothing_differs(exotic, django_db_blocker):
+def test_nothing_differs(exotic, transactional_db, django_db_blocker):
     with django_db_blocker.unblock():
         import time
 

@@ -24,9 +24,8 @@ ROWS = """
         %(new)s, relname,
         '(' || string_agg(quote_ident(mine.attname), ', ') || ')',
         string_agg(
-            CASE WHEN mine.atttypid = theirs.atttypid THEN quote_ident(mine.attname)
-            ELSE format('%%I::text::%%s', mine.attname, format_type(mine.atttypid, mine.atttypmod)) END,
-            ', '
+            quote_ident(mine.attname) || CASE WHEN mine.atttypid = theirs.atttypid THEN ''
+            ELSE '::text::' || format_type(mine.atttypid, mine.atttypmod) END, ', '
         ),
         %(old)s, relname
     )
@@ -92,9 +91,8 @@ def copied(source: Tenant, schema_name: str) -> Iterator[None]:
             before, after = snapshot.write_down_around_rows(old, moment)
         except NotWrittenDown as error:
             raise CopyError(f"“{source.slug}” can't be written down. {error}") from error
-        run(
-            [f"CREATE SCHEMA {quote_schema_name(new)};", *(rename(one, old, new) for one in before)]
-        )
+        create_schema(new)
+        run(rename(one, old, new) for one in before)
         run(statements(ROWS, old, new) + statements(SEQUENCES, old, new))
         run(rename(one, old, new) for one in after)
         undo.callback(remove_files, new)

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from server.roles.models import Role
 from server.tenants import hosts
+from server.tenants.backup import backup
 from server.tenants.clone import clone
 from server.tenants.copying import CopyError
 from server.tenants.members import find, give
@@ -31,6 +32,7 @@ from server.tenants.provisioning import (
     request_tenant,
 )
 from server.tenants.purge import purge
+from server.tenants.restore import restore
 
 __all__ = [
     "CopyError",
@@ -44,6 +46,7 @@ __all__ = [
     "SlugTaken",
     "UnknownUser",
     "abandon",
+    "backup",
     "clone",
     "delete",
     "finish",
@@ -51,6 +54,7 @@ __all__ = [
     "purge",
     "rename",
     "request_tenant",
+    "restore",
     "resume",
     "suspend",
     "transfer",

@@ -1,10 +1,13 @@
 """A tenant's folder of uploads, as a whole. A storage that isn't one of folders has none."""
 
+import logging
 import shutil
 from pathlib import Path
 
 from django.core.files.storage import default_storage
 from django_tenants.utils import schema_context
+
+logger = logging.getLogger(__name__)
 
 
 def folder_of(schema_name: str) -> Path | None:
@@ -17,15 +20,12 @@ def folder_of(schema_name: str) -> Path | None:
     return folder if folder.name == schema_name else None
 
 
-def files_of(schema_name: str) -> list[Path]:
-    folder = folder_of(schema_name)
-    return sorted(path for path in folder.rglob("*") if path.is_file()) if folder else []
-
-
 def copy_files(source: str, target: str) -> None:
     """From one schema's folder to another's, which isn't there yet. A link stays one."""
     old, new = folder_of(source), folder_of(target)
-    if old and new and old.is_dir():
+    if old is None:
+        logger.warning(f"The storage has no folders: copy {source}'s uploads to {target} by hand.")
+    elif old.is_dir():
         shutil.copytree(old, new, symlinks=True, copy_function=copy_if_there)
 
 
