@@ -16,8 +16,12 @@ def start(code: str) -> subprocess.Popen:
 import django
 django.setup()
 from django.db import connection
+from django.conf import settings
 connection.settings_dict["NAME"] = {connection.settings_dict["NAME"]!r}
-from server.tenants import blueprint, lifecycle, provisioning, purge, snapshot
+settings.MEDIA_ROOT = {str(settings.MEDIA_ROOT)!r}
+from server.tenants import (
+    backup, blueprint, clone, lifecycle, provisioning, purge, restore, snapshot
+)
 from server.tenants.lifecycle import provision_tenant
 """
     return subprocess.Popen(

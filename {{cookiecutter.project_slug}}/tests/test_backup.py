@@ -16,12 +16,13 @@ def test_round(transactional_db, tmp_path):
         lifecycle.provision_tenant("Exotic", "exotic", "Exotic", "admin")
         tenant = Tenant.objects.get(slug="exotic")
         import time
-        t=time.time()
+
+        t = time.time()
         lifecycle.backup(tenant, tmp_path / "a.zip", "x")
-        print(time.time()-t)
-        t=time.time()
+        print(time.time() - t)
+        t = time.time()
         print(lifecycle.restore(tmp_path / "a.zip", "x", slug="ex-otic"))
-        print(time.time()-t)
+        print(time.time() - t)
         a, b = (
             describe(tenant.schema_name),
             describe(Tenant.objects.get(slug="ex-otic").schema_name),

@@ -39,18 +39,20 @@ MOVE = {
     "delete": lifecycle.delete,
     "undelete": lifecycle.undelete,
     "purge": lifecycle.purge,
+    "clone": lambda tenant, by: lifecycle.clone(tenant, "second", by),
+    "back up": lambda tenant, by: lifecycle.backup(tenant, "/nowhere/file", by),
 }
 LEGAL = {
     Status.PROVISIONING: {"provision", "abandon"},
     Status.ACTIVE: {
-        *("enter", "suspend", "rename", "transfer", "delete"),
+        *("enter", "suspend", "rename", "transfer", "delete", "clone", "back up"),
         "create schema",
     },
     Status.SUSPENDED: {
-        *("enter", "resume", "rename", "transfer", "delete"),
+        *("enter", "resume", "rename", "transfer", "delete", "clone", "back up"),
         *("create schema", "rename schema"),
     },
-    Status.DELETED: {"enter", "undelete", "purge", "create schema"},
+    Status.DELETED: {"enter", "undelete", "purge", "back up", "create schema"},
     Status.PURGING: {"purge"},
 }
 

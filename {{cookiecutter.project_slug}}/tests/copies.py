@@ -1,0 +1,76 @@
+"""Tenants to copy, and what goes when the test is done."""
+
+from contextlib import contextmanager
+
+from django.conf import settings
+from django.db import connection
+from django.test import override_settings
+
+from server.tenants import blueprint, lifecycle
+from server.tenants.lifecycle import provision_tenant
+from server.tenants.models import Organization, Tenant, TenantChange
+
+NAME = "Copied"
+
+
+def execute(sql, parameters=None):
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        return cursor.fetchall() if cursor.description else None
+
+
+def get(slug) -> Tenant:
+    return Tenant.everything.get(slug=slug)
+
+
+@contextmanager
+def cleaned_up():
+    """What comes about in the block goes again, and all is as it was."""
+    tenants, organizations, _ = before = everything()
+    try:
+        yield
+    finally:
+        connection.set_schema_to_public()
+        for tenant in Tenant.everything.exclude(pk__in=tenants):
+            remove(tenant)
+        Organization.objects.exclude(pk__in=organizations).delete()
+    assert everything() == before
+
+
+def remove(tenant):
+    if tenant.status == Tenant.Status.PROVISIONING:
+        lifecycle.abandon(tenant, "test")
+    else:
+        if tenant.status in (Tenant.Status.ACTIVE, Tenant.Status.SUSPENDED):
+            lifecycle.delete(tenant, "test")
+        lifecycle.purge(tenant, "test", now=True)
+    TenantChange.objects.filter(schema_name=tenant.schema_name).delete()
+
+
+def everything():
+    tenants = [*Tenant.everything.order_by("pk").values_list("pk", flat=True)]
+    organizations = [*Organization.objects.order_by("pk").values_list("pk", flat=True)]
+    return tenants, organizations, execute("SELECT nspname FROM pg_namespace ORDER BY 1")
+
+
+def provision(slug: str) -> Tenant:
+    provision_tenant(NAME, slug, NAME, "admin")
+    return get(slug)
+
+
+def provision_exotic(slug: str) -> Tenant:
+    """A tenant with an app that has everything."""
+    more = {
+        name: [*getattr(settings, name), "tests.exotic"]
+        for name in ("INSTALLED_APPS", "TENANT_APPS")
+    }
+    with override_settings(**more):
+        blueprint.key.cache_clear()
+        try:
+            tenant = provision(slug)
+        finally:
+            blueprint.key.cache_clear()
+            blueprint.remembered.cache_clear()
+    # pg_dump writes this zero as a number without its sign, where a migration has made it.
+    execute(f"UPDATE \"{tenant.schema_name}\".exotic_kinds SET real = '-0' WHERE real = -1")  # noqa: S608
+    return tenant
