@@ -15,6 +15,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import make_password
 from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
+from django.core.exceptions import FieldDoesNotExist
 from django.db import connection
 from django.db.models import Model
 from django_tenants.utils import (
@@ -143,11 +144,13 @@ def translate(tenant: Tenant, said: list[dict]) -> None:
     It comes before the constraints: two ids may change places. Raises CopyError where something
     else isn't here.
     """
-    known = {(model._meta.label, name) for _, _, model, name in references(tenant.schema_name)}
     for each in said:
-        if (each["model"], each["field"]) not in known:
-            raise CopyError(f"Nothing here refers to the {each['field']} of a {each['model']}.")
-        model, name = apps.get_model(each["model"]), each["field"]
+        name = each["field"]
+        try:
+            model = apps.get_model(each["model"])
+            model._meta.get_field(name)
+        except (LookupError, ValueError, FieldDoesNotExist):
+            raise CopyError(f"There is no {each['model']} here that has a field {name}.") from None
         values = {old: str(getattr(find(model, key, tenant), name)) for old, key in each["keys"]}
         for table, column in each["columns"]:
             refuse_strangers(tenant.schema_name, table, column, model, name, values)
