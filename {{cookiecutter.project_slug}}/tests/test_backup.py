@@ -367,8 +367,10 @@ def test_a_file_is_for_nobody_else_and_not_overwritten(source, file):
     with pytest.raises(CopyError, match="can't be written: it is there already"):
         backup(source, file, "ada")
     assert file.read_bytes() == before
+    file.write_bytes(b"")
     assert backup(source, file, "ada", overwrite=True) == file
-    assert file.read_bytes() != before
+    with opened(file):
+        pass
     assert [*file.parent.iterdir()] == [file]
 
 
@@ -385,7 +387,7 @@ def test_wherever_a_byte_is_damaged_it_is_noticed_or_of_no_consequence(kept, tmp
         said = before.header, before.before, before.after, before.files
     damaged = tmp_path / "damaged"
     noticed = 0
-    for place in [*range(0, len(whole), 997), *range(len(whole) - 200, len(whole), 7)]:
+    for place in [*range(0, len(whole), 97), *range(len(whole) - 200, len(whole), 7)]:
         damaged.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
         try:
             with opened(damaged) as after:
@@ -393,7 +395,7 @@ def test_wherever_a_byte_is_damaged_it_is_noticed_or_of_no_consequence(kept, tmp
         except CopyError as error:
             assert len(str(error).splitlines()) == 1  # noqa: PT017
             noticed += 1
-    assert noticed > 20
+    assert noticed > 30
 
 
 @pytest.mark.parametrize("part", [0, 1, 0.01, 0.5, 0.99])

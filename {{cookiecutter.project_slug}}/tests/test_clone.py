@@ -18,7 +18,7 @@ from django_tenants.utils import quote_schema_name
 from tenant_users.permissions.models import UserTenantPermissions
 
 from server.notes.models import Note
-from server.tenants import blueprint, lifecycle, provisioning, snapshot
+from server.tenants import blueprint, copying, lifecycle, provisioning, snapshot
 from server.tenants.lifecycle import CopyError, IllegalMove, SlugTaken, clone
 from server.tenants.models import Tenant, TenantChange
 from server.tenants.snapshot import rename
@@ -270,6 +270,43 @@ def test_what_is_being_altered_is_copied_as_it_is_then(source):
         copying.join()
 
     assert texts(get("the-copy")) == ["Remember "]
+
+
+def test_who_has_to_alter_a_table_meanwhile_goes_first(source, monkeypatch):
+    """Else that one would wait for the clone, the clone for pg_dump, and pg_dump for that one."""
+    monkeypatch.setattr(snapshot, "LOCKED", 100)
+    alter = f"ALTER TABLE {source.schema_name}.notes_note ADD more text"
+    thread = threading.Thread(target=lambda: (execute(alter), connection.close()))
+    write_down = snapshot.write_down_around_rows
+
+    def meanwhile(*arguments):
+        thread.start()
+        while not execute("SELECT 1 FROM pg_locks WHERE NOT granted"):
+            assert thread.is_alive()
+        return write_down(*arguments)
+
+    monkeypatch.setattr(snapshot, "write_down_around_rows", meanwhile)
+    with pytest.raises(CopyError, match=r"“source” can't be written down.* lock timeout"):
+        clone(source, "the-copy", "ada")
+    thread.join()
+
+
+def test_people_sign_in_meanwhile(source, monkeypatch):
+    """What a transaction that stands still can't change is the row of somebody who signs in."""
+    signing_in = connection.copy()
+    left_out = copying.left_out
+
+    def meanwhile():
+        with signing_in.cursor() as cursor:
+            cursor.execute("UPDATE users_user SET last_login = now()")
+            cursor.execute("UPDATE tenants_tenant SET modified = now() WHERE slug = 'source'")
+        return left_out()
+
+    monkeypatch.setattr("server.tenants.clone.left_out", meanwhile)
+    try:
+        assert copy_of(source).user_set.count() == 2
+    finally:
+        signing_in.close()
 
 
 # Whoever is killed, or fails

@@ -18,6 +18,11 @@ TABLES = """
     SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = to_regnamespace(%s)
     ORDER BY relname
 """
+# What goes through its text comes back the same; a row that is hidden from us is an error.
+EXACT = """
+    SET LOCAL datestyle = ISO; SET LOCAL intervalstyle = postgres;
+    SET LOCAL extra_float_digits = 1; SET LOCAL row_security = off;
+"""
 
 
 class CopyError(LifecycleError):
@@ -36,11 +41,8 @@ def one_moment(move: str, tenant: Tenant) -> Iterator[str]:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         # First: a table that is rewritten after the moment looks empty to it.
         cursor.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS SHARE MODE")
-        cursor.execute(
-            "SET LOCAL datestyle = ISO; SET LOCAL intervalstyle = postgres;"
-            "SET LOCAL extra_float_digits = 1; SET LOCAL row_security = off;"
-            "SELECT pg_export_snapshot()"
-        )
+        cursor.execute(EXACT)
+        cursor.execute("SELECT pg_export_snapshot()")
         (moment,) = cursor.fetchone()
         read(move, tenant)
         yield moment
