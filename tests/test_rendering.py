@@ -78,8 +78,12 @@ FILES = {
         server/tenants/admin_moves.py
         server/tenants/admin_new.py
         server/tenants/apps.py
+        server/tenants/archive.py
+        server/tenants/backup.py
         server/tenants/blueprint.py
         server/tenants/checks.py
+        server/tenants/clone.py
+        server/tenants/copying.py
         server/tenants/doctor.py
         server/tenants/domains.py
         server/tenants/every.py
@@ -104,6 +108,8 @@ FILES = {
         server/tenants/management/commands/add_member.py
         server/tenants/management/commands/all_tenants_command.py
         server/tenants/management/commands/anonymise_user.py
+        server/tenants/management/commands/backup_tenant.py
+        server/tenants/management/commands/clone_tenant.py
         server/tenants/management/commands/collectstatic_schemas.py
         server/tenants/management/commands/create_domain.py
         server/tenants/management/commands/create_missing_schemas.py
@@ -123,6 +129,7 @@ FILES = {
         server/tenants/management/commands/remove_member.py
         server/tenants/management/commands/rename_schema.py
         server/tenants/management/commands/rename_tenant.py
+        server/tenants/management/commands/restore_tenant.py
         server/tenants/management/commands/resume_tenant.py
         server/tenants/management/commands/suspend_tenant.py
         server/tenants/management/commands/tenant_command.py
@@ -146,12 +153,15 @@ FILES = {
         server/tenants/provisioning.py
         server/tenants/purge.py
         server/tenants/receivers.py
+        server/tenants/references.py
+        server/tenants/restore.py
         server/tenants/routes.py
         server/tenants/schema_names.py
         server/tenants/schemas.py
         server/tenants/signing.py
         server/tenants/snapshot.py
         server/tenants/undo.py
+        server/tenants/uploads.py
         server/urls.py
         server/urls_public.py
         server/users/__init__.py
@@ -175,9 +185,11 @@ FILES = {
         server/wsgi_main_website.py
         tests/__init__.py
         tests/conftest.py
+        tests/copies.py
         tests/exotic/__init__.py
         tests/exotic/migrations/__init__.py
         tests/exotic/migrations/0001_initial.py
+        tests/exotic/migrations/0002_kinds.py
         tests/exotic/models.py
         tests/processes.py
         tests/schemas.py
@@ -186,8 +198,10 @@ FILES = {
         tests/test_admin_deletes_nothing.py
         tests/test_admin_moves.py
         tests/test_admin_new.py
+        tests/test_backup.py
         tests/test_blueprint.py
         tests/test_checks.py
+        tests/test_clone.py
         tests/test_database.py
         tests/test_doctor.py
         tests/test_every_tenant.py
