@@ -11,7 +11,6 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db import DataError, IntegrityError, connection, transaction
 from django.db.backends.postgresql.psycopg_any import errors
-from django.db.models import Model
 from django.dispatch import Signal
 from django_tenants.models import TenantMixin
 from django_tenants.signals import post_schema_sync, schema_needs_to_be_sync
@@ -23,9 +22,13 @@ from server.roles.models import Role, put_into_group
 from server.tenants import blueprint, hosts
 from server.tenants.models import Domain, Organization, Tenant
 from server.tenants.moves import ACTIVE, PROVISIONING, IllegalMove, LifecycleError, line, read
+from server.tenants.rows import save
 from server.tenants.schemas import drop_schema
 from server.tenants.undo import undoing
 from server.tenants.uploads import remove_files
+
+
+CUSTOMER = f"SELECT id, name, created FROM {Organization._meta.db_table} WHERE name = %s"
 
 
 class ProvisioningError(LifecycleError):
@@ -240,7 +243,9 @@ def reserve(name: str, slug: str, organization: str, owner, origin: str, undo: E
         with transaction.atomic(durable=True), connection.cursor() as cursor:
             # What comes next commits this too; nobody needs to wait for the disk twice.
             cursor.execute("SET LOCAL synchronous_commit = off")
-            customer, is_new = Organization.objects.get_or_create(name=organization)
+            customers = Organization.objects.raw(CUSTOMER, [organization])
+            customer = next(iter(customers), None) or Organization(name=organization)
+            is_new = customer._state.adding
             tenant = Tenant(
                 name=name,
                 slug=slug,
@@ -250,18 +255,16 @@ def reserve(name: str, slug: str, organization: str, owner, origin: str, undo: E
                 owner=owner,
                 origin=origin,
             )
-            # The library's would send a signal that others may heed before this is committed, …
-            Model.save(tenant, force_insert=True)
             domain = Domain(tenant=tenant, domain=f"{slug}.{settings.DOMAIN}", is_primary=True)
-            Model.save(domain, force_insert=True)  # … and look for other domains.
+            save(*[customer] * is_new, tenant, domain)
     except IntegrityError as error:
         # Two may ask at once: the unique slug and host decide, not a look beforehand.
         if isinstance(error.__cause__, errors.UniqueViolation):
             raise SlugTaken(f"“{slug}” is taken.") from None
         raise
     if is_new:
-        undo.callback(Organization.objects.filter(pk=customer.pk, tenants=None).delete)
-    undo.callback(Tenant._base_manager.filter(pk=tenant.pk).delete)
+        undo.callback(lambda: Organization.objects.filter(pk=customer.pk, tenants=None).delete())
+    undo.callback(lambda: Tenant._base_manager.filter(pk=tenant.pk).delete())
     return domain
 
 
@@ -269,20 +272,19 @@ def activate(tenant: Tenant, by: str, way: Way) -> None:
     """The last step: the members move in, and the tenant's host answers."""
     # The schema first: a search_path is remembered that was set outside of a transaction.
     with schema_context(tenant.schema_name), transaction.atomic(savepoint=False):
-        line(way.move, tenant, by, ACTIVE).save()
+        change = line(way.move, tenant, by, ACTIVE)
         tenant.status = ACTIVE
-        tenant.save(update_fields=["status", "modified"])
+        save(change, tenant, fields=("status", "modified"))
         way.move_in(tenant)
 
 
 def move_in_owner(tenant: Tenant) -> None:
     # As the library's `add_user`, without asking whether a new tenant has members. By the id:
     # the owner would keep, and take along to other tenants, the row with this one's rights.
-    UserTenantPermissions.objects.create(
-        profile_id=tenant.owner_id, is_superuser=True, is_staff=True
-    )
+    rights = UserTenantPermissions(profile_id=tenant.owner_id, is_superuser=True, is_staff=True)
+    memberships = get_user_model().tenants.through
+    save(rights, memberships(user_id=tenant.owner_id, tenant_id=tenant.pk))
     put_into_group(tenant.owner_id, Role.OWNER)
-    tenant.owner.tenants.add(tenant)
     tenant_user_added.send(sender=Tenant, user=tenant.owner, tenant=tenant)
 
 
