@@ -27,8 +27,8 @@ from server.tenants.schemas import drop_schema
 from server.tenants.undo import undoing
 from server.tenants.uploads import remove_files
 
-
-CUSTOMER = f"SELECT id, name, created FROM {Organization._meta.db_table} WHERE name = %s"
+# Written out: Django takes longer to put it together than PostgreSQL to carry it out.
+CUSTOMER = "SELECT id, name, created FROM tenants_organization WHERE name = %s"
 
 
 class ProvisioningError(LifecycleError):
@@ -191,8 +191,9 @@ def alone(slug: str) -> Iterator[None]:
         try:
             yield
         finally:
-            with own.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(hashtext(%s))", [name])
+            if own.connection:  # else it is free: it was that connection's
+                with own.connection.cursor() as cursor:  # in whatever schema
+                    cursor.execute("SELECT pg_advisory_unlock(hashtext(%s))", [name])
     finally:
         if own is not connection:
             own.close()
@@ -259,9 +260,11 @@ def reserve(name: str, slug: str, organization: str, owner, origin: str, undo: E
             save(*[customer] * is_new, tenant, domain)
     except IntegrityError as error:
         # Two may ask at once: the unique slug and host decide, not a look beforehand.
-        if isinstance(error.__cause__, errors.UniqueViolation):
-            raise SlugTaken(f"“{slug}” is taken.") from None
-        raise
+        if not isinstance(error.__cause__, errors.UniqueViolation):
+            raise
+        if error.__cause__.diag.table_name == Organization._meta.db_table:
+            return reserve(name, slug, organization, owner, undo)  # by now it is there
+        raise SlugTaken(f"“{slug}” is taken.") from None
     if is_new:
         undo.callback(lambda: Organization.objects.filter(pk=customer.pk, tenants=None).delete())
     undo.callback(lambda: Tenant._base_manager.filter(pk=tenant.pk).delete())

@@ -2,6 +2,8 @@
 PostgreSQL for all. Where somebody listens to Django's signals for one of them, Django saves them.
 """
 
+# ruff: noqa: S608 (what stands in the SQL are names of tables, of columns and of its own parts)
+
 from functools import cache
 
 from django.db import connection, router
