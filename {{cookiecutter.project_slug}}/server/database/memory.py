@@ -30,7 +30,8 @@ class RemembersUntilNotified:
         if self.connection is not None and not self.in_atomic_block and not self.is_usable():
             self.close()
         self.health_check_done = True
-        self.ensure_connection()
+        if self.connection is None:
+            self.ensure_connection()
         if not self.is_outside_transaction():
             return {}
         if channel not in self.memories:

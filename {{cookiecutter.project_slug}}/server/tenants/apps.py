@@ -1,7 +1,7 @@
 from django.apps import AppConfig
 from django.contrib.admin import apps as admin
 from django.core.signals import request_finished, request_started
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connections
 
 
 class TenantsConfig(AppConfig):
@@ -21,4 +21,4 @@ class TenantAdminConfig(admin.AdminConfig):
 
 
 def leave_tenant(**kwargs):
-    connection.leave_tenant()
+    connections[DEFAULT_DB_ALIAS].leave_tenant()

@@ -1,12 +1,13 @@
 """From a request to its tenant, and who may see it."""
 
+from functools import lru_cache
 from http import HTTPStatus
 
 from django.conf import settings
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.core.exceptions import DisallowedHost
-from django.db import connection
-from django.http import HttpResponse, HttpResponseRedirect
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django_tenants.middleware.main import TenantMainMiddleware
 from django_tenants.utils import get_public_schema_name
@@ -15,6 +16,7 @@ from server.tenants import hosts, routes
 from server.tenants.models import Tenant
 
 PUBLIC = get_public_schema_name()
+ACTIVE = Tenant.Status.ACTIVE
 PAGES = {
     Tenant.Status.SUSPENDED: ("suspended_host.html", HTTPStatus.SERVICE_UNAVAILABLE),
     Tenant.Status.DELETED: ("deleted_host.html", HTTPStatus.GONE),
@@ -32,7 +34,8 @@ class TenantMiddleware(TenantMainMiddleware):
 
     def process_request(self, request):
         tenant = find_tenant(request)
-        if tenant is None or tenant.status != Tenant.Status.ACTIVE or tenant.moved_to:
+        connection = connections[DEFAULT_DB_ALIAS]
+        if tenant is None or tenant.status != ACTIVE or tenant.moved_to:
             connection.set_schema_to_public()
             return answer_without(request, tenant)
         request.tenant = tenant
@@ -47,7 +50,7 @@ def answer_without(request, tenant: Tenant | None) -> HttpResponse:
     if tenant is None:
         public_url = hosts.site_url(request, settings.DOMAIN)
         return render(request, "unknown_host.html", {"public_url": public_url}, status=404)
-    if tenant.status == Tenant.Status.ACTIVE:
+    if tenant.status == ACTIVE:
         # A browser would keep a permanent one, also when the name goes back to what it was.
         place = hosts.site_url(request, tenant.moved_to).removesuffix("/")
         return HttpResponseRedirect(place + request.get_full_path(), preserve_request=True)
@@ -91,12 +94,20 @@ def is_nobody(request) -> bool:
 
 def find_tenant(request) -> Tenant | None:
     """The tenant whose site this process serves at the request's host."""
-    try:
-        host = hosts.normalise_host(request.get_host())
-    except DisallowedHost:
-        return None
+    host = host_of(request._get_raw_host(), *settings.ALLOWED_HOSTS)
     tenant = routes.find(host) if host else None
     if tenant is None:
         return None
     is_served = settings.SERVE_PUBLIC if tenant.schema_name == PUBLIC else settings.SERVE_TENANTS
     return tenant if is_served else None
+
+
+@lru_cache(maxsize=1000)
+def host_of(text: str, *allowed_hosts: str) -> str | None:
+    """The host that a request's header names; None where that isn't allowed, or no host."""
+    request = HttpRequest()
+    request.META["HTTP_HOST"] = text
+    try:
+        return hosts.normalise_host(request.get_host())
+    except DisallowedHost:
+        return None

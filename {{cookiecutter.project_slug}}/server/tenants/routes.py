@@ -4,14 +4,14 @@ Triggers on the two tables (the migration `0003_notify`) send the notification, 
 changes them. Hosts that lead nowhere have room of their own, and push nothing else out.
 """
 
-from django.db import DEFAULT_DB_ALIAS, connection
+from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import Case, OuterRef, Subquery, When
+from django.db.models.base import ModelState
 
 from server.tenants.models import Domain, Tenant
 
 CHANNEL = "tenants"
 MOST = 10_000
-FIELDS = [field.attname for field in Tenant._meta.concrete_fields]
 
 
 def find(host: str) -> Tenant | None:
@@ -19,28 +19,32 @@ def find(host: str) -> Tenant | None:
 
     Its status says whether the host answers, and `moved_to` where it redirects to, if it does.
     """
-    memory = connection.memory(CHANNEL)
+    memory = connections[DEFAULT_DB_ALIAS].memory(CHANNEL)
     known = memory.setdefault("known", {})
+    if kept := known.get(host):
+        return copied(kept)
     unknown = memory.setdefault("unknown", {})
     if host in unknown:
         return None
-    row = known.get(host) or look_up(host)
-    remembered = unknown if row is None else known
-    if host not in remembered:
-        if len(remembered) >= MOST:
-            remembered.clear()
-        remembered[host] = row
-    if row is None:
-        return None
-    *fields, moved_to = row
-    tenant = Tenant.from_db(DEFAULT_DB_ALIAS, FIELDS, fields)
-    tenant.moved_to = moved_to
-    return tenant
+    tenant = look_up(host)
+    remembered = known if tenant else unknown
+    if len(remembered) >= MOST:
+        remembered.clear()
+    remembered[host] = tenant
+    return tenant and copied(tenant)
 
 
-def look_up(host: str) -> tuple | None:
+def look_up(host: str) -> Tenant | None:
     # Over the connection that hears of changes.
     tenants = Tenant.objects.using(DEFAULT_DB_ALIAS).filter(domains__domain=host)
     primary = Domain.objects.filter(tenant=OuterRef("pk"), is_primary=True).exclude(domain=host)
     to_primary = When(domains__redirects=True, then=Subquery(primary.values("domain")[:1]))
-    return tenants.annotate(to=Case(to_primary)).values_list(*FIELDS, "to").first()
+    return tenants.annotate(moved_to=Case(to_primary)).first()
+
+
+def copied(kept: Tenant) -> Tenant:
+    """The same as it was loaded; Django's way takes four times as long."""
+    tenant = Tenant.__new__(Tenant)
+    vars(tenant).update(vars(kept), _state=ModelState())
+    tenant._state.adding, tenant._state.db = False, kept._state.db
+    return tenant
