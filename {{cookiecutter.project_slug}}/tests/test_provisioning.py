@@ -46,6 +46,17 @@ def test_a_tenant_is_born():
         assert tenant.owner.is_staff
 
 
+@pytest.mark.parametrize("organization", ["First Organization", "new"])
+def test_beside_the_schema_a_tenant_costs_few_statements(
+    db, django_assert_max_num_queries, organization
+):
+    """The lock, owner and customer; the rows in three; and where the search_path is set."""
+    provision_tenant("One", "one", "org", "admin")
+
+    with django_assert_max_num_queries(12):
+        provision_tenant("Two", "two", organization, "admin")
+
+
 @pytest.mark.usefixtures("db")
 def test_the_organization_is_found_by_its_name():
     provision_tenant("One", "one", "First Organization", "admin@localhost")

@@ -104,7 +104,7 @@ def find_tenant(request) -> Tenant | None:
 
 @lru_cache(maxsize=1000)
 def host_of(text: str, *allowed_hosts: str) -> str | None:
-    """The host that a request's header names; None where that isn't allowed, or no host."""
+    """The normalised host that a header names; None where it isn't allowed, or names none."""
     request = HttpRequest()
     request.META["HTTP_HOST"] = text
     try:

@@ -28,7 +28,10 @@ from server.tenants.undo import undoing
 from server.tenants.uploads import remove_files
 
 # Written out: Django takes longer to put it together than PostgreSQL to carry it out.
-CUSTOMER = "SELECT id, name, created FROM tenants_organization WHERE name = %s"
+BEGIN = """
+SELECT set_config('synchronous_commit', 'off', true),
+    (SELECT id FROM tenants_organization WHERE name = %s)
+"""
 
 
 class ProvisioningError(LifecycleError):
@@ -243,10 +246,13 @@ def reserve(name: str, slug: str, organization: str, owner, origin: str, undo: E
     try:
         with transaction.atomic(durable=True), connection.cursor() as cursor:
             # What comes next commits this too; nobody needs to wait for the disk twice.
-            cursor.execute("SET LOCAL synchronous_commit = off")
-            customers = Organization.objects.raw(CUSTOMER, [organization])
-            customer = next(iter(customers), None) or Organization(name=organization)
-            is_new = customer._state.adding
+            cursor.execute(BEGIN, [organization])
+            _, key = cursor.fetchone()
+            customer = Organization(name=organization)
+            if key:
+                customer = Organization.from_db(
+                    connection.alias, ["id", "name"], [key, organization]
+                )
             tenant = Tenant(
                 name=name,
                 slug=slug,
@@ -257,7 +263,7 @@ def reserve(name: str, slug: str, organization: str, owner, origin: str, undo: E
                 origin=origin,
             )
             domain = Domain(tenant=tenant, domain=f"{slug}.{settings.DOMAIN}", is_primary=True)
-            save(*[customer] * is_new, tenant, domain)
+            save(*[] if key else [customer], tenant, domain)
     except IntegrityError as error:
         # Two may ask at once: the unique slug and host decide, not a look beforehand.
         if not isinstance(error.__cause__, errors.UniqueViolation):
@@ -265,7 +271,7 @@ def reserve(name: str, slug: str, organization: str, owner, origin: str, undo: E
         if error.__cause__.diag.table_name == Organization._meta.db_table:
             return reserve(name, slug, organization, owner, undo)  # by now it is there
         raise SlugTaken(f"“{slug}” is taken.") from None
-    if is_new:
+    if not key:
         undo.callback(lambda: Organization.objects.filter(pk=customer.pk, tenants=None).delete())
     undo.callback(lambda: Tenant._base_manager.filter(pk=tenant.pk).delete())
     return domain

@@ -6,13 +6,16 @@ PostgreSQL for all. Where somebody listens to Django's signals for one of them, 
 
 from functools import cache
 
-from django.db import connection, router
+from django.db import DatabaseError, connection, router
 from django.db.models import Field, Model
 from django.db.models.signals import post_save, pre_save
 
 
 def save(*rows: Model, fields: tuple[str, ...] = ()) -> None:
-    """Save objects: new ones, which may refer to those before them, and `fields` of others."""
+    """Save objects: new ones, which may refer to those before them, and `fields` of others.
+
+    Raises IntegrityError, and DatabaseError where one of the others is gone.
+    """
     if any(signal.has_listeners(type(row)) for signal in (pre_save, post_save) for row in rows):
         for row in rows:
             Model.save(row, update_fields=None if row._state.adding else fields)
@@ -35,8 +38,11 @@ def save(*rows: Model, fields: tuple[str, ...] = ()) -> None:
     ids = ", ".join(f"(SELECT id FROM {name})" for name in names.values())
     with connection.cursor() as cursor:
         cursor.execute(f"WITH {', '.join(parts)} SELECT {ids}", parameters)
-        for row, row.pk in zip(rows, cursor.fetchone(), strict=True):
-            row._state.adding, row._state.db = False, router.db_for_write(type(row), instance=row)
+        keys = cursor.fetchone()
+    if None in keys:
+        raise DatabaseError("A row that was to be changed is gone.")
+    for row, row.pk in zip(rows, keys, strict=True):
+        row._state.adding, row._state.db = False, router.db_for_write(type(row), instance=row)
     for row, name, other in references:
         setattr(row, name, other)  # which has its key by now
 
