@@ -47,7 +47,11 @@ ROWS_GO = """
 def text(side):
     """The seed's schema as SQL."""
     dump = side.postgres(
-        "pg_dump", "--no-owner", "--no-privileges", "--rows-per-insert=1000", f"--schema={seed(side)}"
+        "pg_dump",
+        "--no-owner",
+        "--no-privileges",
+        "--rows-per-insert=1000",
+        f"--schema={seed(side)}",
     )
     return PREAMBLE.sub("", dump)
 

@@ -97,6 +97,7 @@ FILES = {
         server/tenants/fleet/report.py
         server/tenants/fleet/targets.py
         server/tenants/fleet/ways.py
+        server/tenants/folding.py
         server/tenants/guards.py
         server/tenants/hosts.py
         server/tenants/lifecycle.py
@@ -156,6 +157,7 @@ FILES = {
         server/tenants/references.py
         server/tenants/restore.py
         server/tenants/routes.py
+        server/tenants/rows.py
         server/tenants/schema_names.py
         server/tenants/schemas.py
         server/tenants/signing.py
@@ -208,6 +210,7 @@ FILES = {
         tests/test_fleet.py
         tests/test_fleet_drift.py
         tests/test_fleet_faults.py
+        tests/test_folding.py
         tests/test_guards.py
         tests/test_hosts.py
         tests/test_imports.py
@@ -233,6 +236,7 @@ FILES = {
         tests/test_rename_schema.py
         tests/test_requests.py
         tests/test_routes.py
+        tests/test_rows.py
         tests/test_schema.py
         tests/test_sessions.py
         tests/test_signals.py

@@ -211,6 +211,15 @@ def test_no_host_breaks_the_site(settings):
         assert {host: status for host, status in answers.items() if status not in (400, 404)} == {}
 
 
+@pytest.mark.usefixtures("db")
+def test_what_was_allowed_before_says_nothing_about_a_host(settings):
+    assert visit("first.localhost").status_code == 200
+
+    settings.ALLOWED_HOSTS = ["other.localhost"]
+    assert visit("first.localhost").status_code in (400, 404)
+    assert visit("other.localhost").status_code == 200
+
+
 @pytest.mark.usefixtures("transactional_db")
 def test_no_byte_in_a_host_breaks_the_site(settings):
     settings.ALLOWED_HOSTS = ["*"]

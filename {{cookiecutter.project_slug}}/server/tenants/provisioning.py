@@ -195,7 +195,8 @@ def alone(slug: str) -> Iterator[None]:
             yield
         finally:
             if own.connection:  # else it is free: it was that connection's
-                with own.connection.cursor() as cursor:  # in whatever schema
+                # In whatever schema the connection is.
+                with own.wrap_database_errors, own.connection.cursor() as cursor:
                     cursor.execute("SELECT pg_advisory_unlock(hashtext(%s))", [name])
     finally:
         if own is not connection:
