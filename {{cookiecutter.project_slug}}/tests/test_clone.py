@@ -166,6 +166,15 @@ def test_rows_are_never_rewritten(source):
     assert texts(copy_of(source)) == texts(source)
 
 
+def test_a_reference_to_the_tenant_is_to_the_new_one(source):
+    execute(f"CREATE TABLE {source.schema_name}.own (t bigint REFERENCES public.tenants_tenant)")
+    execute(f"INSERT INTO {source.schema_name}.own VALUES ({source.pk})")  # noqa: S608
+
+    copy = copy_of(source, "thecopy")
+
+    assert execute(f"SELECT t FROM {copy.schema_name}.own") == [(copy.pk,)]  # noqa: S608
+
+
 @pytest.mark.parametrize("goes", ["source", "the-copy"])
 def test_either_of_both_goes_and_the_other_stays(source, goes):
     copy_of(source)

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from zipfile import ZipFile
 
 from server.tenants import hosts
@@ -98,9 +98,8 @@ def rows_of(number: int) -> str:
 
 
 def is_inside(name: str) -> bool:
-    path = PurePosixPath(name)
     parts = name.removeprefix(FILES).split("/")
-    return name.startswith(FILES) and path.name != "" and not {"", ".", ".."} & {*parts}
+    return name.startswith(FILES) and not {"", ".", ".."} & {*parts}
 
 
 def is_storable(header: dict) -> bool:

@@ -12,6 +12,7 @@ from server.tenants.copying import CopyError, left_out, one_moment, run
 from server.tenants.models import Tenant
 from server.tenants.moves import read
 from server.tenants.provisioning import Way, bring_about
+from server.tenants.references import move_over
 from server.tenants.schemas import create_schema
 from server.tenants.snapshot import NotWrittenDown, rename
 from server.tenants.undo import undoing
@@ -94,6 +95,7 @@ def copied(source: Tenant, schema_name: str) -> Iterator[None]:
         create_schema(new)
         run(rename(one, old, new) for one in before)
         run(statements(ROWS, old, new) + statements(SEQUENCES, old, new))
+        move_over(source, Tenant.everything.get(schema_name=new))
         run(rename(one, old, new) for one in after)
         undo.callback(remove_files, new)
         copy_files(old, new)

@@ -44,21 +44,19 @@ TYPE = """
 """
 
 
-def references(schema_name: str) -> set[tuple[str, str, type[Model], str]]:
+def references(schema_name: str) -> set[tuple[str, str, type[Model] | None, str]]:
     """Table, column, and whose field it holds: what models say, and what the database does.
 
-    Raises CopyError where it refers to a table that no model has.
+    Where it is no model's, there is None and the name of the table that is referred to.
     """
     found = set(of_models())
     models = {model._meta.db_table: model for model in apps.get_models(include_auto_created=True)}
     with connection.cursor() as cursor:
         cursor.execute(FOREIGN_KEYS, [quote_schema_name(schema_name)])
         for table, column, other, name in cursor:
-            if other not in models:
-                raise CopyError(f"{table}.{column} refers to {other}, which is no model's table.")
-            model = models[other]
-            fields = {field.column: field.attname for field in model._meta.concrete_fields}
-            found.add((table, column, model, fields[name]))
+            model = models.get(other)
+            fields = {field.column: field.attname for field in model._meta.fields} if model else {}
+            found.add((table, column, model, fields.get(name, other)))
     return found
 
 
@@ -80,6 +78,8 @@ def whom_they_mean(tenant: Tenant) -> list[dict]:
     """
     columns = {}
     for table, column, model, name in sorted(references(tenant.schema_name), key=str):
+        if model is None:
+            raise CopyError(f"{table}.{column} refers to {name}, which is no model's table.")
         columns.setdefault((model, name), []).append([table, column])
     refuse_generic(tenant.schema_name)
     return [
@@ -155,6 +155,14 @@ def translate(tenant: Tenant, said: list[dict]) -> None:
         for table, column in each["columns"]:
             refuse_strangers(tenant.schema_name, table, column, model, name, values)
             update(tenant.schema_name, table, column, values)
+
+
+def move_over(source: Tenant, copy: Tenant) -> None:
+    """Have the copy's rows refer to itself where the source's do."""
+    for table, column, model, name in references(source.schema_name):
+        if model is Tenant:
+            values = {str(getattr(source, name)): str(getattr(copy, name))}
+            update(copy.schema_name, table, column, values)
 
 
 def find(model: type[Model], key: list, tenant: Tenant) -> Model:
