@@ -21,7 +21,7 @@ from django_tenants.utils import (
 from server.tenants import blueprint, copying, hosts
 from server.tenants.archive import FILES, Backup, opened, rows_of
 from server.tenants.backup import table_name
-from server.tenants.copying import CopyError, run
+from server.tenants.copying import EXACT, CopyError, run
 from server.tenants.models import Domain, Tenant
 from server.tenants.provisioning import UnknownUser, Way, bring_about
 from server.tenants.references import find_or_make_person, translate
@@ -89,12 +89,10 @@ def compare_migrations(theirs: set[tuple[str, str]]) -> None:
         if replaced and (replaced <= theirs or key in theirs):
             theirs = theirs - replaced | {key}
     of_tenants = app_labels(settings.TENANT_APPS)
-    both = [{f"{app}.{name}" for app, name in each if app in of_tenants} for each in (ours, theirs)]
-    ours, theirs = both
     differences = [
-        f"{what} {', '.join(sorted(names)[:3])}"
-        for what, names in (("here it lacks", ours - theirs), ("here is no", theirs - ours))
-        if names
+        f"{what} {', '.join(names[:3])}"
+        for what, those in (("it lacks", ours - theirs), ("unknown here:", theirs - ours))
+        if (names := sorted(f"{app}.{name}" for app, name in those if app in of_tenants))
     ]
     if differences:
         raise CopyError(
@@ -126,6 +124,7 @@ def fill(backup: Backup, tenant: Tenant) -> None:
     create_schema(new)
     run(rename(one, header["schema_name"], new) for one in backup.before)
     with connection.cursor() as cursor:
+        cursor.execute(EXACT)
         for number, table in enumerate(header["tables"]):
             with backup.archive.open(rows_of(number)) as rows:
                 copy_in(cursor, f"COPY {table_name(new, *table)} FROM STDIN", rows)
@@ -162,10 +161,19 @@ def write_files(backup: Backup, notes: list[str], schema_name: str) -> None:
 def move_in(header: dict, notes: list[str], tenant: Tenant) -> None:
     members = [find_or_make_person(*member) for member in header["members"]]
     copying.move_in(tenant, members, find_or_make_person(*header["owner"]).pk)
-    for domain, is_primary, redirects in header["domains"]:
-        if domain in (header["host"], f"{tenant.slug}.{settings.DOMAIN}"):
-            continue  # the slug's own, which it has
-        if hosts.normalise_host(domain) != domain or Domain.objects.filter(domain=domain).exists():
-            notes.append(f"The domain {domain!a} stays behind: it leads elsewhere, or nowhere.")
-            continue
-        Domain(tenant=tenant, domain=domain, is_primary=is_primary, redirects=redirects).save()
+    add_domains(tenant, header, notes)
+
+
+def add_domains(tenant: Tenant, header: dict, notes: list[str]) -> None:
+    """Those that are free; the slug's own leads to the primary one if it did and that is here."""
+    own = tenant.domains.get()
+    for host, is_primary, redirects in header["domains"]:
+        if host == header["host"]:
+            own.redirects = redirects
+        elif hosts.normalise_host(host) != host or Domain.objects.filter(domain=host).exists():
+            notes.append(f"The domain {host!a} stays behind: it leads elsewhere, or nowhere.")
+        else:
+            Domain(tenant=tenant, domain=host, is_primary=is_primary, redirects=redirects).save()
+    own.is_primary = not tenant.domains.exclude(pk=own.pk).filter(is_primary=True).exists()
+    own.redirects = own.redirects and not own.is_primary
+    own.save()
