@@ -18,7 +18,7 @@ from django_tenants.utils import quote_schema_name
 from tenant_users.permissions.models import UserTenantPermissions
 
 from server.notes.models import Note
-from server.tenants import blueprint, copying, lifecycle, provisioning, snapshot
+from server.tenants import blueprint, copying, lifecycle, members, provisioning, snapshot
 from server.tenants.lifecycle import CopyError, IllegalMove, SlugTaken, clone
 from server.tenants.models import Tenant, TenantChange
 from server.tenants.snapshot import rename
@@ -101,13 +101,18 @@ def test_it_can_be_called_otherwise_and_be_somebody_elses(source):
 
 
 def test_who_owns_it_becomes_a_member(source):
-    source.remove_user(get_user_model().objects.get(username="other"))
+    members.remove_member(source, "other", by="test")
 
     copy = copy_of(source, owner="other")
 
     assert copy.user_set.count() == 2
     with copy:
         assert UserTenantPermissions.objects.get(is_superuser=True).profile == copy.owner
+    roles = {member.user.username: member.role for member in members.list_members(copy)}
+    assert roles == {"other": "owner", "admin": "member"}
+    with copy:
+        groups = UserTenantPermissions.groups.through.objects.values_list("group__name", flat=True)
+        assert sorted(groups) == ["member", "owner"]
 
 
 def test_members_sign_in_and_nobody_is_signed_in(source):

@@ -11,10 +11,10 @@ from django_tenants.utils import schema_context, schema_exists
 
 from server.notes.models import Note
 from server.tenants import doctor, lifecycle, schema_names
-from server.tenants.media import folder_of
 from server.tenants.models import Tenant, TenantChange
 from server.tenants.moves import IllegalMove, LifecycleError
 from server.tenants.schema_names import InvalidSchemaName, SchemaNameTaken, rename_schema
+from server.tenants.uploads import folder_of
 from tests.processes import start
 
 NEW = "first_00000000"

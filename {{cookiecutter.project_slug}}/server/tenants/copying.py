@@ -10,6 +10,7 @@ from django_tenants.utils import quote_schema_name
 from tenant_users.permissions.models import UserTenantPermissions
 from tenant_users.tenants.models import tenant_user_added
 
+from server.roles.models import Role, put_into_group
 from server.tenants.models import Tenant
 from server.tenants.moves import LifecycleError, read
 
@@ -72,11 +73,13 @@ def run(statements: Iterable[str]) -> None:
 
 def move_in(tenant: Tenant, members: Iterable, old_owner_id) -> None:
     """Have them be members, whose rights the schema has; the tenant's owner gets an owner's."""
-    rights = UserTenantPermissions.objects
     if tenant.owner_id != old_owner_id:
+        rights = UserTenantPermissions.objects
         rights.filter(profile_id=old_owner_id).update(is_superuser=False, is_staff=False)
+        put_into_group(old_owner_id, Role.MEMBER)
         owners = {"is_superuser": True, "is_staff": True}
         rights.update_or_create(profile_id=tenant.owner_id, defaults=owners)
+        put_into_group(tenant.owner_id, Role.OWNER)
     members = {*members, tenant.owner}
     tenant.user_set.add(*members)
     for member in members:

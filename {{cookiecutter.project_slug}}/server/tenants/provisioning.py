@@ -270,7 +270,7 @@ def reserve(name: str, slug: str, organization: str, owner, origin: str, undo: E
         if not isinstance(error.__cause__, errors.UniqueViolation):
             raise
         if error.__cause__.diag.table_name == Organization._meta.db_table:
-            return reserve(name, slug, organization, owner, undo)  # by now it is there
+            return reserve(name, slug, organization, owner, origin, undo)  # by now it is there
         raise SlugTaken(f"“{slug}” is taken.") from None
     if not key:
         undo.callback(lambda: Organization.objects.filter(pk=customer.pk, tenants=None).delete())
