@@ -3,7 +3,8 @@
 import os
 
 from django.conf import settings
-from tenant_schemas_celery.app import CeleryApp as TenantAwareCeleryApp
+
+from server.background.app import CeleryApp as TenantAwareCeleryApp
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "server.settings")
 

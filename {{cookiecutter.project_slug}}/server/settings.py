@@ -7,6 +7,10 @@ What differs from place to place comes from the environment, in development thro
 import warnings
 from pathlib import Path
 
+# template: if cookiecutter.use_celery
+from celery.schedules import crontab
+
+# template: endif
 from environs import Env, EnvError, validate
 
 from server import local_postgres
@@ -262,6 +266,9 @@ if DEBUG:  # then WhiteNoise serves the files from where they are
 # template: if cookiecutter.use_celery
 # Background work
 
+SHARED_APPS += ["server.background"]
+INSTALLED_APPS += ["server.background"]
+
 if DEBUG and not env.str("CELERY_BROKER_URL", default=""):
     MESSAGES = BASE_DIR / ".celery"
     MESSAGES.mkdir(exist_ok=True)
@@ -272,7 +279,34 @@ if DEBUG and not env.str("CELERY_BROKER_URL", default=""):
         "control_folder": str(MESSAGES / "control"),
     }
 else:
-    CELERY_BROKER_URL = env.str("CELERY_BROKER_URL")
+    CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", validate=validate.Length(min=1))
+    # So long after it was handed out, a task comes back that nobody has finished: by then it is
+    # lost, for one that waited for four others, and they and it took as long as they may, is done.
+    CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3600}
+CELERY_WORKER_PREFETCH_MULTIPLIER = 4
+CELERY_TASK_SOFT_TIME_LIMIT = 9 * 60  # raises in the task, which may tidy up
+CELERY_TASK_TIME_LIMIT = 10 * 60  # kills it
+
+# A task whose worker is killed comes back, and may so run twice: write it so that this does no
+# harm, or declare it with acks_late=False and it is lost instead.
+CELERY_TASK_ACKS_LATE = CELERY_TASK_REJECT_ON_WORKER_LOST = True
+
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True  # a worker may start before its broker
+CELERY_DB_REUSE_MAX = 10**9  # tasks: a connection's end of life is CONN_MAX_AGE, in seconds
+CELERY_RESULT_BACKEND = env.str("CELERY_RESULT_BACKEND", default="") or None  # chords need one
+
+# Beat is in no tenant: it sends public tasks, one of which sends others to the tenants.
+CELERY_BEAT_SCHEDULE = {
+    "digest": {
+        "task": "server.background.tasks.in_each_tenant",
+        "schedule": crontab(hour=6, minute=0),
+        "kwargs": {"task": "server.notes.tasks.send_digest", "window": 1800},
+    },
+    "purge": {
+        "task": "server.background.tasks.purge_deleted",
+        "schedule": crontab(hour=3, minute=0),
+    },
+}
 
 # template: endif
 # Log, to stderr, with the tenant in each line

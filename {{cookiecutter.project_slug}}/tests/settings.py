@@ -23,6 +23,7 @@ os.environ |= {
     "CACHE_URL": "",
     "TENANT_GRACE_DAYS": "30",
     "CELERY_BROKER_URL": "",
+    "CELERY_RESULT_BACKEND": "",
     "MAP_TILES": "",
 }
 

@@ -1,0 +1,31 @@
+"""The library's app, with messages that say whose they are, and a worker that begins cleanly."""
+
+import sys
+
+from celery.signals import setup_logging, worker_init
+from django.db import connections
+from tenant_schemas_celery import app as library
+
+from server.background.messages import addressed
+
+
+class CeleryApp(library.CeleryApp):
+    task_cls = "server.background.task:TenantTask"
+
+    def send_task(self, name, args=None, kwargs=None, **options):
+        """All ways to send a task come here. Raises NoTenant."""
+        return super().send_task(name, args, kwargs, **addressed(self, name, options))
+
+
+@setup_logging.connect
+def keep_logging(**kwargs):
+    """Nothing: that somebody listens keeps Celery from replacing what LOGGING says."""
+
+
+@worker_init.connect
+def begin(sender, **kwargs):
+    from server.background.checks import check_classes
+
+    if errors := [*check_classes()]:
+        sys.exit("\n".join(error.msg for error in errors))
+    connections.close_all()  # what was opened so far would be shared with the pool's processes

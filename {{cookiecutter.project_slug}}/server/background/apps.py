@@ -1,0 +1,8 @@
+from django.apps import AppConfig
+
+
+class BackgroundConfig(AppConfig):
+    name = "server.background"
+
+    def ready(self):
+        from server.background import checks  # noqa: F401 (registered by the import)

@@ -1,0 +1,156 @@
+"""The class of all tasks: the body runs in the tenant that sent the task, or not at all.
+
+`@shared_task(public=True)` says of a task that it runs in public, whoever sends it.
+"""
+
+from contextlib import nullcontext
+
+from celery.app.task import Context
+from celery.exceptions import Reject, Retry
+from celery.signals import task_postrun, task_prerun
+from celery.utils.time import get_exponential_backoff_interval
+from django.db import (
+    DEFAULT_DB_ALIAS,
+    InterfaceError,
+    OperationalError,
+    close_old_connections,
+    connection,
+)
+from django_tenants.postgresql_backend.base import FakeTenant
+from django_tenants.utils import get_public_schema_name, schema_context, tenant_context
+from tenant_schemas_celery import task as library
+
+from server.background.messages import HEADER, NoTenant, addressed, runs_in_public
+from server.tenants.models import Tenant
+from server.tenants.routes import CHANNEL, FIELDS, MOST
+
+PUBLIC = get_public_schema_name()
+NOWHERE = FakeTenant("nowhere")  # a schema that no tenant can have
+WAITED = "_waited"  # how often the database was away
+LONGEST_WAIT = 60  # seconds
+
+# What raises in a signal's receiver is logged, and the task runs all the same. These are the
+# library's, which enter the tenant there; ours does so where a task may fail.
+task_prerun.disconnect(dispatch_uid="tenant_schemas_switch_schema")
+task_postrun.disconnect(dispatch_uid="tenant_schemas_restore_schema")
+
+
+class TenantGone(Exception):
+    """The tenant that sent the task is purged, or its schema has another name."""
+
+
+class TenantNotActive(Exception):
+    """The tenant that sent the task is suspended, deleted, or not finished."""
+
+
+class TenantTask(library.TenantTask):
+    abstract = True
+    public = False
+
+    def before_start(self, task_id, args, kwargs):
+        """Enter the tenant. Raises NoTenant, TenantGone or TenantNotActive.
+
+        While the database is away the message is sent again, with a growing pause and for as long
+        as it takes; the task's own retries aren't used up.
+        """
+        super().before_start(task_id, args, kwargs)
+        schema_name = (self.request.headers or {}).get(HEADER)
+        if not self.request.is_eager:
+            close_old_connections()
+            try:
+                connection.set_tenant(tenant_of(self, schema_name))
+            except BaseException as error:
+                # Whatever is called because of the failure finds no schema at all.
+                connection.switch(NOWHERE, include_public=False)
+                if isinstance(error, (InterfaceError, OperationalError)):
+                    self.send_again(error)
+                raise
+        elif self.public or schema_name != connection.schema_name:
+            connection.set_tenant(tenant_of(self, schema_name))
+        self.request.entered = connection.schema_name
+
+    def __call__(self, *args, **kwargs):
+        """Called directly, a task is a function like others, in the current tenant.
+
+        Celery so calls what is linked to an error, in whatever process noticed it.
+        """
+        if self.request.called_directly or self.request.get("running"):
+            with self.tenant_of_error(*args):
+                return super().__call__(*args, **kwargs)
+        if self.request.get("entered") != connection.schema_name:
+            raise NoTenant(f"{self.name} has a before_start of its own, which must call super()'s.")
+        self.request.running = True
+        return self.run(*args, **kwargs)
+
+    def tenant_of_error(self, failed=None, *args):
+        """The context in which to be called, with the failed task's request if it is for that."""
+        linked = failed.errbacks or () if isinstance(failed, Context) else ()
+        for each in linked:
+            if each["task"] == self.name:
+                headers = each["options"].get("headers") or {}
+                return tenant_context(tenant_of(self, headers.get(HEADER)))
+        return nullcontext()
+
+    def apply(self, args=None, kwargs=None, **options):
+        """Run the task here and now, and come back to the current tenant."""
+        before = connection.tenant, connection.include_public_schema
+        options = addressed(self.app, self.name, options)
+        try:
+            return super().apply(args, kwargs, **options)
+        finally:
+            connection.switch(*before)
+
+    def send_again(self, error: Exception):
+        """Raises Retry, or has the broker keep the message if it can't be sent."""
+        headers = self.request.headers or {}
+        waited = headers.get(WAITED, 0)
+        signature = self.signature_from_request(
+            self.request,
+            countdown=get_exponential_backoff_interval(2, waited, LONGEST_WAIT, full_jitter=True),
+            retries=self.request.retries,
+            headers=headers | {WAITED: waited + 1},
+        )
+        try:
+            signature.apply_async()
+        except Exception as reason:
+            raise Reject(reason, requeue=True) from error
+        raise Retry(exc=error, when=signature.options["countdown"], sig=signature) from error
+
+
+def tenant_of(task: TenantTask, schema_name: str | None):
+    """What to enter for a task that was sent in the schema. Raises as `before_start` does."""
+    if task.public:
+        schema_name = PUBLIC
+    if schema_name in (PUBLIC, None):
+        if not runs_in_public(task.app, task.name):
+            raise NoTenant(f"{task.name} was sent in public, and isn't declared with public=True.")
+        connection.memory(CHANNEL)  # notices a database that is away
+        return FakeTenant(PUBLIC)
+    return find(schema_name)
+
+
+def find(schema_name: str) -> Tenant:
+    """The active tenant with the schema: each time an object of its own, from memory where no
+    change was heard of. Raises TenantGone or TenantNotActive."""
+    active = connection.memory(CHANNEL).setdefault("schemas", {})
+    row = active.get(schema_name)
+    if row is None:
+        # Over the connection that hears of changes.
+        rows = Tenant.everything.using(DEFAULT_DB_ALIAS).filter(schema_name=schema_name)
+        with schema_context(PUBLIC):
+            row = rows.values_list(*FIELDS).first()
+        if row is None:
+            raise TenantGone(f"No tenant has the schema “{schema_name}”.")
+        status = row[FIELDS.index("status")]
+        if status != Tenant.Status.ACTIVE:
+            raise TenantNotActive(f"The tenant with the schema “{schema_name}” is {status}.")
+        if len(active) >= MOST:
+            active.clear()
+        active[schema_name] = row
+    return Tenant.from_db(DEFAULT_DB_ALIAS, FIELDS, row)
+
+
+@task_postrun.connect
+def leave(sender, **kwargs):
+    if not sender.request.is_eager:
+        connection.leave_tenant()

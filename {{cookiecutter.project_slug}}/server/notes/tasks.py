@@ -1,0 +1,18 @@
+from datetime import timedelta
+
+from celery import shared_task
+from django.contrib.auth import get_user_model
+from django.core.mail import EmailMessage
+from django.utils import timezone
+
+from server.notes.models import Note
+
+
+@shared_task(acks_late=False)  # when its worker is killed: rather no e-mail than two
+def send_digest():
+    """Tell the tenant's staff how many notes were written since yesterday."""
+    count = Note.objects.filter(created__gte=timezone.now() - timedelta(days=1)).count()
+    staff = get_user_model().objects.filter(is_active=True, usertenantpermissions__is_staff=True)
+    if count:
+        text = f"New notes since yesterday: {count}."
+        EmailMessage("Notes", text, bcc=staff.values_list("email", flat=True)).send()

@@ -1,0 +1,103 @@
+"""Tasks for the tests' workers. What they tell is read by `Workers.told`."""
+
+import contextlib
+import logging
+import os
+
+import redis
+from celery import current_app, shared_task
+from django.contrib.auth import get_user_model
+from django.db import connection, transaction
+
+from server.notes.models import Note
+
+
+def broker():
+    return redis.Redis.from_url(current_app.conf.broker_url)
+
+
+def tell(key, text):
+    broker().rpush(key, text)
+
+
+def backend_pid():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        return cursor.fetchone()[0]
+
+
+@shared_task
+def where(*ignored):
+    return connection.schema_name
+
+
+@shared_task(public=True)
+def where_public(*ignored):
+    return connection.schema_name
+
+
+@shared_task
+def where_the_database_is():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_schema")
+        return cursor.fetchone()[0]
+
+
+@shared_task
+def tell_where(key):
+    tell(key, connection.schema_name)
+
+
+@shared_task
+def tell_where_it_failed(request, exc, traceback, key):
+    tell(key, connection.schema_name)
+
+
+@shared_task
+def fail():
+    raise ValueError("on purpose")
+
+
+@shared_task(public=True)
+def fail_in_public():
+    raise ValueError("on purpose")
+
+
+@shared_task
+def call_directly():
+    return where()
+
+
+@shared_task
+def log(text):
+    logging.getLogger("server.notes").warning(text)
+
+
+@shared_task(bind=True, max_retries=3, default_retry_delay=0)
+def where_after_retries(self, times):
+    if self.request.retries < times:
+        raise self.retry()
+    return self.request.retries, connection.schema_name
+
+
+@shared_task(bind=True, max_retries=None, default_retry_delay=0)
+def write(self, text, failures=0):
+    """Write a note, after so many failures, each with a transaction that is rolled back."""
+    with contextlib.suppress(ValueError), transaction.atomic():
+        author = get_user_model().objects.get(username="admin")
+        Note.objects.create(text=text, author=author)
+        if self.request.retries < failures:
+            raise ValueError("on purpose")
+        return
+    raise self.retry()
+
+
+@shared_task
+def wait(started, go):
+    """Tell the tenant, the process and its connection; end when something is put into `go`."""
+    tell(started, f"{connection.schema_name} {os.getpid()} {backend_pid()}")
+    client = broker()
+    client.rpush(go, client.blpop(go)[1])  # it stays there, for who comes after
+
+
+wait_once = shared_task(name="tests.tasks.wait_once", acks_late=False)(wait.run)

@@ -1,0 +1,130 @@
+"""A Redis that keeps what it was given, and workers with processes of their own."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+import redis
+from django.conf import settings
+from django.db import connection
+
+from server.celery import app
+
+SETTINGS = """\
+from tests.settings import *
+DATABASES["default"]["NAME"] = {name!r}
+CELERY_BROKER_URL = CELERY_RESULT_BACKEND = {url!r}
+CELERY_BROKER_TRANSPORT_OPTIONS = {options!r}
+CELERY_IMPORTS = ["tests.tasks", "connected"]
+"""
+CONNECTED = "from django.db import connection; connection.ensure_connection()"
+# What nobody has acknowledged comes back after two seconds, and is looked for each second.
+OPTIONS = {
+    "visibility_timeout": 2,
+    "unacked_restore_interval": 1,
+    "unacked_restore_throttle": 1,
+}
+PATIENCE = 60  # seconds
+
+
+class Process:
+    """A program whose output is waited for."""
+
+    def __init__(self, *command, **env):
+        self.lines, self.news = [], threading.Condition()
+        self.process = subprocess.Popen(
+            command,
+            cwd=settings.BASE_DIR,
+            env=os.environ | env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        threading.Thread(target=self.listen, daemon=True).start()
+
+    def listen(self):
+        for line in self.process.stdout:
+            with self.news:
+                self.lines.append(line.rstrip("\n"))
+                self.news.notify_all()
+        with self.news:
+            self.lines.append("(ended)")
+            self.news.notify_all()
+
+    def said(self, text: str) -> str:
+        """The first line with the text, once there is one. Raises AssertionError."""
+
+        def found():
+            return [line for line in self.lines if text in line or line == "(ended)"]
+
+        with self.news:
+            assert self.news.wait_for(found, PATIENCE), "\n".join(self.lines)
+            assert text in found()[0], "\n".join(self.lines)
+            return found()[0]
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(PATIENCE)
+
+
+class Workers:
+    """The Redis, through which this process sends from now on, and what starts workers at it."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        text = SETTINGS.format(name=connection.settings_dict["NAME"], url=self.url, options=OPTIONS)
+        (folder / "worker_settings.py").write_text(text)
+        # Open before the pool's processes are forked.
+        (folder / "connected.py").write_text(CONNECTED)
+        self.client = redis.Redis.from_url(self.url, decode_responses=True)
+        self.open()
+        app.conf.update(
+            broker_url=self.url, result_backend=self.url, broker_transport_options=OPTIONS
+        )
+
+    def open(self):
+        """Start Redis, with what it had when it was killed."""
+        keeps = "--appendonly", "yes", "--appendfsync", "always", "--save", ""
+        place = "--dir", str(self.folder), "--bind", "127.0.0.1", "--port", str(self.port)
+        self.redis = Process("redis-server", *place, *keeps)
+        self.redis.said("Ready to accept connections")
+
+    def start(self, *options, settings="worker_settings") -> Process:
+        command = "-m", "celery", "-A", "server", "worker", *options
+        return Process(
+            *(sys.executable, *command),
+            DJANGO_SETTINGS_MODULE=settings,
+            PYTHONPATH=str(self.folder),
+        )
+
+    def ready(self, *options) -> Process:
+        """A worker that takes tasks."""
+        worker = self.start(*options)
+        worker.said(" ready.")
+        return worker
+
+    def told(self, key: str) -> str:
+        """What a task has told, or will tell."""
+        answer = self.client.blpop(key, PATIENCE)
+        assert answer, "No task has told anything."
+        return answer[1]
+
+
+def need_redis():
+    """Skip where it isn't installed, but fail in CI, which installs it."""
+    if not shutil.which("redis-server"):
+        give_up = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        give_up("redis-server is missing: apt install redis-server, or brew install redis")
