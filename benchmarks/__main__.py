@@ -11,12 +11,13 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import births, fleet, machine, migrating, projects, report, requests
+from benchmarks import background, births, fleet, machine, migrating, projects, report, requests
 from tests.projects import UV
 
 HERE = Path(__file__).parent
 REQUEST_ROUNDS = 5
 NEEDED = {"uv": (UV, "pip install uv"), "wrk": (shutil.which("wrk"), "apt install wrk")}
+NEEDED["redis-server"] = shutil.which("redis-server"), "apt install redis-server"
 
 
 class Mode(NamedTuple):
@@ -77,6 +78,8 @@ def measure(mode):
             here |= migrating.add_field(ours, theirs, mode.rounds, their_rounds)
             step("  requests")
             here["requests"] = requests.measure(sides, cookies, REQUEST_ROUNDS, mode.seconds)
+        step("Run tasks")
+        tasks = background.measure(sides, mode.rounds)
         versions = ours.do("versions")
         step("Clean up")
     step("Done")
@@ -87,6 +90,7 @@ def measure(mode):
         "rounds": mode.rounds,
         "their_rounds": mode.their_rounds,
         "fleets": found,
+        "tasks": tasks,
     }
 
 

@@ -128,7 +128,7 @@ def baked():
     """The three, with one tenant `seed` where there are tenants; in the end nothing is left."""
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as folder:
         folder = Path(folder)
-        cookiecutter(copy_template(folder / "template"), folder)
+        cookiecutter(copy_template(folder / "template"), folder, "use_celery=yes")
         ours = Project(folder / "acme_cloud", (folder / "acme_cloud/.venv/bin/python",))
         try:
             at, programs = json.loads(ours.run(*ours.python, "-c", PLACE).stdout)
@@ -159,6 +159,7 @@ def set_up(folder, baked, at, programs):
         return made
 
     deployed = {"DEBUG": "off", "HTTPS": "off", "EMAIL_HOST": "localhost"}
+    deployed["CELERY_BROKER_URL"] = "redis://localhost"  # of which most measure nothing
     ours = side("ours", baked.path, "server", "ours_settings", **deployed)
     migrating = "makemigrations tenants users", "migrate_schemas --shared"
     theirs = twin("theirs", "twin", *migrating)

@@ -3,6 +3,7 @@
 from statistics import median
 from typing import NamedTuple
 
+from benchmarks import background
 from benchmarks.rounds import ratio
 
 COMMAND = "uv run --group benchmarks python -m benchmarks"
@@ -32,6 +33,7 @@ FASTER = {
 OF_THE_LIMIT = {"births": Goal(most=1.2), "field": Goal(most=2, at=LARGEST)}
 WAIT = Goal(most=0.1)
 NOTHING = Goal(most=0.5, at=LARGEST)
+TASKS = Goal(least=0.95), Goal(least=4)
 SHARE = {"anonymous": Goal(least=0.95), "signed in": Goal(least=0.9)}
 
 
@@ -57,7 +59,9 @@ Times differ from machine to machine: ratios are what to look at.
 def tables(results):
     fleets = results["fleets"]
     their_rounds = results["their_rounds"]
-    return "\n".join([*making(fleets), *migrating(fleets, their_rounds), *requests(fleets), ""])
+    running = background.section(results["tasks"], judged, table, TASKS)
+    parts = making(fleets), migrating(fleets, their_rounds), requests(fleets), running
+    return "\n".join([line for part in parts for line in part] + [""])
 
 
 def making(fleets):

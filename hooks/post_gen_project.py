@@ -30,7 +30,11 @@ from types import SimpleNamespace
 from typing import NamedTuple
 
 DECLINED = {
-    "use_celery": ("server/celery.py", "tests/test_celery.py"),
+    "use_celery": (
+        *("server/background", "server/celery.py", "server/notes/tasks.py"),
+        *("tests/tasks.py", "tests/workers.py"),
+        *("tests/test_celery.py", "tests/test_celery_workers.py"),
+    ),
     "use_postgis": (
         *("server/places", "server/postgis"),
         *("tests/shapes", "tests/test_places.py", "tests/test_postgis.py"),

@@ -19,6 +19,7 @@ SHORT = [sys.executable, "-m", "benchmarks", "--short"]
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     need(shutil.which("wrk"), "wrk")
+    need(shutil.which("redis-server"), "redis-server")
     file = tmp_path_factory.mktemp("benchmarks") / "found.json"
     result = subprocess.run(
         [*SHORT, "--json", file],
@@ -31,8 +32,9 @@ def found(tmp_path_factory):
     )
     assert result.returncode == 0, result.stdout + result.stderr
     print(result.stdout)  # pytest shows it where a bound is missed
-    [fleet] = json.loads(file.read_text())["fleets"].values()
-    return fleet
+    results = json.loads(file.read_text())
+    [fleet] = results["fleets"].values()
+    return fleet | {"tasks": results["tasks"]}
 
 
 def test_a_tenant_is_made_several_times_faster_than_by_the_libraries(found):
@@ -77,6 +79,13 @@ def test_many_hosts_are_answered_nearly_as_fast_as_one(found):
     assert ratio(per_second["all hosts"], per_second["ours"]) > 0.4
 
 
+def test_tasks_run_nearly_as_fast_as_without_tenants(found):
+    per_second = found["tasks"]
+
+    assert ratio(per_second["ours"], per_second["plain"]) > 0.8
+    assert ratio(per_second["ours"], per_second["theirs"]) > 2.5
+
+
 def test_the_libraries_are_measured_as_they_come(found):
     """Else the ratios would compare ours with something that nobody runs."""
     per_second = found["requests"]["anonymous"]
@@ -93,6 +102,7 @@ MADE_UP = {
     "machine": "a machine",
     "versions": {"Django": "5.2"},
     "rounds": 1,
+    "tasks": {"ours": [600], "theirs": [80], "plain": [610]},
     "their_rounds": {"1000": 1},
     "fleets": {
         "1000": {
@@ -121,6 +131,7 @@ def test_the_page_says_which_goals_were_missed():
     assert "| 1000 | 3.0 s | 61.0 s | 2.0 s | 20 **missed** | 1.50 |" in page
     assert "| 1000 | 3.0 s | 200 ms |" in page
     assert "| 1000 | 80 | 9 | 100 | 0.80 **missed** |" in page
+    assert "| 600 | 80 | 610 | 0.98 | 7.50 |" in page
     assert page.count("**missed**") == 2
 
 

@@ -24,6 +24,8 @@ def render(template, folder, **options):
 def test_the_project_passes_its_own_tests(template, tmp_path, use_postgis, use_celery):
     if use_postgis:
         need(POSTGIS and shutil.which("gdalinfo"), "PostGIS with GDAL")
+    if use_celery:
+        need(shutil.which("redis-server"), "redis-server")
     project = render(template, tmp_path, use_postgis=use_postgis, use_celery=use_celery)
 
     # Once is enough for the minute of random things that are done to tenants.

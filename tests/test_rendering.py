@@ -247,7 +247,21 @@ FILES = {
         tests/test_users.py
         tests/zoo.py
     """,
-    "use_celery": "server/celery.py tests/test_celery.py",
+    "use_celery": """
+        server/background/__init__.py
+        server/background/app.py
+        server/background/apps.py
+        server/background/checks.py
+        server/background/messages.py
+        server/background/task.py
+        server/background/tasks.py
+        server/celery.py
+        server/notes/tasks.py
+        tests/tasks.py
+        tests/test_celery.py
+        tests/test_celery_workers.py
+        tests/workers.py
+    """,
     "use_postgis": """
         server/places/__init__.py
         server/places/admin.py
@@ -316,6 +330,12 @@ def assert_clean(folder):
 def test_the_files_are_exactly_these(project, options):
     parts = ["always", *filter(options.get, options)]
     assert texts(project).keys() == {file for part in parts for file in FILES[part].split()}
+
+
+def test_without_celery_nothing_tells_of_it(bake):
+    traces = re.compile(r"celery|redis-server|server[./]background", re.IGNORECASE)
+    files = texts(bake(use_celery=False).path).items()
+    assert [name for name, text in files if traces.search(name + text)] == []
 
 
 def test_nothing_is_left_unrendered(project):

@@ -115,8 +115,15 @@ def inside(schema):
     return schema_context(schema)
 
 
+def run_tasks(**arguments):
+    import background
+
+    return background.run_tasks(**arguments)
+
+
 VERBS = {
-    verb.__name__: verb for verb in (found, provision, write, warm, migrate, share, sql, versions)
+    verb.__name__: verb
+    for verb in (found, provision, write, warm, migrate, share, sql, versions, run_tasks)
 }
 
 

@@ -272,7 +272,7 @@ INSTALLED_APPS += ["server.background"]
 if DEBUG and not env.str("CELERY_BROKER_URL", default=""):
     MESSAGES = BASE_DIR / ".celery"
     MESSAGES.mkdir(exist_ok=True)
-    CELERY_BROKER_URL = "filesystem://"
+    CELERY_BROKER_URL = "filesystem://localhost"
     CELERY_BROKER_TRANSPORT_OPTIONS = {
         "data_folder_in": str(MESSAGES),
         "data_folder_out": str(MESSAGES),

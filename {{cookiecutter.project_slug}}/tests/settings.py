@@ -22,8 +22,10 @@ os.environ |= {
     "STATIC_ROOT": "static_root",
     "CACHE_URL": "",
     "TENANT_GRACE_DAYS": "30",
+    # template: if cookiecutter.use_celery
     "CELERY_BROKER_URL": "",
     "CELERY_RESULT_BACKEND": "",
+    # template: endif
     "MAP_TILES": "",
 }
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -23,6 +24,16 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {options!r}
 CELERY_IMPORTS = ["tests.tasks", "connected"]
 """
 CONNECTED = "from django.db import connection; connection.ensure_connection()"
+BEAT = """\
+from worker_settings import *
+CELERY_BEAT_SCHEDULE = {
+    "often": {
+        "task": "server.background.tasks.in_each_tenant",
+        "schedule": 0.5,
+        "kwargs": {"task": "tests.tasks.tell_where", "args": ["beat"], "window": 0},
+    }
+}
+"""
 # What nobody has acknowledged comes back after two seconds, and is looked for each second.
 OPTIONS = {
     "visibility_timeout": 2,
@@ -44,6 +55,7 @@ class Process:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            start_new_session=True,
         )
         threading.Thread(target=self.listen, daemon=True).start()
 
@@ -68,12 +80,9 @@ class Process:
             return found()[0]
 
     def kill(self):
-        self.process.kill()
+        """Kill -9, with the processes that it has started."""
+        os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait(PATIENCE)
 
 
 class Workers:
@@ -87,6 +96,7 @@ class Workers:
         self.url = f"redis://127.0.0.1:{self.port}/0"
         text = SETTINGS.format(name=connection.settings_dict["NAME"], url=self.url, options=OPTIONS)
         (folder / "worker_settings.py").write_text(text)
+        (folder / "beat_settings.py").write_text(BEAT)
         # Open before the pool's processes are forked.
         (folder / "connected.py").write_text(CONNECTED)
         self.client = redis.Redis.from_url(self.url, decode_responses=True)
@@ -94,6 +104,10 @@ class Workers:
         app.conf.update(
             broker_url=self.url, result_backend=self.url, broker_transport_options=OPTIONS
         )
+        # Eager tasks have used another broker, and found no backend, and the app remembers.
+        app._after_fork()
+        app._backend_cache = None
+        vars(app._local).pop("backend", None)
 
     def open(self):
         """Start Redis, with what it had when it was killed."""
@@ -102,19 +116,29 @@ class Workers:
         self.redis = Process("redis-server", *place, *keeps)
         self.redis.said("Ready to accept connections")
 
-    def start(self, *options, settings="worker_settings") -> Process:
-        command = "-m", "celery", "-A", "server", "worker", *options
+    def close(self):
+        results = app.backend.result_consumer
+        results.stop()
+        results._pubsub = None  # else each result that nobody asked for looks for Redis
+        self.redis.kill()
+
+    def start(self, *command, settings="worker_settings") -> Process:
         return Process(
-            *(sys.executable, *command),
+            *(sys.executable, "-m", "celery", "-A", "server", *command),
             DJANGO_SETTINGS_MODULE=settings,
             PYTHONPATH=str(self.folder),
         )
 
     def ready(self, *options) -> Process:
         """A worker that takes tasks."""
-        worker = self.start(*options)
+        worker = self.start("worker", *options)
         worker.said(" ready.")
         return worker
+
+    def beat(self) -> Process:
+        """Beat, which twice a second has `tell_where` sent to each tenant, for the key `beat`."""
+        schedule = "--schedule", str(self.folder / "schedule")
+        return self.start("beat", *schedule, settings="beat_settings")
 
     def told(self, key: str) -> str:
         """What a task has told, or will tell."""

@@ -6,14 +6,14 @@ from celery.signals import setup_logging, worker_init
 from django.db import connections
 from tenant_schemas_celery import app as library
 
-from server.background.messages import addressed
-
 
 class CeleryApp(library.CeleryApp):
     task_cls = "server.background.task:TenantTask"
 
     def send_task(self, name, args=None, kwargs=None, **options):
         """All ways to send a task come here. Raises NoTenant."""
+        from server.background.messages import addressed  # needs the settings, which need `server`
+
         return super().send_task(name, args, kwargs, **addressed(self, name, options))
 
 

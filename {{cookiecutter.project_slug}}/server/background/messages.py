@@ -19,10 +19,10 @@ def addressed(app: Celery, name: str, options: dict) -> dict:
     What the message takes along is sent later, by a task that may run in public, and so it gets the
     tenant as well. What names a tenant already keeps it. Raises NoTenant.
     """
-    caller = connection.schema_name
+    sender = (options.get("headers") or {}).get(HEADER) or connection.schema_name
 
     def address(name: str, options: dict) -> dict:
-        headers = {HEADER: caller} | (options.get("headers") or {})
+        headers = {HEADER: sender} | (options.get("headers") or {})
         if headers[HEADER] == get_public_schema_name() and not runs_in_public(app, name):
             raise NoTenant(
                 f"{name} was sent in public: enter a tenant, or declare it with public=True."

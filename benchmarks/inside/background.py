@@ -1,0 +1,54 @@
+"""A Celery app as each project has it, the task that is measured, and one who sends and waits."""
+
+import os
+import time
+
+import redis
+from celery import Celery
+from django.apps import apps
+from django.conf import settings
+
+BROKER = os.environ.get("CELERY_BROKER_URL")
+QUEUE = "measured"
+# What our settings say and Celery's default doesn't.
+OURS = {
+    "CELERY_DB_REUSE_MAX": 10**9,
+    "task_acks_late": True,
+    "task_reject_on_worker_lost": True,
+    "task_soft_time_limit": 540,
+    "task_time_limit": 600,
+}
+
+if "server.tenants" in settings.INSTALLED_APPS:
+    from server.celery import app
+elif hasattr(settings, "TENANT_MODEL"):
+    from tenant_schemas_celery.app import CeleryApp
+
+    app = CeleryApp("theirs", broker=BROKER)
+else:
+    app = Celery("plain", broker=BROKER)
+    app.conf.update(OURS)
+
+
+@app.task(name="measured", ignore_result=True)
+def measured():
+    str(apps.get_model("notes.Note").objects.first())
+
+
+def run_tasks(count, schema):
+    """Send the tasks, and let the worker, which waits, begin; return the tasks per second."""
+    from worker import inside
+
+    while not app.control.ping(timeout=0.5):
+        pass
+    client = redis.Redis.from_url(BROKER)
+    with inside(schema):
+        for _ in range(count):
+            measured.apply_async(queue=QUEUE)
+    started = time.perf_counter()
+    app.control.add_consumer(QUEUE)
+    while client.llen(QUEUE) or client.hlen("unacked"):
+        time.sleep(0.005)
+    seconds = time.perf_counter() - started
+    app.control.cancel_consumer(QUEUE, reply=True)
+    return count / seconds
