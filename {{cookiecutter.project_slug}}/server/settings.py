@@ -306,7 +306,12 @@ CELERY_BEAT_SCHEDULE = {
         "task": "server.background.tasks.purge_deleted",
         "schedule": crontab(hour=3, minute=0),
     },
+    "resume": {
+        "task": "server.background.tasks.resume_unfinished",
+        "schedule": crontab(minute="*/10"),
+    },
 }
+PROVISION_IN_BACKGROUND = True  # where a tenant is requested, as the admin does
 
 # template: endif
 # Log, to stderr, with the tenant in each line

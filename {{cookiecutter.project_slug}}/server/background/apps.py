@@ -5,4 +5,4 @@ class BackgroundConfig(AppConfig):
     name = "server.background"
 
     def ready(self):
-        from server.background import checks  # noqa: F401 (registered by the import)
+        from server.background import checks, receivers  # noqa: F401 (registered by the import)

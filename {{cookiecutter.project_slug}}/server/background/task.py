@@ -22,7 +22,7 @@ from tenant_schemas_celery import task as library
 
 from server.background.messages import HEADER, NoTenant, addressed, runs_in_public
 from server.tenants.models import Tenant
-from server.tenants.routes import CHANNEL, FIELDS, MOST
+from server.tenants.routes import CHANNEL, MOST, copied
 
 PUBLIC = get_public_schema_name()
 NOWHERE = FakeTenant("nowhere")  # a schema that no tenant can have
@@ -133,21 +133,20 @@ def find(schema_name: str) -> Tenant:
     """The active tenant with the schema: each time an object of its own, from memory where no
     change was heard of. Raises TenantGone or TenantNotActive."""
     active = connection.memory(CHANNEL).setdefault("schemas", {})
-    row = active.get(schema_name)
-    if row is None:
+    tenant = active.get(schema_name)
+    if tenant is None:
         # Over the connection that hears of changes.
-        rows = Tenant.everything.using(DEFAULT_DB_ALIAS).filter(schema_name=schema_name)
         with schema_context(PUBLIC):
-            row = rows.values_list(*FIELDS).first()
-        if row is None:
+            tenants = Tenant.everything.using(DEFAULT_DB_ALIAS)
+            tenant = tenants.filter(schema_name=schema_name).first()
+        if tenant is None:
             raise TenantGone(f"No tenant has the schema “{schema_name}”.")
-        status = row[FIELDS.index("status")]
-        if status != Tenant.Status.ACTIVE:
-            raise TenantNotActive(f"The tenant with the schema “{schema_name}” is {status}.")
+        if tenant.status != Tenant.Status.ACTIVE:
+            raise TenantNotActive(f"The tenant with the schema “{schema_name}” is {tenant.status}.")
         if len(active) >= MOST:
             active.clear()
-        active[schema_name] = row
-    return Tenant.from_db(DEFAULT_DB_ALIAS, FIELDS, row)
+        active[schema_name] = tenant
+    return copied(tenant)
 
 
 @task_postrun.connect

@@ -1,6 +1,6 @@
-"""Public tasks for beat: one that sends another to the tenants, and purging after the grace time.
+"""Public tasks: one that sends another to the tenants, one that makes one, and those of beat.
 
-None of them is sent again when its worker is killed: beat will come again.
+Those of beat aren't sent again when their worker is killed: beat will come again.
 """
 
 from collections import defaultdict
@@ -16,8 +16,10 @@ from server.background.messages import HEADER
 from server.background.task import PUBLIC
 from server.tenants import lifecycle
 from server.tenants.models import Tenant
+from server.tenants.receivers import progress
 
 SLICES = 60
+A_WHILE = timedelta(minutes=10)
 
 
 @shared_task(public=True, acks_late=False)
@@ -57,3 +59,41 @@ def purge_deleted():
 @shared_task(public=True, acks_late=False, throws=lifecycle.LifecycleError)
 def purge(pk):
     lifecycle.purge(Tenant.everything.get(pk=pk), by="beat")
+
+
+@shared_task(public=True, bind=True, max_retries=5)
+def make_tenant(self, pk, by):
+    """Make a tenant that was reserved. Whether it runs once or again, the tenant is made once.
+
+    What fails is shown with the tenant, and tried again, in the end by `resume_unfinished`.
+    """
+    rows = Tenant.everything.filter(pk=pk, status=Tenant.Status.PROVISIONING)
+    tenant = rows.first()
+    if tenant is None:
+        return
+
+    def show(message):
+        Tenant._base_manager.filter(pk=pk).update(progress=message)
+
+    try:
+        with progress(show):
+            lifecycle.finish(tenant, by)
+    except lifecycle.IllegalMove:
+        """Another was quicker."""
+    except Exception as error:
+        if not isinstance(error, lifecycle.SlugTaken):  # another is at it, or was killed just now
+            show(f"It is tried again, for it failed: {error}")
+        raise self.retry(exc=error, countdown=2**self.request.retries) from error
+
+
+@shared_task(public=True, acks_late=False)
+def resume_unfinished():
+    """Have the tenants made that were reserved a while ago: a message or a process was lost.
+
+    What a killed clone or restore has left is for whoever asked for it.
+    """
+    left = Tenant.everything.filter(
+        status=Tenant.Status.PROVISIONING, origin="", created__lt=timezone.now() - A_WHILE
+    )
+    for pk in left.values_list("pk", flat=True):
+        make_tenant.delay(pk, "beat")
