@@ -150,6 +150,7 @@ FILES = {
         server/tenants/missing.py
         server/tenants/models.py
         server/tenants/moves.py
+        server/tenants/people.py
         server/tenants/post_migrate.py
         server/tenants/provisioning.py
         server/tenants/purge.py
@@ -193,6 +194,7 @@ FILES = {
         tests/exotic/migrations/0001_initial.py
         tests/exotic/migrations/0002_kinds.py
         tests/exotic/models.py
+        tests/roles.py
         tests/processes.py
         tests/schemas.py
         tests/settings.py
@@ -227,6 +229,8 @@ FILES = {
         tests/test_member_pages.py
         tests/test_members.py
         tests/test_missing_schemas.py
+        tests/test_members_at_once.py
+        tests/test_people.py
         tests/test_notes.py
         tests/test_nothing_is_lost.py
         tests/test_password_reset.py

@@ -7,8 +7,9 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 
-from server.tenants.members import create_user, list_members
+from server.tenants.members import list_members
 from server.tenants.models import TenantChange
+from server.tenants.people import create_user
 from tests.processes import start
 
 User = get_user_model()

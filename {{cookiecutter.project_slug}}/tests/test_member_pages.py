@@ -6,10 +6,12 @@ from django.contrib.auth.models import Group, Permission
 from django.test import Client
 from tenant_users.permissions.models import UserTenantPermissions
 
-from server.tenants import lifecycle, members
-from server.tenants.members import add_member, create_user, list_members
+from server.tenants import lifecycle, members, people
+from server.tenants.members import add_member
 from server.tenants.models import Tenant, TenantChange
+from server.tenants.people import create_user
 from tests.conftest import TenantClient
+from tests.roles import roles
 
 User = get_user_model()
 URL = "/admin/roles/member/"
@@ -46,10 +48,6 @@ def mails(mailoutbox, django_capture_on_commit_callbacks):
         return page, mailoutbox
 
     return mails
-
-
-def roles(tenant):
-    return {user.username: str(role) for user, role, _ in list_members(tenant)}
 
 
 def pk_of(user):
@@ -121,7 +119,7 @@ def test_an_impossible_email_is_told_at_the_field(client, tenant, email):
 
 def test_who_was_deactivated_is_not_added(client, tenant):
     create_user("eve", "eve@example.com")
-    members.deactivate("eve", "admin")
+    people.deactivate("eve", "admin")
     page = client.post(
         f"{URL}add/", {"email": "eve@example.com", "role": "member"}, follow=True
     ).text
@@ -328,6 +326,6 @@ def test_the_form_changes_nobodys_state(public_client, tenant, ada):
     assert User.objects.get(pk=ada.pk).email == "ada@example.org"
     assert User.objects.get(pk=ada.pk).is_active
 
-    members.deactivate("ada", "admin")
+    people.deactivate("ada", "admin")
     public_client.post(url, form | {"is_active": "on"})
     assert not User.objects.get(pk=ada.pk).is_active

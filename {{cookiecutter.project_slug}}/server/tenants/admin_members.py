@@ -14,7 +14,7 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 
 from server.roles.models import Member, Role
-from server.tenants import members
+from server.tenants import members, people
 from server.tenants.moves import LifecycleError
 from server.tenants.provisioning import UnknownUser
 
@@ -157,9 +157,9 @@ def invite(request, email: str, role: str, by: str) -> None:
         members.add_member(tenant, email, role, by=by)
     except UnknownUser:
         try:
-            members.create_user(new_name(email), email)
-        except members.InvalidUser:  # who has it was deactivated
-            raise members.InvalidUser(f"“{email}” can't be added.") from None
+            people.create_user(new_name(email), email)
+        except people.InvalidUser:  # who has it was deactivated
+            raise people.InvalidUser(f"“{email}” can't be added.") from None
         members.add_member(tenant, email, role, by=by)
     site = request.build_absolute_uri("/")
     text = render_to_string(

@@ -9,7 +9,7 @@ from django.contrib import admin, messages
 from django.db.models import Model
 from django.template.response import TemplateResponse
 
-from server.tenants import lifecycle, members
+from server.tenants import lifecycle, people
 from server.tenants.lifecycle import LifecycleError
 from server.tenants.models import Tenant
 
@@ -101,7 +101,7 @@ ACTIONS = [
 ]
 
 USER_ACTIONS = [
-    action(members.deactivate, "Sessions and memberships end, everywhere.", kind=USER),
-    action(members.reactivate, "They set a password, and are a member of no tenant.", kind=USER),
-    action(members.anonymise, "Name and e-mail go. There is no way back.", kind=USER),
+    action(people.deactivate, "Sessions and memberships end, everywhere.", kind=USER),
+    action(people.reactivate, "They set a password, and are a member of no tenant.", kind=USER),
+    action(people.anonymise, "Name and e-mail go. There is no way back.", kind=USER),
 ]

@@ -23,7 +23,7 @@ USERNAME_RULE = (
     " letter or digit, like “ada.lovelace”."
 )
 
-# What `server.tenants.members.anonymise` leaves.
+# What `server.tenants.people.anonymise` leaves.
 GONE = r"\Agone-[0-9]+\Z"
 GONE_RULE = "A user name like “gone-17” is for who was anonymised."
 
@@ -49,7 +49,7 @@ def validate_email(email: str) -> None:
 
 NOT_DELETED = (
     "Users are not deleted, for what they wrote is theirs:"
-    " `server.tenants.members.deactivate` ends sessions and memberships."
+    " `server.tenants.people.deactivate` ends sessions and memberships."
 )
 
 

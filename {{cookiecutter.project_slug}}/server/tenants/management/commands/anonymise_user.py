@@ -1,4 +1,4 @@
-from server.tenants import members
+from server.tenants import people
 from server.tenants.management.base import UserCommand
 
 
@@ -6,5 +6,5 @@ class Command(UserCommand):
     help = "Take name and e-mail from a person who was deactivated, for good."
 
     def carry_out(self, *, username, by, **options):
-        members.anonymise(username, by)
+        people.anonymise(username, by)
         return f"“{username}” is anonymised."

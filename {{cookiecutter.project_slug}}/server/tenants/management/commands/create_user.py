@@ -2,7 +2,7 @@ import sys
 
 from django.core.management.base import CommandError
 
-from server.tenants import members
+from server.tenants import people
 from server.tenants.management.base import LifecycleCommand, is_text
 
 
@@ -22,7 +22,7 @@ class Command(LifecycleCommand):
         )
 
     def carry_out(self, *, username, email, password_stdin, **options):
-        user = members.create_user(username, email, read_password() if password_stdin else None)
+        user = people.create_user(username, email, read_password() if password_stdin else None)
         return f"“{user}” is made, with the e-mail {user.email}."
 
 

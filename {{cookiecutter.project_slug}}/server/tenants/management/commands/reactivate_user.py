@@ -1,4 +1,4 @@
-from server.tenants import members
+from server.tenants import people
 from server.tenants.management.base import UserCommand
 
 
@@ -6,5 +6,5 @@ class Command(UserCommand):
     help = "Let a person sign in again who was deactivated; they are a member of no tenant."
 
     def carry_out(self, *, username, by, **options):
-        members.reactivate(username, by)
+        people.reactivate(username, by)
         return f"“{username}” can sign in again, once a password is set."
