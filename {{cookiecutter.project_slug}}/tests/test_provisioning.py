@@ -142,7 +142,10 @@ def test_who_hears_of_the_schema_hears_before_the_tenant_is_active():
 
 
 @pytest.mark.usefixtures("committed")
-@pytest.mark.parametrize("step", [(blueprint, "announce"), (provisioning, "activate")])
+@pytest.mark.parametrize(
+    "step",
+    [(provisioning, "find_owner"), (blueprint, "announce"), (provisioning, "activate")],
+)
 def test_a_connection_that_is_killed_leaves_nothing(monkeypatch, step):
     def die(*args):
         with connection.cursor() as cursor:

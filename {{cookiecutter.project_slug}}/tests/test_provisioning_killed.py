@@ -6,7 +6,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from server.tenants import doctor, lifecycle
+from server.tenants import doctor, lifecycle, provisioning
 from server.tenants.lifecycle import IllegalMove, SlugTaken, provision_tenant
 from server.tenants.models import Organization, Tenant, TenantChange
 from tests.processes import kill, start, stop_before
@@ -154,6 +154,20 @@ def test_of_two_at_once_one_wins():
     assert next(text.splitlines()[-1] for text in err if text).startswith(
         "server.tenants.provisioning.SlugTaken: “killed” is "
     )
+
+
+@pytest.mark.usefixtures("before")
+def test_a_customer_whom_another_process_makes_meanwhile_is_the_same(monkeypatch):
+    def meanwhile(*rows):
+        monkeypatch.undo()
+        start("provisioning.Organization.objects.create(name='Killed')").communicate(timeout=60)
+        provisioning.save(*rows)
+
+    monkeypatch.setattr(provisioning, "save", meanwhile)
+
+    provision_tenant(*ARGUMENTS)
+
+    assert Organization.objects.get(name="Killed").tenants.get().slug == "killed"
 
 
 def test_a_tenant_that_was_active_is_not_taken_for_one_that_is_left(tenant):
