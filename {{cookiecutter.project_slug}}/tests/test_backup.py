@@ -5,7 +5,8 @@ import zipfile
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, Permission
+from django.contrib.contenttypes.fields import GenericForeignKey
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.core.management import CommandError, call_command
@@ -316,6 +317,15 @@ def test_what_nobody_could_find_again_is_not_backed_up(source, tmp_path, refers_
         execute(f"DROP TABLE {source.schema_name}.refs")
     finally:
         execute("DROP TABLE public.unknown")
+
+
+def test_a_generic_relation_to_what_is_shared_is_not_backed_up(source, tmp_path, monkeypatch):
+    relation = GenericForeignKey("content_type", "codename")
+    relation.name = "relation"
+    monkeypatch.setattr(Permission._meta, "private_fields", [relation])
+
+    with pytest.raises(CopyError, match=r"auth\.Permission\.relation refers to a shared "):
+        backup(source, tmp_path / "file", "ada")
 
 
 def test_what_was_nobodys_becomes_nobodys_else(source, tmp_path):

@@ -149,6 +149,7 @@ def test_nothing_of_it_names_the_source(source, slug):
         ALTER FUNCTION {own}.texts SET search_path = {own}, public;
         CREATE VIEW {own}.seen AS SELECT note.id FROM {own}.texts(), {own}.notes_note note;
         ALTER TABLE {own}.notes_note ADD CHECK (text <> '{source.schema_name}');
+        COMMENT ON CONSTRAINT notes_note_pkey ON {own}.notes_note IS 'of {source.schema_name}';
         CREATE SEQUENCE {own}.more;
         ALTER TABLE {own}.notes_note ADD number int DEFAULT nextval('{own}.more');
     """)  # noqa: S608
