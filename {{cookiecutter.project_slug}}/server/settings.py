@@ -7,10 +7,6 @@ What differs from place to place comes from the environment, in development thro
 import warnings
 from pathlib import Path
 
-# template: if cookiecutter.use_celery
-from celery.schedules import crontab
-
-# template: endif
 from environs import Env, EnvError, validate
 
 from server import local_postgres
@@ -265,6 +261,8 @@ if DEBUG:  # then WhiteNoise serves the files from where they are
 
 # template: if cookiecutter.use_celery
 # Background work
+
+from celery.schedules import crontab  # noqa: E402 (with what belongs to the option)
 
 SHARED_APPS += ["server.background"]
 INSTALLED_APPS += ["server.background"]
