@@ -33,7 +33,8 @@ DECLINED = {
     "use_celery": (
         *("server/background", "server/celery.py", "server/notes/tasks.py"),
         *("tests/tasks.py", "tests/workers.py"),
-        *("tests/test_celery.py", "tests/test_celery_workers.py"),
+        *("tests/test_celery.py", "tests/test_celery_provisioning.py"),
+        "tests/test_celery_workers.py",
     ),
     "use_postgis": (
         *("server/places", "server/postgis"),

@@ -257,12 +257,14 @@ FILES = {
         server/background/apps.py
         server/background/checks.py
         server/background/messages.py
+        server/background/receivers.py
         server/background/task.py
         server/background/tasks.py
         server/celery.py
         server/notes/tasks.py
         tests/tasks.py
         tests/test_celery.py
+        tests/test_celery_provisioning.py
         tests/test_celery_workers.py
         tests/workers.py
     """,

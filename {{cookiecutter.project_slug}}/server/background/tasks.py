@@ -61,7 +61,7 @@ def purge(pk):
     lifecycle.purge(Tenant.everything.get(pk=pk), by="beat")
 
 
-@shared_task(public=True, bind=True, max_retries=5)
+@shared_task(public=True, bind=True, max_retries=5, ignore_result=True)
 def make_tenant(self, pk, by):
     """Make a tenant that was reserved. Whether it runs once or again, the tenant is made once.
 
