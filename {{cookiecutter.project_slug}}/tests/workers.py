@@ -85,6 +85,16 @@ class Process:
         self.process.wait()
 
 
+def use(**settings) -> dict:
+    """Have this process' app use another broker; returns the settings as they were."""
+    before = {name: app.conf[name] for name in settings}
+    app.conf.update(settings)
+    app._after_fork()  # it remembers connections and the backend
+    app._backend_cache = None
+    vars(app._local).pop("backend", None)
+    return before
+
+
 class Workers:
     """The Redis, through which this process sends from now on, and what starts workers at it."""
 
@@ -101,13 +111,9 @@ class Workers:
         (folder / "connected.py").write_text(CONNECTED)
         self.client = redis.Redis.from_url(self.url, decode_responses=True)
         self.open()
-        app.conf.update(
+        self.before = use(
             broker_url=self.url, result_backend=self.url, broker_transport_options=OPTIONS
         )
-        # Eager tasks have used another broker, and found no backend, and the app remembers.
-        app._after_fork()
-        app._backend_cache = None
-        vars(app._local).pop("backend", None)
 
     def open(self):
         """Start Redis, with what it had when it was killed."""
@@ -120,6 +126,7 @@ class Workers:
         results = app.backend.result_consumer
         results.stop()
         results._pubsub = None  # else each result that nobody asked for looks for Redis
+        use(**self.before)
         self.redis.kill()
 
     def start(self, *command, settings="worker_settings") -> Process:
