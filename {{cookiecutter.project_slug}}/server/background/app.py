@@ -28,4 +28,4 @@ def begin(sender, **kwargs):
 
     if errors := [*check_classes()]:
         sys.exit("\n".join(error.msg for error in errors))
-    connections.close_all()  # what was opened so far would be shared with the pool's processes
+    connections.close_all()  # this process asks nothing, and those that it forks share none
