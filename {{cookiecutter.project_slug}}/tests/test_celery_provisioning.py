@@ -152,7 +152,7 @@ def test_what_was_left_for_a_while_is_resumed(workers, worker, settings):
 
 
 def test_without_a_broker_it_stays_reserved(workers, settings, caplog):
-    workers.close()
+    workers.redis.kill()
     try:
         tenant = lifecycle.request_tenant(*ARGUMENTS)
     finally:
