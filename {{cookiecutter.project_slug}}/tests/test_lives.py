@@ -1,13 +1,19 @@
 """Whatever is done to tenants in whatever order, each is what the moves have made of it.
 
-Hypothesis moves a few tenants and a plain Python model of them, and compares state, rows, schemas
-and what the hosts answer. `pytest --hypothesis-profile=thorough` does more of it.
+Hypothesis moves a few tenants and a plain Python model of them, and compares state, rows, uploads,
+members, schemas and what the hosts answer. `pytest --hypothesis-profile=thorough` does more of it.
 """
 
+import tempfile
+from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
 from django.db import connection
 from django.test import Client
 from hypothesis import strategies as st
@@ -20,12 +26,18 @@ from hypothesis.stateful import (
 )
 
 from server.notes.models import Note
-from server.tenants import lifecycle
-from server.tenants.lifecycle import HostTaken, IllegalMove, SlugTaken
+from server.tenants import doctor, lifecycle, members, people
+from server.tenants.lifecycle import HostTaken, IllegalMove, SlugTaken, UnknownUser
+from server.tenants.members import NotAMember, OwnsTenant
 from server.tenants.models import Organization, Tenant, TenantChange
+from server.tenants.schema_names import rename_schema
+from server.tenants.schemas import drop_schema
+from server.tenants.uploads import folder_of
 
 SLUGS = ["life-a", "life-b", "life-c"]
 slugs = st.sampled_from(SLUGS)
+PEOPLE = ["admin", "other", "guest"]
+GUEST = "guest"  # the only one who is ever deactivated
 
 # From which states a move is legal, and to which it leads; `undelete` leads to what was before.
 MOVES = {
@@ -46,8 +58,21 @@ class Life:
     owner: str
     state: str = "active"
     before: str = ""
-    texts: list[str] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)  # of notes and of uploads
+    roles: dict[str, str] = field(default_factory=dict)
     old_hosts: set[str] = field(default_factory=set)
+    # As it was read at first: a move may be made with what is outdated.
+    tenant: Tenant | None = field(default=None, compare=False)
+
+
+@contextmanager
+def refused_if(*expected: type[Exception] | None):
+    """The block raises the first of the errors that is one, and nothing where none is."""
+    if error := next(filter(None, expected), None):
+        with pytest.raises(error):
+            yield
+    else:
+        yield
 
 
 def host_of(slug):
@@ -59,7 +84,11 @@ class Lives(RuleBasedStateMachine):
         super().__init__()
         connection.set_schema_to_public()
         self.lives: dict[str, Life] = {}
+        self.former: set[str] = set()  # names that schemas had
+        self.backups: list[tuple[str, Life]] = []
+        self.folder = tempfile.TemporaryDirectory()
         self.admin = get_user_model().objects.get(username="admin")
+        self.guest_is_active = True
 
     def tenant(self, slug):
         return Tenant.everything.get(slug=slug)
@@ -72,36 +101,80 @@ class Lives(RuleBasedStateMachine):
     def is_free(self, slug):
         return slug not in self.lives and host_of(slug) not in self.hosts()
 
+    def one_of(self, data):
+        slug = data.draw(st.sampled_from(sorted(self.lives)))
+        return slug, self.lives[slug]
+
+    def begin(self, slug, life):
+        tenant = self.tenant(slug)
+        self.lives[slug] = replace(life, schema=tenant.schema_name, tenant=tenant)
+
+    # Tenants come about
+
     @rule(slug=slugs)
     def provision(self, slug):
-        if not self.is_free(slug):
-            with pytest.raises(SlugTaken):
-                lifecycle.provision_tenant("Life", slug, "Life", "admin")
-            return
-        lifecycle.provision_tenant("Life", slug, "Life", "admin")
-        self.lives[slug] = Life(self.tenant(slug).schema_name, "admin")
+        is_free = self.is_free(slug)
+        with refused_if(None if is_free else SlugTaken):
+            lifecycle.provision_tenant("Life", slug, "Life", "admin")
+        if is_free:
+            self.begin(slug, Life("", "admin", roles={"admin": "owner"}))
+
+    @precondition(lambda self: self.lives)
+    @rule(data=st.data(), slug=slugs)
+    def clone(self, data, slug):
+        _, life = self.one_of(data)
+        illegal = None if life.state in ("active", "suspended") else IllegalMove
+        taken = None if self.is_free(slug) else SlugTaken
+        with refused_if(illegal, taken):
+            lifecycle.clone(life.tenant, slug, "test")
+        if not illegal and not taken:
+            copy = replace(deepcopy(life), state="active", old_hosts=set())
+            self.begin(slug, copy)
+
+    @precondition(lambda self: self.lives)
+    @rule(data=st.data())
+    def backup(self, data):
+        slug, life = self.one_of(data)
+        path = Path(self.folder.name, f"{len(self.backups)}.zip")
+        lifecycle.backup(life.tenant, path, "test")
+        self.backups.append((path, slug, deepcopy(life)))
+
+    @precondition(lambda self: self.backups)
+    @rule(data=st.data(), slug=slugs)
+    def restore(self, data, slug):
+        path, old_slug, life = data.draw(st.sampled_from(self.backups))
+        gone = UnknownUser if life.owner == GUEST and not self.guest_is_active else None
+        taken = None if self.is_free(slug) else SlugTaken
+        with refused_if(gone, taken):
+            lifecycle.restore(path, "test", slug=slug)
+        if not gone and not taken:
+            old_hosts = life.old_hosts - {*self.hosts(), host_of(slug)}
+            restored = replace(deepcopy(life), state="active", before="", old_hosts=old_hosts)
+            self.begin(slug, restored)
+
+    # They change
 
     @precondition(lambda self: self.lives)
     @rule(data=st.data(), text=st.text("abc'\\$\n", min_size=1, max_size=5))
     def write(self, data, text):
         """Code gets into a tenant whatever its state."""
-        slug = data.draw(st.sampled_from(sorted(self.lives)))
+        slug, life = self.one_of(data)
         with self.tenant(slug):
             Note.objects.create(text=text, author=self.admin)
-        self.lives[slug].texts.append(text)
+            default_storage.save("a/note.txt", ContentFile(text))
+        life.texts.append(text)
 
     @precondition(lambda self: self.lives)
     @rule(data=st.data(), move=st.sampled_from(sorted(MOVES)))
     def move(self, data, move):
-        slug = data.draw(st.sampled_from(sorted(self.lives)))
+        slug, life = self.one_of(data)
         starts, end = MOVES[move]
-        life, tenant = self.lives[slug], self.tenant(slug)
         how = {"now": True} if move == "purge" else {}
-        if life.state not in starts:
-            with pytest.raises(IllegalMove):
-                getattr(lifecycle, move)(tenant, "test", **how)
+        illegal = None if life.state in starts else IllegalMove
+        with refused_if(illegal):
+            getattr(lifecycle, move)(life.tenant, "test", **how)
+        if illegal:
             return
-        getattr(lifecycle, move)(tenant, "test", **how)
         if end == "purged":
             del self.lives[slug]
             return
@@ -112,8 +185,7 @@ class Lives(RuleBasedStateMachine):
     @precondition(lambda self: self.lives)
     @rule(data=st.data(), slug=slugs)
     def rename(self, data, slug):
-        old = data.draw(st.sampled_from(sorted(self.lives)))
-        life, tenant = self.lives[old], self.tenant(old)
+        old, life = self.one_of(data)
         if life.state == "deleted":
             expected = IllegalMove
         elif slug != old and slug in self.lives:
@@ -121,24 +193,83 @@ class Lives(RuleBasedStateMachine):
         elif self.hosts().get(host_of(slug), old) != old:
             expected = HostTaken
         else:
-            lifecycle.rename(tenant, "test", slug=slug)
+            expected = None
+        with refused_if(expected):
+            lifecycle.rename(life.tenant, "test", slug=slug)
+        if not expected:
             self.lives[slug] = self.lives.pop(old)
             life.old_hosts = (life.old_hosts | {host_of(old)}) - {host_of(slug)}
-            return
-        with pytest.raises(expected):
-            lifecycle.rename(tenant, "test", slug=slug)
 
     @precondition(lambda self: self.lives)
-    @rule(data=st.data(), to=st.sampled_from(["admin", "other"]))
+    @rule(data=st.data())
+    def rename_schema(self, data):
+        _, life = self.one_of(data)
+        illegal = None if life.state == "suspended" else IllegalMove
+        with refused_if(illegal):
+            renamed = rename_schema(life.tenant, "test")
+        if not illegal:
+            self.former.add(life.schema)
+            life.schema = renamed.schema_name
+
+    # People come and go
+
+    def unknown(self, username):
+        return None if username != GUEST or self.guest_is_active else UnknownUser
+
+    @precondition(lambda self: self.lives)
+    @rule(data=st.data(), to=st.sampled_from(PEOPLE))
     def transfer(self, data, to):
-        slug = data.draw(st.sampled_from(sorted(self.lives)))
-        life = self.lives[slug]
-        if life.state == "deleted" or life.owner == to:
-            with pytest.raises(IllegalMove):
-                lifecycle.transfer(self.tenant(slug), to, "test")
-            return
-        lifecycle.transfer(self.tenant(slug), to, "test")
-        life.owner = to
+        _, life = self.one_of(data)
+        illegal = IllegalMove if life.state == "deleted" else None
+        unknown, already = self.unknown(to), IllegalMove if life.owner == to else None
+        with refused_if(illegal, unknown, already):
+            lifecycle.transfer(life.tenant, to, "test")
+        if not (illegal or unknown or already):
+            life.roles |= {life.owner: "member", to: "owner"}
+            life.owner = to
+
+    @precondition(lambda self: self.lives)
+    @rule(data=st.data(), who=st.sampled_from(PEOPLE), role=st.sampled_from(["admin", "member"]))
+    def add_member(self, data, who, role):
+        _, life = self.one_of(data)
+        unknown, owns = self.unknown(who), OwnsTenant if life.owner == who else None
+        with refused_if(unknown, owns):
+            members.add_member(life.tenant, who, role, by="test")
+        if not unknown and not owns:
+            life.roles[who] = role
+
+    @precondition(lambda self: self.lives)
+    @rule(data=st.data(), who=st.sampled_from(PEOPLE))
+    def remove_member(self, data, who):
+        _, life = self.one_of(data)
+        owns = OwnsTenant if life.owner == who else None
+        with refused_if(owns, None if who in life.roles else NotAMember):
+            members.remove_member(life.tenant, who, by="test")
+        if not owns:
+            life.roles.pop(who, None)
+
+    @rule()
+    def deactivate(self):
+        owns = any(life.owner == GUEST for life in self.lives.values())
+        with refused_if(OwnsTenant if owns else None):
+            people.deactivate(GUEST, "test")
+        if not owns:
+            self.guest_is_active = False
+            self.guest_leaves()
+
+    @rule()
+    def reactivate(self):
+        """Who was away is a member nowhere, also of what was restored meanwhile."""
+        people.reactivate(GUEST, "test")
+        if not self.guest_is_active:
+            self.guest_is_active = True
+            self.guest_leaves()
+
+    def guest_leaves(self):
+        for life in self.lives.values():
+            life.roles.pop(GUEST, None)
+
+    # What is true after each step
 
     @invariant()
     def each_is_what_it_was_made(self):
@@ -148,7 +279,12 @@ class Lives(RuleBasedStateMachine):
                 found = Life(tenant.schema_name, tenant.owner.username, tenant.status, texts=texts)
                 found.before = tenant.status_before
                 assert tenant.owner.is_superuser
+            found.roles = {
+                member.user.username: member.role for member in members.list_members(tenant)
+            }
             assert found == replace(life, old_hosts=set())
+            uploads = [path for path in folder_of(life.schema).rglob("*") if path.is_file()]
+            assert sorted(path.read_text() for path in uploads) == sorted(texts)
 
     @invariant()
     def no_other_is_there(self):
@@ -157,7 +293,9 @@ class Lives(RuleBasedStateMachine):
         }
         with connection.cursor() as cursor:
             cursor.execute("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'life-%'")
-            assert {name for (name,) in cursor} == {life.schema for life in self.lives.values()}
+            assert {name for (name,) in cursor} == self.former | {
+                life.schema for life in self.lives.values()
+            }
 
     @invariant()
     def the_hosts_say_so(self):
@@ -176,14 +314,27 @@ class Lives(RuleBasedStateMachine):
 
     def teardown(self):
         connection.set_schema_to_public()
+        assert [*doctor.examine()] == []
         for tenant in Tenant.everything.filter(slug__in=SLUGS):
             if tenant.status != "deleted":
                 lifecycle.delete(tenant, "test")
             lifecycle.purge(tenant, "test", now=True)
-        TenantChange.objects.filter(slug__in=SLUGS).delete()
+        for name in self.former:
+            drop_schema(name)
         Organization.objects.filter(name="Life").delete()
+        people.reactivate(GUEST, "test")
+        self.folder.cleanup()
 
 
-@pytest.mark.usefixtures("transactional_db")
+@pytest.fixture
+def guest(transactional_db):
+    guest = people.create_user(GUEST, "guest@localhost")
+    yield
+    people.deactivate(GUEST, "test")
+    get_user_model().objects.filter(pk=guest.pk)._raw_delete(connection.alias)
+    TenantChange.objects.exclude(by="admin").delete()
+
+
+@pytest.mark.usefixtures("guest")
 def test_tenants_are_what_their_moves_made_of_them():
     run_state_machine_as_test(Lives)
