@@ -18,7 +18,7 @@ from django_tenants.utils import quote_schema_name
 from tenant_users.permissions.models import UserTenantPermissions
 
 from server.notes.models import Note
-from server.tenants import blueprint, copying, lifecycle, members, provisioning, snapshot
+from server.tenants import blueprint, copying, lifecycle, members, provisioning, snapshot, uploads
 from server.tenants.lifecycle import CopyError, IllegalMove, SlugTaken, clone
 from server.tenants.models import Tenant, TenantChange
 from server.tenants.snapshot import rename
@@ -322,6 +322,28 @@ def test_people_sign_in_meanwhile(source, monkeypatch):
         assert copy_of(source).user_set.count() == 2
     finally:
         signing_in.close()
+
+
+def test_people_sign_in_while_uploads_are_copied(source, monkeypatch):
+    """What refers to a shared table keeps others from writing to it until the end."""
+    execute(
+        f"ALTER TABLE {source.schema_name}.notes_note"
+        " ADD FOREIGN KEY (author_id) REFERENCES public.users_user"
+    )
+
+    def meanwhile(*names):
+        signing_in = connection.copy()
+        try:
+            with signing_in.cursor() as cursor:
+                cursor.execute("SET lock_timeout = 500")
+                cursor.execute("UPDATE users_user SET last_login = now()")
+        finally:
+            signing_in.close()
+        uploads.copy_files(*names)
+
+    monkeypatch.setattr("server.tenants.clone.copy_files", meanwhile)
+
+    assert texts(copy_of(source)) == ["Remember"]
 
 
 # Whoever is killed, or fails

@@ -20,6 +20,7 @@ from server.tenants.lifecycle import UnknownUser
 from server.tenants.members import (
     OwnsTenant,
     add_member,
+    give,
 )
 from server.tenants.models import Tenant, TenantChange
 from server.tenants.people import Anonymised, InvalidUser, NotDeactivated, create_user
@@ -124,6 +125,16 @@ def test_no_session_comes_alive_again_when_the_person_does(outside, public, ada)
     ada.refresh_from_db()
     assert ada.is_active
     assert not ada.has_usable_password()
+
+
+def test_who_comes_back_is_no_member_of_what_was_restored_meanwhile(outside, public, ada):
+    people.deactivate("ada", "admin")
+    give(outside, ada, Role.ADMIN)  # as restoring an earlier backup does
+
+    people.reactivate("ada", "admin")
+
+    assert [*ada.tenants.all()] == [public]
+    assert "ada" not in roles(outside)
 
 
 def test_the_flag_alone_brings_no_session_back(outside, ada):

@@ -19,6 +19,8 @@ from server.tenants import doctor, lifecycle, purge
 from server.tenants.lifecycle import IllegalMove, provision_tenant
 from server.tenants.models import Domain, Organization, Tenant, TenantChange
 from server.tenants.purge import Busy
+from server.tenants.schema_names import rename_schema
+from server.tenants.schemas import drop_schema
 from tests.processes import kill, stop_before
 
 Status = Tenant.Status
@@ -74,6 +76,21 @@ def test_nothing_but_the_log_is_left(doomed):
     assert Client().get("/", headers={"host": "doomed.localhost"}).status_code == 404
 
 
+def test_it_is_the_schema_that_the_tenant_has_by_now(doomed):
+    """The object may have been read before the schema had another name."""
+    lifecycle.undelete(doomed, "test")
+    lifecycle.suspend(doomed, "test")
+    renamed = rename_schema(doomed, "test")
+    folder = folder_of(renamed)
+    lifecycle.delete(doomed, "test")
+
+    lifecycle.purge(doomed, "ada", now=True)
+
+    assert not schema_exists(renamed.schema_name)
+    assert not folder.exists()
+    drop_schema(doomed.schema_name)  # who has the name in hand gets an error
+
+
 def test_the_slug_is_free_after_it_and_not_before(doomed):
     with pytest.raises(lifecycle.SlugTaken):
         provision_tenant("Doomed", "doomed", "Doomed", "admin")
@@ -108,7 +125,7 @@ def test_it_waits_for_the_time_of_grace(doomed, settings):
     ],
 )
 def test_the_next_call_finishes_what_a_killed_one_left(doomed, where):
-    lock = f"purge {doomed.schema_name}"
+    lock = f"purge {doomed.pk}"
     code = f"""
 from server.tenants.models import Tenant
 lifecycle.purge(Tenant.everything.get(pk={doomed.pk}), "ada", now=True)

@@ -96,9 +96,10 @@ def copied(source: Tenant, schema_name: str) -> Iterator[None]:
         run(rename(one, old, new) for one in before)
         run(statements(ROWS, old, new) + statements(SEQUENCES, old, new))
         move_over(source, Tenant.everything.get(schema_name=new))
-        run(rename(one, old, new) for one in after)
         undo.callback(remove_files, new)
         copy_files(old, new)
+        # Last: whoever would write to a shared table waits for what refers to it.
+        run(rename(one, old, new) for one in after)
         blueprint.announce(new)
         yield
 

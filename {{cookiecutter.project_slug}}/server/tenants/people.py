@@ -72,31 +72,37 @@ def deactivate(username: str, by: str) -> None:
                 user.set_unusable_password()  # a session goes by the password that it began with
                 user.save(update_fields=["is_active", "password"])
                 log("deactivate", user, by)
-        failures = []
-        for tenant in user.tenants.all():
-            try:
-                with entering(tenant) as row:
-                    leave(row, user, by)
-            except (LifecycleError, DatabaseError) as error:
-                failures.append(f"{tenant.slug} ({' '.join(str(error).split())})")
-        if failures:
-            raise NotDeactivated(
-                f"“{user}” can't sign in any more, but is still a member of {', '.join(failures)}."
-                " Run it again."
-            )
+        end_memberships(user, by)
         tenant_user_deleted.send_robust(sender=type(user), user=user)
+
+
+def end_memberships(user: AbstractBaseUser, by: str) -> None:
+    """Raises NotDeactivated, which names those that couldn't be ended."""
+    failures = []
+    for tenant in user.tenants.all():
+        try:
+            with entering(tenant) as row:
+                leave(row, user, by)
+        except (LifecycleError, DatabaseError) as error:
+            failures.append(f"{tenant.slug} ({' '.join(str(error).split())})")
+    if failures:
+        raise NotDeactivated(
+            f"“{user}” can't sign in any more, but is still a member of {', '.join(failures)}."
+            " Run it again."
+        )
 
 
 def reactivate(username: str, by: str) -> None:
     """Let a person sign in again: a member of no tenant, who has to set a password.
 
-    They are of the main website again. Raises Anonymised.
+    They are of the main website again. Raises Anonymised, and NotDeactivated as `deactivate`.
     """
     with schema_context(get_public_schema_name()), transaction.atomic():
         user = find(username)
         if user.username == gone(user):
             raise Anonymised(f"Nobody knows any more who “{user}” was.")
         if not user.is_active:
+            end_memberships(user, by)  # in what was restored or cloned meanwhile
             user.is_active = True
             user.save(update_fields=["is_active"])
             give(Tenant.objects.get(schema_name=get_public_schema_name()), user, Role.MEMBER)

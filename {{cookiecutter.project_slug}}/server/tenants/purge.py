@@ -53,20 +53,21 @@ def purge(tenant: Tenant, by: str, *, now: bool = False) -> None:
 
     with (
         schema_context(get_public_schema_name()),
-        only_one(f"purge {tenant.schema_name}", on_wait=refuse),
+        only_one(f"purge {tenant.pk}", on_wait=refuse),
     ):
-        begin(tenant, by, now)
-        drop_foreign_keys(tenant.schema_name)
-        without_waiting(lambda: drop_schema(tenant.schema_name, missing_ok=True))
-        remove_files(tenant.schema_name)
+        schema_name = begin(tenant, by, now).schema_name
+        drop_foreign_keys(schema_name)
+        without_waiting(lambda: drop_schema(schema_name, missing_ok=True))
+        remove_files(schema_name)
         remove_rows(tenant, by)
 
 
-def begin(tenant: Tenant, by: str, now: bool) -> None:
-    """From here on, its hosts are unknown, and nothing enters its schema."""
+def begin(tenant: Tenant, by: str, now: bool) -> Tenant:
+    """From here on, its hosts are unknown, and nothing enters or renames its schema."""
     with transaction.atomic(durable=True), moving("purge", tenant, by) as (row, change):
         if change.before != PURGING and not now and timezone.now() < end_of_grace(row):
             raise IllegalMove("purge", row.slug, f"it is kept until {end_of_grace(row):%F}")
+        return row
 
 
 def drop_foreign_keys(schema_name: str) -> None:

@@ -108,8 +108,9 @@ def filled(backup: Backup, notes: list[str], schema_name: str) -> Iterator[None]
     with undoing() as undo, schema_context(schema_name), transaction.atomic(durable=True):
         undo.callback(remove_files, schema_name)
         try:
-            fill(backup, tenant)
             write_files(backup, notes, schema_name)
+            # Last: whoever would write to a shared table waits for what refers to it.
+            fill(backup, tenant)
         # The last three: a header that was forged, for what is damaged was found before.
         except (DatabaseError, OSError, ValueError, TypeError, LookupError) as error:
             version, reason = backup.header["postgresql"], " ".join(str(error).split())
