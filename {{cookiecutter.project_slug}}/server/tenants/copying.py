@@ -34,10 +34,13 @@ class CopyError(LifecycleError):
 def one_moment(move: str, tenant: Tenant) -> Iterator[str]:
     """A transaction to which the database stands still; yields its snapshot's id, for others.
 
-    Whoever writes goes on, and who would alter a table of the tenant waits. Raises IllegalMove.
+    Whoever writes goes on, and who would alter a table of the tenant waits. Raises IllegalMove, and
+    CopyError where there is nothing to read: the schema is lost, or has just got another name.
     """
     own = quote_schema_name(tenant.schema_name)
     tables = [f"{own}.{quote_schema_name(name)}" for name in tables_of(tenant.schema_name)]
+    if not tables:
+        raise CopyError(f"The schema {tenant.schema_name} of “{tenant.slug}” has no tables.")
     with transaction.atomic(durable=True), connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         # First: a table that is rewritten after the moment looks empty to it.

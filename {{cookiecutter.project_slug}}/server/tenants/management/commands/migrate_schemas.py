@@ -2,11 +2,15 @@ import re
 from collections.abc import Iterable
 from contextlib import nullcontext
 
+from django.contrib.auth import get_user_model
+from django.contrib.contenttypes.models import ContentType
 from django.core.management import CommandError
 from django.db import DatabaseError, InterfaceError, connections
+from django.db.migrations import Migration
+from django.db.migrations.executor import MigrationExecutor
 from django_tenants.management.commands import SyncCommon
 from django_tenants.management.commands import migrate_schemas as library
-from django_tenants.migration_executors.base import MigrationExecutor
+from django_tenants.migration_executors.base import MigrationExecutor as Executor
 from django_tenants.utils import (
     get_public_schema_name,
     get_tenant_migration_order,
@@ -17,6 +21,7 @@ from django_tenants.utils import (
 from server.tenants import blueprint, hosts
 from server.tenants.fleet import FleetExecutor
 from server.tenants.fleet.report import names, reason_of
+from server.tenants.fleet.targets import targets
 from server.tenants.locks import only_one
 from server.tenants.management.base import is_text
 from server.tenants.models import Tenant
@@ -64,11 +69,28 @@ class Command(library.MigrateSchemasCommand):
         except (DatabaseError, InterfaceError) as error:
             raise CommandError(f"The database failed: {reason_of(error)}") from error
 
-    def find_executor(self) -> MigrationExecutor:
+    def keep_owners(self) -> None:
+        """Raises CommandError for a way back on which the tables of tenants or people are dropped,
+        or of content types: schemas would be left of which nobody knows whose they are.
+        """
+        if not self.options["migration_name"] or Tenant._meta.db_table not in self.shared_tables():
+            return
+        connection = connections[self.options["database"]]
+        with schema_context(get_public_schema_name()):
+            executor = MigrationExecutor(connection)
+            plan = executor.migration_plan(targets(executor.loader, self.options))
+            kept = {model._meta.app_label for model in (Tenant, get_user_model(), ContentType)}
+            unmade = {step.app_label for step, is_back in plan if is_back and is_first(step)}
+            if kept & unmade and Tenant.everything.exclude(schema_name=get_public_schema_name()):
+                raise CommandError(
+                    "There are tenants: who owns them would be lost. `purge_tenant` ends one."
+                )
+
+    def find_executor(self) -> Executor:
         try:
             found = library.GET_EXECUTOR_FUNCTION(codename=self.executor)
         except NotImplementedError as error:
-            known = ", ".join(each.codename for each in MigrationExecutor.__subclasses__())
+            known = ", ".join(each.codename for each in Executor.__subclasses__())
             raise CommandError(f"{error}; there are {known}.") from None
         if found is not FleetExecutor and (self.options["canary"] or self.options["canary_only"]):
             raise CommandError("Only the executor “fleet” has canaries.")
@@ -98,8 +120,9 @@ class Command(library.MigrateSchemasCommand):
         with schema_context(get_public_schema_name()):
             return connection.introspection.table_names()
 
-    def migrate(self, executor: MigrationExecutor, public: str, one_schema: str | None) -> None:
+    def migrate(self, executor: Executor, public: str, one_schema: str | None) -> None:
         if self.sync_public:
+            self.keep_owners()
             executor.run_migrations([public])
         failure = None
         try:
@@ -124,3 +147,7 @@ class Command(library.MigrateSchemasCommand):
     def waits(self) -> None:
         if self.options["verbosity"]:
             self.stdout.write("Another migrate_schemas is running; this one waits for its end.")
+
+
+def is_first(migration: Migration) -> bool:
+    return migration.app_label not in dict(migration.dependencies)
