@@ -85,7 +85,7 @@ class Lives(RuleBasedStateMachine):
         connection.set_schema_to_public()
         self.lives: dict[str, Life] = {}
         self.former: set[str] = set()  # names that schemas had
-        self.backups: list[tuple[str, Life]] = []
+        self.backups: list[tuple[Path, Life]] = []
         self.folder = tempfile.TemporaryDirectory()
         self.admin = get_user_model().objects.get(username="admin")
         self.guest_is_active = True
@@ -139,15 +139,15 @@ class Lives(RuleBasedStateMachine):
     @precondition(lambda self: self.lives)
     @rule(data=st.data())
     def backup(self, data):
-        slug, life = self.one_of(data)
+        _, life = self.one_of(data)
         path = Path(self.folder.name, f"{len(self.backups)}.zip")
         lifecycle.backup(life.tenant, path, "test")
-        self.backups.append((path, slug, deepcopy(life)))
+        self.backups.append((path, deepcopy(life)))
 
     @precondition(lambda self: self.backups)
     @rule(data=st.data(), slug=slugs)
     def restore(self, data, slug):
-        path, old_slug, life = data.draw(st.sampled_from(self.backups))
+        path, life = data.draw(st.sampled_from(self.backups))
         gone = UnknownUser if life.owner == GUEST and not self.guest_is_active else None
         taken = None if self.is_free(slug) else SlugTaken
         with refused_if(gone, taken):

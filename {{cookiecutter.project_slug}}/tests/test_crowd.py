@@ -1,0 +1,147 @@
+"""While tenants are cloned, purged, restored and renamed, nobody at another tenant notices.
+
+`pytest --hypothesis-profile=thorough` does it with hundreds of tenants.
+"""
+
+import threading
+import time
+from collections import defaultdict
+from contextlib import contextmanager
+from itertools import cycle
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.db import connection
+from django.test import Client
+from django_tenants.utils import tenant_context
+from hypothesis import settings
+
+from server.notes.models import Note
+from server.tenants import doctor, lifecycle, people
+from server.tenants.models import Tenant
+from server.tenants.schema_names import rename_schema
+from server.tenants.schemas import drop_schema
+from tests.copies import cleaned_up, get, provision
+
+HOSTS = 4  # tenants that others use meanwhile
+MOST = 300 if settings().max_examples > 100 else 12  # tenants that come and go
+LONGEST = 3  # seconds that one who is at another tenant may wait
+PARTS = (0.5, 0.99, 0.999999)  # of the requests, of which the longest wait is reported
+PASSWORD = "a-crowds-password"
+
+
+@pytest.fixture
+def hosts(transactional_db):
+    """Tenants with a note that has their slug, and a person who is a member of all."""
+    with cleaned_up():
+        visitor = people.create_user("visitor", "visitor@localhost", PASSWORD)
+        tenants = [provision(f"crowd-{number}") for number in range(HOSTS)]
+        for tenant in tenants:
+            tenant.add_user(visitor)
+            with tenant:
+                Note.objects.create(text=f"of {tenant.slug}", author=visitor)
+        yield tenants
+        people.deactivate("visitor", "test")
+        get_user_model().objects.filter(pk=visitor.pk)._raw_delete(connection.alias)
+
+
+def anonymous(tenant):
+    client = Client(SERVER_NAME=tenant.get_primary_domain().domain)
+    return lambda: client.get("/"), 200, tenant.name
+
+
+def signed_in(tenant):
+    client = Client(SERVER_NAME=tenant.get_primary_domain().domain)
+    with tenant_context(tenant):
+        client.force_login(get_user_model().objects.get(username="visitor"))
+    return lambda: client.get("/notes/"), 200, f"of {tenant.slug}"
+
+
+def signing_in(tenant):
+    client = Client(SERVER_NAME=tenant.get_primary_domain().domain)
+    answers = {"username": "visitor", "password": PASSWORD}
+    return lambda: client.post("/sign-in/", answers), 302, ""
+
+
+@contextmanager
+def crowd(tenants):
+    """Threads that send requests to the tenants; yields what they found, by what they do."""
+    waits, faults, over = defaultdict(list), [], threading.Event()
+
+    def send(kind):
+        try:
+            visits = [(tenant, *kind(tenant)) for tenant in tenants]
+            for tenant, visit, status, text in cycle(visits):
+                if over.is_set():
+                    break
+                began = time.monotonic()
+                response = visit()
+                waits[kind.__name__].append(time.monotonic() - began)
+                content = response.text
+                strangers = [other.slug for other in tenants if f"of {other.slug}" in content]
+                if (
+                    response.status_code != status
+                    or text not in content
+                    or [*filter(tenant.slug.__ne__, strangers)]
+                ):
+                    faults.append((kind.__name__, tenant.slug, response.status_code, content))
+        except Exception as error:
+            faults.append((kind.__name__, repr(error)))
+        finally:
+            connection.close()
+
+    threads = [
+        threading.Thread(target=send, args=[kind]) for kind in (anonymous, signed_in, signing_in)
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        yield waits, faults
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+
+
+def come_and_go(source, number, file):
+    """What may become of a tenant in its life, by the way it came about."""
+    slug = f"goer-{number}"
+    match number % 4:
+        case 0:
+            provision(slug)
+        case 1:
+            lifecycle.restore(file, "test", slug=slug)
+        case _:
+            lifecycle.clone(source, slug, "test")
+    tenant = get(slug)
+    lifecycle.rename(tenant, "test", slug=f"goner-{number}")
+    lifecycle.suspend(tenant, "test")
+    former = None
+    if number % 3 == 0:
+        former = tenant.schema_name
+        rename_schema(tenant, "test")
+    lifecycle.delete(tenant, "test")
+    lifecycle.purge(tenant, "test", now=True)
+    if former:
+        drop_schema(former)
+
+
+def test_nobody_at_another_tenant_notices(hosts, tmp_path):
+    source = hosts[0]  # which is in use, too
+    file = lifecycle.backup(source, tmp_path / "backup.zip", "test")
+    began = time.monotonic()
+    with crowd(hosts) as (waits, faults):
+        for number in range(MOST):
+            come_and_go(source, number, file)
+            assert not faults
+    took = time.monotonic() - began
+
+    print(f"{MOST} tenants came and went in {took:.0f} s.")  # to be seen with `pytest -s`
+    for kind, times in waits.items():
+        times.sort()
+        usual, slow, longest = (round(1000 * times[int(len(times) * part)]) for part in PARTS)
+        print(f"{kind}: {len(times)} requests, {usual} ms, 99 % {slow} ms, longest {longest} ms.")
+    assert not faults
+    assert {*waits} == {"anonymous", "signed_in", "signing_in"}
+    assert max(map(max, waits.values())) < LONGEST
+    assert [*doctor.examine()] == []
