@@ -11,12 +11,12 @@ from celery.app.trace import build_tracer
 from django.conf import settings
 from django.core import mail
 from django.core.checks import run_checks
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
 from server.background import tasks as background
 from server.background.messages import HEADER, NoTenant, addressed
-from server.background.task import TenantGone, TenantNotActive
+from server.background.task import TenantGone, TenantNotActive, TenantTask
 from server.celery import app
 from server.notes.models import Note
 from server.notes.tasks import send_digest
@@ -129,6 +129,91 @@ def test_a_known_tenant_costs_no_query():
     seen = statements.record()
     assert run("1", (), {}, dict(request)).retval == schema_name
     assert seen == []
+    connection.close()
+
+
+def test_what_is_mapped_runs_where_it_would_if_it_were_sent(tenant):
+    assert where.map([1, 2]).apply().get() == [tenant.schema_name] * 2
+    assert where.starmap([(1, 2)]).apply().get() == [tenant.schema_name]
+    assert where_public.map([1, 2]).apply().get() == ["public"] * 2
+    connection.set_schema_to_public()
+    with pytest.raises(NoTenant, match=r"tests\.tasks\.where was sent in public"):
+        where.map([1, 2]).apply().get()
+    assert where_public.map([1]).apply().get() == ["public"]
+
+
+def as_a_worker(task, schema_name, **request):
+    """Run the task as a worker does that got such a message."""
+    run = build_tracer(task.name, task, app=app)
+    return run("1", (), {}, {"id": "1", "headers": {HEADER: schema_name}, **request}).retval
+
+
+class Observed(TenantTask):
+    """Keeps where it was called, and what PostgreSQL says of it."""
+
+    seen = []
+
+    def see(self, *ignored):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT current_schema")
+            self.seen.append((connection.schema_name, *cursor.fetchone()))
+
+    on_success = on_failure = after_return = see
+
+
+@pytest.fixture
+def observed():
+    del Observed.seen[:]
+    yield Observed.seen
+    connection.close()
+
+
+@pytest.mark.usefixtures("transactional_db")
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_a_task_enters_it_leaves_before_its_handlers_run(observed, fails):
+    first, other = (Tenant.objects.get(slug=slug) for slug in ("first", "other"))
+
+    @shared_task(base=Observed, name=f"stays-{fails}")
+    def stays():
+        connection.set_tenant(other)
+        assert not fails
+
+    as_a_worker(stays, first.schema_name)
+    assert observed == [(first.schema_name, first.schema_name)] * 2
+
+
+@pytest.mark.usefixtures("transactional_db")
+def test_handlers_of_a_task_whose_tenant_is_gone_are_in_no_schema(observed):
+    @shared_task(base=Observed, name="never")
+    def never():
+        raise AssertionError
+
+    linked = tasks.tell_where_it_failed.s("key").set(headers={HEADER: "gone_00000000"})
+    assert isinstance(as_a_worker(never, "gone_00000000", errbacks=[linked]).exception, TenantGone)
+    assert observed == [("nowhere", None)] * 2
+
+    del observed[:]
+    never.apply(headers={HEADER: "gone_00000000"})
+    assert observed == [("nowhere", None)] * 2
+    assert connection.schema_name == "public"
+
+
+@pytest.mark.usefixtures("transactional_db")
+def test_a_transaction_that_is_left_open_is_not_that_of_the_next_task():
+    @shared_task(name="interrupted")
+    def interrupted():
+        transaction.atomic().__enter__()
+
+    @shared_task(name="next")
+    def writes():
+        Tenant.objects.filter(slug="first").update(progress="written")
+
+    schema_name = Tenant.objects.get(slug="first").schema_name
+    as_a_worker(interrupted, schema_name)
+    assert not connection.in_atomic_block
+    as_a_worker(writes, schema_name)
+
+    assert Tenant.objects.filter(slug="first", progress="written").update(progress="") == 1
     connection.close()
 
 

@@ -3,8 +3,10 @@
 `@shared_task(public=True)` says of a task that it runs in public, whoever sends it.
 """
 
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+from celery import current_task
 from celery.app.task import Context
 from celery.exceptions import Reject, Retry
 from celery.signals import task_postrun, task_prerun
@@ -15,9 +17,10 @@ from django.db import (
     OperationalError,
     close_old_connections,
     connection,
+    connections,
 )
 from django_tenants.postgresql_backend.base import FakeTenant
-from django_tenants.utils import get_public_schema_name, schema_context, tenant_context
+from django_tenants.utils import get_public_schema_name
 from tenant_schemas_celery import task as library
 
 from server.background.messages import HEADER, NoTenant, addressed, runs_in_public
@@ -28,6 +31,7 @@ PUBLIC = get_public_schema_name()
 NOWHERE = FakeTenant("nowhere")  # a schema that no tenant can have
 WAITED = "_waited"  # how often the database was away
 LONGEST_WAIT = 60  # seconds
+CALL_OTHERS = ("celery.map", "celery.starmap")  # directly, where they are themselves
 
 # What raises in a signal's receiver is logged, and the task runs all the same. These are the
 # library's, which enter the tenant there; ours does so where a task may fail.
@@ -55,50 +59,54 @@ class TenantTask(library.TenantTask):
         """
         super().before_start(task_id, args, kwargs)
         schema_name = (self.request.headers or {}).get(HEADER)
-        if not self.request.is_eager:
-            close_old_connections()
-            try:
+        is_eager = self.request.is_eager
+        try:
+            if not is_eager:
+                close_old_connections()
+            if not is_eager or self.public or schema_name != connection.schema_name:
                 connection.set_tenant(tenant_of(self, schema_name))
-            except BaseException as error:
-                # Whatever is called because of the failure finds no schema at all.
-                connection.switch(NOWHERE, include_public=False)
-                if isinstance(error, (InterfaceError, OperationalError)):
-                    self.send_again(error)
-                raise
-        elif self.public or schema_name != connection.schema_name:
-            connection.set_tenant(tenant_of(self, schema_name))
+        except BaseException as error:
+            # Whatever is called because of the failure finds no schema at all.
+            connection.switch(NOWHERE, include_public=False)
+            if not is_eager and isinstance(error, (InterfaceError, OperationalError)):
+                self.send_again(error)
+            raise
         self.request.entered = connection.schema_name
 
     def __call__(self, *args, **kwargs):
         """Called directly, a task is a function like others, in the current tenant.
 
-        Celery so calls what is linked to an error, in whatever process noticed it.
+        Celery so calls what is linked to an error, in whatever process noticed it, and what is
+        mapped. What the body enters it leaves, before anything else hears of how the task ended.
         """
-        if self.request.called_directly or self.request.get("running"):
-            with self.tenant_of_error(*args):
+        with coming_back():
+            if self.request.called_directly or self.request.get("running"):
+                self.enter_for_celery(*args)
                 return super().__call__(*args, **kwargs)
-        if self.request.get("entered") != connection.schema_name:
-            raise NoTenant(f"{self.name} has a before_start of its own, which must call super()'s.")
-        self.request.running = True
-        return self.run(*args, **kwargs)
+            if self.request.get("entered") != connection.schema_name:
+                raise NoTenant(
+                    f"{self.name} has a before_start of its own: it must call super()'s."
+                )
+            self.request.running = True
+            return self.run(*args, **kwargs)
 
-    def tenant_of_error(self, failed=None, *args):
-        """The context in which to be called, with the failed task's request if it is for that."""
+    def enter_for_celery(self, failed=None, *args):
+        """Enter where to be called, if it is Celery who calls, with the failed task's request if it
+        is for that."""
         linked = failed.errbacks or () if isinstance(failed, Context) else ()
         for each in linked:
             if each["task"] == self.name:
                 headers = each["options"].get("headers") or {}
-                return tenant_context(tenant_of(self, headers.get(HEADER)))
-        return nullcontext()
+                return connection.set_tenant(tenant_of(self, headers.get(HEADER)))
+        if current_task and current_task.name in CALL_OTHERS:
+            connection.set_tenant(tenant_of(self, connection.schema_name))
+        return None
 
     def apply(self, args=None, kwargs=None, **options):
         """Run the task here and now, and come back to the current tenant."""
-        before = connection.tenant, connection.include_public_schema
         options = addressed(self.app, self.name, options)
-        try:
+        with coming_back():
             return super().apply(args, kwargs, **options)
-        finally:
-            connection.switch(*before)
 
     def send_again(self, error: Exception):
         """Raises Retry, or has the broker keep the message if it can't be sent."""
@@ -136,7 +144,8 @@ def find(schema_name: str) -> Tenant:
     tenant = active.get(schema_name)
     if tenant is None:
         # Over the connection that hears of changes.
-        with schema_context(PUBLIC):
+        with coming_back():
+            connection.set_schema_to_public()
             tenants = Tenant.everything.using(DEFAULT_DB_ALIAS)
             tenant = tenants.filter(schema_name=schema_name).first()
         if tenant is None:
@@ -149,7 +158,25 @@ def find(schema_name: str) -> Tenant:
     return copied(tenant)
 
 
+@contextmanager
+def coming_back() -> Iterator[None]:
+    """Be where the connection was before when the block ends. The library's contexts would let it
+    see public, too, where it was nowhere."""
+    before = connection.tenant, connection.include_public_schema
+    try:
+        yield
+    finally:
+        connection.switch(*before)
+
+
 @task_postrun.connect
 def leave(sender, **kwargs):
-    if not sender.request.is_eager:
-        connection.leave_tenant()
+    """Be in public and in no transaction: one that is left open, as by a task that was interrupted
+    when it began or ended it, would be that of all that the process does from then on."""
+    if sender.request.is_eager:
+        return
+    connection.leave_tenant()
+    for each in connections.all(initialized_only=True):
+        if each.in_atomic_block:
+            each.close()
+            each.connect()  # else Django opens none
