@@ -11,6 +11,7 @@ from server.background.tasks import make_tenant, resume_unfinished
 from server.tenants import blueprint, lifecycle
 from server.tenants.models import Blueprint, Organization, Tenant, TenantChange
 from tests.processes import stop_before
+from tests.test_celery_workers import closed_database
 from tests.workers import PATIENCE, Workers, need_redis
 
 ARGUMENTS = "Later", "later", "Later", "admin"
@@ -28,7 +29,7 @@ def workers(tmp_path_factory, django_db_setup, django_db_blocker):
 
 @pytest.fixture(scope="module")
 def worker(workers):
-    """Not for the first two tests, which have workers of their own."""
+    """Not for the first three tests, which have workers of their own."""
     worker = workers.ready("--concurrency", "1")
     yield worker
     worker.kill()
@@ -74,6 +75,18 @@ def test_a_worker_that_is_killed_in_the_middle_is_followed_by_another(workers):
     another = workers.ready("--concurrency", "1")
     expect_one()
     another.kill()
+
+
+def test_a_database_that_goes_away_in_the_middle_loses_nothing(workers):
+    lifecycle.request_tenant(*ARGUMENTS)
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("LOCK TABLE tenants_tenantchange IN EXCLUSIVE MODE")
+        worker = workers.ready("--concurrency", "1")
+        wait_until(lambda: waiting_for_the_lock(cursor))
+        with closed_database():
+            worker.said("retry: Retry in ")
+    expect_one()
+    worker.kill()
 
 
 def waiting_for_the_lock(cursor):

@@ -4,11 +4,13 @@ Those of beat aren't sent again when their worker is killed: beat will come agai
 """
 
 from collections import defaultdict
+from contextlib import suppress
 from datetime import timedelta
 from zlib import crc32
 
 from celery import current_app, shared_task
 from django.conf import settings
+from django.db import DatabaseError, InterfaceError
 from django.db.models import Q
 from django.utils import timezone
 
@@ -82,7 +84,8 @@ def make_tenant(self, pk, by):
         """Another was quicker."""
     except Exception as error:
         if not isinstance(error, lifecycle.SlugTaken):  # another is at it, or was killed just now
-            show(f"It is tried again, for it failed: {error}")
+            with suppress(DatabaseError, InterfaceError):  # it may be away
+                show(f"It is tried again, for it failed: {error}")
         raise self.retry(exc=error, countdown=2**self.request.retries) from error
 
 
