@@ -159,6 +159,20 @@ def test_what_one_breaks_is_whole_for_the_next(sql, is_caught):
     assert get_user_model().objects.exists()
 
 
+@pytest.mark.usefixtures("transactional_db")
+def test_a_transaction_that_is_left_open_is_not_the_next_ones():
+    worked = []
+
+    def work(tenant):
+        worked.append(connection.in_atomic_block)
+        transaction.atomic().__enter__()
+
+    in_every_tenant(work)
+
+    assert worked == [False, False]
+    assert get_user_model().objects.exists()
+
+
 @pytest.mark.usefixtures("db")
 def test_a_loop_that_is_left_raises_nothing():
     for turn in every_tenant():

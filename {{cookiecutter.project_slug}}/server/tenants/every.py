@@ -74,4 +74,6 @@ def leave_nothing() -> None:
     """Close a connection that has failed, or was left in a transaction: the next turn opens one."""
     if connection.connection is not None and not connection.is_outside_transaction():
         connection.close()
+    if connection.in_atomic_block:  # it was interrupted when it began or ended a transaction
+        connection.connect()  # else Django opens none
     connection.close_if_unusable_or_obsolete()
