@@ -134,14 +134,18 @@ def test_a_receiver_that_fails_is_logged_and_stops_nobody(heard, name, caplog):
 
 
 @pytest.mark.usefixtures("db")
-def test_the_owner_gets_a_mail(django_capture_on_commit_callbacks):
+@pytest.mark.parametrize(
+    ("debug", "url"), [(False, "acme.localhost/"), (True, "acme.localhost:8000/")]
+)
+def test_the_owner_gets_a_mail(django_capture_on_commit_callbacks, settings, debug, url):
+    settings.DEBUG = debug
     with django_capture_on_commit_callbacks(execute=True):
         by_blueprint()
 
     (letter,) = mail.outbox
     assert letter.to == ["admin@localhost"]
     assert letter.subject == "Acme is ready"
-    assert "http://acme.localhost/" in letter.body
+    assert f"http://{url}\n" in letter.body
 
 
 @pytest.mark.usefixtures("db")

@@ -38,7 +38,8 @@ def tell_owner(tenant: Tenant, **kwargs):
 
 def mail_owner(tenant: Tenant) -> None:
     scheme = "https" if settings.SECURE_SSL_REDIRECT else "http"
-    about = {"tenant": tenant, "url": f"{scheme}://{tenant.get_primary_domain()}/"}
+    port = ":8000" if settings.DEBUG else ""  # runserver's: no request says which it is
+    about = {"tenant": tenant, "url": f"{scheme}://{tenant.get_primary_domain()}{port}/"}
     text = render_to_string("tenant_ready_email.txt", about)
     send_mail(f"{tenant} is ready", text, None, [tenant.owner.email])
 
