@@ -47,12 +47,20 @@ def create_user(username: str, email: str, password: str | None = None) -> Abstr
             if password is not None:
                 validate_password(password, user)
         except ValidationError as error:
-            raise InvalidUser(" ".join(error.messages)) from None
+            raise InvalidUser(sentence(error)) from None
         try:
             with transaction.atomic():
                 return User.objects.create_user(email, password, username=username)
         except (ExistsError, IntegrityError):  # somebody was quicker
             raise InvalidUser("Somebody has this user name or e-mail.") from None
+
+
+def sentence(error: ValidationError) -> str:
+    """What is wrong, and with what where the message doesn't say so."""
+    named = getattr(error, "message_dict", {"password": error.messages})
+    return " ".join(
+        text.replace("This field", f"The {name}") for name, texts in named.items() for text in texts
+    )
 
 
 def deactivate(username: str, by: str) -> None:
