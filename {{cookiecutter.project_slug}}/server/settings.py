@@ -151,6 +151,7 @@ TENANT_USERS_DOMAIN = DOMAIN
 TENANT_GRACE_DAYS = env.int("TENANT_GRACE_DAYS", default=30, validate=validate.Range(min=0))
 GET_EXECUTOR_FUNCTION = "server.tenants.fleet.get_executor"
 TENANT_BASE_MIGRATE_COMMAND = "server.tenants.migrate.Command"
+TENANT_COLOR_ADMIN_APPS = False  # all apps of a site are of one kind
 SERVE_TENANTS = True
 SERVE_PUBLIC = env.bool("SERVE_PUBLIC", default=DEBUG)
 
