@@ -1,9 +1,6 @@
 """Further host names of a tenant, which answer as the primary one does."""
 
-from django.db import IntegrityError, transaction
-
-from server.tenants import hosts
-from server.tenants.lifecycle import HostTaken, InvalidHost, LifecycleError, rename
+from server.tenants.lifecycle import HostTaken, LifecycleError, as_stored, rename, store
 from server.tenants.models import Domain, Tenant
 from server.tenants.moves import moving
 
@@ -18,18 +15,14 @@ def add_domain(tenant: Tenant, host: str, by: str, *, is_primary: bool = False) 
     found = check_free(host)
     with moving("rename", tenant, by) as (row, change):
         change.before, change.after = "", found
-        try:
-            with transaction.atomic():
-                Domain(tenant=row, domain=found, is_primary=False).save()
-        except IntegrityError:
-            raise HostTaken(f"“{found}” is taken.") from None
+        store(Domain(tenant=row, domain=found, is_primary=False))
     return found
 
 
 def remove_domain(tenant: Tenant, host: str, by: str) -> str:
     """Raises LifecycleError for the primary domain and for one of another tenant."""
     with moving("rename", tenant, by) as (row, change):
-        domain = row.domains.filter(domain=normalise(host)).first()
+        domain = row.domains.filter(domain=as_stored(host)).first()
         if domain is None:
             raise LifecycleError(f"“{host}” is no domain of “{row.slug}”.")
         if domain.is_primary:
@@ -41,14 +34,7 @@ def remove_domain(tenant: Tenant, host: str, by: str) -> str:
 
 def check_free(host: str) -> str:
     """The host as it is stored. Raises InvalidHost and HostTaken."""
-    found = normalise(host)
+    found = as_stored(host)
     if Domain.objects.filter(domain=found).exists():
         raise HostTaken(f"“{found}” is taken.")
-    return found
-
-
-def normalise(host: str) -> str:
-    found = hosts.normalise_host(host)
-    if found is None or ":" in host:
-        raise InvalidHost(hosts.HOST_RULE)
     return found

@@ -144,18 +144,29 @@ def host_of(slug: str) -> str:
 
 def change_host(tenant: Tenant, host: str, *, is_primary: bool) -> None:
     """Have the host lead to the tenant: as the primary one, from which the old one differs."""
-    found = hosts.normalise_host(host)
-    if found is None or ":" in host:
-        raise InvalidHost(hosts.HOST_RULE)
+    found = as_stored(host)
     if is_primary:
         tenant.domains.filter(is_primary=True).update(is_primary=False, redirects=True)
     own = tenant.domains.filter(domain=found).first() or Domain(tenant=tenant, domain=found)
     own.is_primary, own.redirects = is_primary, not is_primary
+    store(own)
+
+
+def as_stored(host: str) -> str:
+    """The spelling under which the host is found. Raises InvalidHost, also where it has a port."""
+    found = hosts.normalise_host(host)
+    if found is None or ":" in host:
+        raise InvalidHost(hosts.HOST_RULE)
+    return found
+
+
+def store(domain: Domain) -> None:
+    """Raises HostTaken."""
     try:
         with transaction.atomic():
-            own.save()
+            domain.save()
     except IntegrityError:
-        raise HostTaken(f"“{found}” is taken.") from None
+        raise HostTaken(f"“{domain}” is taken.") from None
 
 
 def transfer(tenant: Tenant, username: str, by: str) -> Tenant:
