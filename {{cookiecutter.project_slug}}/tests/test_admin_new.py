@@ -64,15 +64,24 @@ def test_in_the_background_the_page_shows_the_state(public_client, background):
     assert background == [(acme().pk, "admin")]
     assert "data-pending" in page.text
     assert '<noscript><meta http-equiv="refresh"' in page.text
-    assert "Its schema is waiting to be made." in page.text
+    assert "as soon as a worker is running" in page.text
     Tenant.everything.filter(slug="acme").update(progress="Applying notes.0001_initial...")
     url = page.redirect_chain[0][0]
-    assert "Applying notes.0001_initial..." in public_client.get(url).text
+    change = f"/admin/tenants/tenant/{acme().pk}/change/"
+    for each in (url, change):
+        assert "Applying notes.0001_initial..." in public_client.get(each).text
 
     lifecycle.finish(acme(), "worker")
     assert "http://acme.localhost/" in public_client.get(url).text
+    assert "Applying" not in public_client.get(change).text
     lifecycle.suspend(acme(), "ada")
     assert "It is suspended." in public_client.get(url).text
+
+
+def test_what_a_killed_process_has_left_is_to_be_finished(public_client, background, settings):
+    url = public_client.post(URL, ACME)["Location"]
+    settings.PROVISION_IN_BACKGROUND = False
+    assert "the action “Finish” makes it" in public_client.get(url).text
 
 
 @pytest.mark.usefixtures("db")

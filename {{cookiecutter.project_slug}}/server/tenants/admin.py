@@ -28,8 +28,12 @@ class TenantAdmin(NewTenant, admin.ModelAdmin):
     list_select_related = ["organization", "owner"]
     search_fields = ["name", "slug", "domains__domain", "owner__username", "owner__email"]
     fields = ["name", "organization", "slug", "schema_name", "owner", "status", "created"]
-    readonly_fields = ["slug", "schema_name", "owner", "status", "created"]
+    readonly_fields = ["slug", "schema_name", "owner", "status", "created", "progress"]
     autocomplete_fields = ["organization"]
+
+    def get_fields(self, request, obj=None):
+        is_being_made = obj is not None and obj.status == Tenant.Status.PROVISIONING
+        return [*self.fields, "progress"] if is_being_made else self.fields
 
     def get_queryset(self, request):
         return Tenant.everything.order_by("slug")

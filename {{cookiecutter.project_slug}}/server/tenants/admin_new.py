@@ -9,6 +9,7 @@ from django.urls import path
 from server.tenants import hosts, lifecycle
 from server.tenants.lifecycle import InvalidSlug, ProvisioningError, SlugTaken, UnknownUser
 from server.tenants.models import Tenant
+from server.tenants.provisioning import in_background
 
 ABOUT = {InvalidSlug: "slug", SlugTaken: "slug", UnknownUser: "username"}
 
@@ -20,6 +21,13 @@ class NewTenantForm(forms.Form):
         max_length=200, help_text="The customer, who is found by this name or made."
     )
     username = forms.CharField(label="Owner", help_text="A user name or e-mail.")
+
+
+def waits() -> str:
+    """What the page says of a tenant that nobody has begun to make."""
+    if in_background():
+        return "Its schema is made as soon as a worker is running."
+    return "Its schema isn't made yet. If that has failed, the action “Finish” makes it."
 
 
 class NewTenant:
@@ -49,8 +57,8 @@ class NewTenant:
             raise PermissionDenied
         tenant = get_object_or_404(Tenant.everything, pk=pk)
         url = hosts.site_url(request, tenant.get_primary_domain().domain)
-        template = "admin/tenant_state.html"
-        return self.page(request, template, title=tenant.name, tenant=tenant, url=url)
+        context = {"title": tenant.name, "tenant": tenant, "url": url, "waits": waits()}
+        return self.page(request, "admin/tenant_state.html", **context)
 
     def page(self, request, template: str, **context) -> TemplateResponse:
         shared = {**self.admin_site.each_context(request), "opts": self.opts}

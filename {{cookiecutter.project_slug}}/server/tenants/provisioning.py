@@ -90,7 +90,7 @@ def request_tenant(
     Without a background (PROVISION_IN_BACKGROUND) it is made before this returns. A second call for
     what is still being made asks for it again. Raises what `provision_tenant` raises.
     """
-    if not getattr(settings, "PROVISION_IN_BACKGROUND", False):
+    if not in_background():
         host = provision_tenant(name, slug, organization, username, by=by)
         return Tenant.objects.get(domains__domain=host)
     name, organization = checked(name, slug, organization)
@@ -104,6 +104,11 @@ def request_tenant(
                 raise
     tell(schema_needs_to_be_sync, tenant, requested_by=by or owner.username)
     return tenant
+
+
+def in_background() -> bool:
+    """Whether there is a background that makes requested tenants."""
+    return getattr(settings, "PROVISION_IN_BACKGROUND", False)
 
 
 def bring_about(
