@@ -194,8 +194,8 @@ FILES = {
         tests/exotic/migrations/0001_initial.py
         tests/exotic/migrations/0002_kinds.py
         tests/exotic/models.py
-        tests/roles.py
         tests/processes.py
+        tests/roles.py
         tests/schemas.py
         tests/settings.py
         tests/statements.py
@@ -228,12 +228,12 @@ FILES = {
         tests/test_member_commands.py
         tests/test_member_pages.py
         tests/test_members.py
-        tests/test_missing_schemas.py
         tests/test_members_at_once.py
-        tests/test_people.py
+        tests/test_missing_schemas.py
         tests/test_notes.py
         tests/test_nothing_is_lost.py
         tests/test_password_reset.py
+        tests/test_people.py
         tests/test_provisioning.py
         tests/test_provisioning_killed.py
         tests/test_purge.py
