@@ -49,7 +49,7 @@ class Project:
             capture_output=True,
             text=True,
             check=False,
-            timeout=300,
+            timeout=900,
         )
         assert not check or result.returncode == 0, result.stdout + result.stderr
         return result

@@ -18,7 +18,6 @@ from hypothesis import settings
 
 from server.notes.models import Note
 from server.tenants import doctor, lifecycle, people
-from server.tenants.models import Tenant
 from server.tenants.schema_names import rename_schema
 from server.tenants.schemas import drop_schema
 from tests.copies import cleaned_up, get, provision
