@@ -206,6 +206,7 @@ FILES = {
         tests/test_blueprint.py
         tests/test_checks.py
         tests/test_clone.py
+        tests/test_crowd.py
         tests/test_database.py
         tests/test_doctor.py
         tests/test_every_tenant.py

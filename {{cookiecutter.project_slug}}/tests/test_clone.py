@@ -1,5 +1,6 @@
 """A clone is its source at one moment in all but the name, and has nothing to do with it."""
 
+import os
 import threading
 
 import pytest
@@ -388,6 +389,17 @@ def test_what_fails_leaves_nothing(source, monkeypatch, step):
     folders = {*folder_of("any").parent.iterdir()}
 
     with pytest.raises(ZeroDivisionError):
+        clone(source, "the-copy", "ada")
+
+    assert not Tenant.everything.filter(slug="the-copy").exists()
+    assert {*folder_of("any").parent.iterdir()} == folders
+
+
+def test_what_no_file_can_be_copied_from_leaves_nothing(source):
+    os.mkfifo(folder_of(source.schema_name) / "pipe")
+    folders = {*folder_of("any").parent.iterdir()}
+
+    with pytest.raises(CopyError, match=r"Uploads can't be copied: .*named pipe"):
         clone(source, "the-copy", "ada")
 
     assert not Tenant.everything.filter(slug="the-copy").exists()

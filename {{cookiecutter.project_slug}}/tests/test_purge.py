@@ -16,7 +16,7 @@ from django.utils import timezone
 from django_tenants.utils import schema_exists
 
 from server.tenants import doctor, lifecycle, purge
-from server.tenants.lifecycle import IllegalMove, provision_tenant
+from server.tenants.lifecycle import IllegalMove, LifecycleError, provision_tenant
 from server.tenants.models import Domain, Organization, Tenant, TenantChange
 from server.tenants.purge import Busy
 from server.tenants.schema_names import rename_schema
@@ -197,6 +197,20 @@ def test_the_schema_goes_without_a_lock_on_shared_tables(doomed):
             [doomed.schema_name],
         )
         assert cursor.fetchone() == (0,)
+
+
+def test_uploads_that_stay_are_named_and_the_next_call_goes_on(doomed, tmp_path):
+    """As where somebody has moved them to another disk."""
+    folder = folder_of(doomed)
+    elsewhere = folder.rename(tmp_path / "elsewhere")
+    folder.symlink_to(elsewhere)
+
+    with pytest.raises(LifecycleError, match="Uploads can't be removed: .* symbolic link"):
+        lifecycle.purge(doomed, "ada", now=True)
+    folder.unlink()
+    lifecycle.purge(doomed, "ada")
+
+    assert not Tenant.everything.filter(pk=doomed.pk).exists()
 
 
 def test_files_outside_of_the_tenants_folder_stay(doomed, settings, tmp_path):

@@ -97,7 +97,10 @@ def copied(source: Tenant, schema_name: str) -> Iterator[None]:
         run(statements(ROWS, old, new) + statements(SEQUENCES, old, new))
         move_over(source, Tenant.everything.get(schema_name=new))
         undo.callback(remove_files, new)
-        copy_files(old, new)
+        try:
+            copy_files(old, new)
+        except OSError as error:  # which may have as many lines as there are files
+            raise CopyError(f"Uploads can't be copied: {str(error)[:300]!a}.") from error
         # Last: whoever would write to a shared table waits for what refers to it.
         run(rename(one, old, new) for one in after)
         blueprint.announce(new)

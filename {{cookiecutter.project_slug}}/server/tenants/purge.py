@@ -45,7 +45,8 @@ def purge(tenant: Tenant, by: str, *, now: bool = False) -> None:
     """Remove a deleted tenant for good, after TENANT_GRACE_DAYS, or before with `now`.
 
     It commits as it goes and so can't be called inside a transaction. A second call finishes what
-    one left that was killed, or raised Busy. Raises IllegalMove.
+    one left that was killed, or raised Busy, or LifecycleError for uploads that can't be removed.
+    Raises IllegalMove.
     """
 
     def refuse():
@@ -58,7 +59,10 @@ def purge(tenant: Tenant, by: str, *, now: bool = False) -> None:
         schema_name = begin(tenant, by, now).schema_name
         drop_foreign_keys(schema_name)
         without_waiting(lambda: drop_schema(schema_name, missing_ok=True))
-        remove_files(schema_name)
+        try:
+            remove_files(schema_name)
+        except OSError as error:
+            raise LifecycleError(f"Uploads can't be removed: {error}. Run it again.") from error
         remove_rows(tenant, by)
 
 
