@@ -85,9 +85,7 @@ ANSWERS = {"post": "yes", "confirmed": "yes"}
 
 def routes(patterns, before="/") -> Iterator[str]:
     for pattern in patterns:
-        if isinstance(
-            pattern.pattern, RoutePattern
-        ):  # the admin's others lead to lists, or nowhere
+        if isinstance(pattern.pattern, RoutePattern):  # the others lead to lists, or nowhere
             route = f"{before}{pattern.pattern}"
             if isinstance(pattern, URLResolver):
                 yield from routes(pattern.url_patterns, route)

@@ -20,6 +20,7 @@ from tenant_users.permissions.models import UserTenantPermissions
 
 from server.notes.models import Note
 from server.tenants import blueprint, copying, lifecycle, members, provisioning, snapshot, uploads
+from server.tenants.fleet import recording
 from server.tenants.lifecycle import CopyError, IllegalMove, SlugTaken, clone
 from server.tenants.models import Tenant, TenantChange
 from server.tenants.snapshot import rename
@@ -286,6 +287,35 @@ def test_what_is_being_altered_is_copied_as_it_is_then(source):
         copying.join()
 
     assert texts(get("the-copy")) == ["Remember "]
+
+
+def test_a_migration_of_several_tables_comes_first(source):
+    """Else it would wait for a table that we have, and we for one that it has."""
+    migrating, outcome = connection.copy(), []
+    own = source.schema_name
+
+    def copy():
+        try:
+            outcome.append(copy_of(source))
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=copy)
+    try:
+        with migrating.cursor() as cursor:
+            cursor.execute("BEGIN")
+            cursor.execute(recording.lock(own))
+            cursor.execute(f"ALTER TABLE {own}.notes_note ADD more text")
+            thread.start()
+            while not execute("SELECT 1 FROM pg_locks WHERE NOT granted"):
+                assert thread.is_alive()
+            cursor.execute(f"ALTER TABLE {own}.auth_group ADD more text")
+            cursor.execute("COMMIT")
+    finally:
+        migrating.close()
+        thread.join()
+
+    assert describe(outcome[0].schema_name) == describe(own)
 
 
 def test_who_has_to_alter_a_table_meanwhile_goes_first(source, monkeypatch):

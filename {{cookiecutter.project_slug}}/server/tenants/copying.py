@@ -43,7 +43,9 @@ def one_moment(move: str, tenant: Tenant) -> Iterator[str]:
         raise CopyError(f"The schema {tenant.schema_name} of “{tenant.slug}” has no tables.")
     with transaction.atomic(durable=True), connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        # First: a table that is rewritten after the moment looks empty to it.
+        # First: a table that is rewritten after the moment looks empty to it. And before that, what
+        # a migration has locked from its beginning to its end: two that wait for each other fail.
+        cursor.execute(f"LOCK TABLE {own}.django_migrations IN SHARE MODE")
         cursor.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS SHARE MODE")
         cursor.execute(EXACT)
         cursor.execute("SELECT pg_export_snapshot()")
