@@ -195,6 +195,20 @@ def test_uploads_that_are_in_the_way_are_not_overwritten(suspended, monkeypatch)
         assert default_storage.open("kept.txt").read() == b"new"
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["AS 'SELECT count(*) FROM {}.notes_note'", "SET search_path = {} AS 'SELECT 1::bigint'"],
+)
+def test_a_function_that_names_the_schema_is_in_the_way(suspended, text):
+    own = suspended.schema_name
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE FUNCTION {own}.f() RETURNS bigint LANGUAGE sql {text.format(own)}")
+
+    with pytest.raises(LifecycleError, match=f"{own} is in the text of f: a function must do"):
+        rename_schema(suspended, "ada", NEW)
+    assert now().schema_name == own
+
+
 def test_a_migration_that_runs_comes_first(suspended):
     other = connection.copy()
     try:

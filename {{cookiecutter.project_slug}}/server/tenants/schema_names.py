@@ -32,6 +32,13 @@ SHADOWS = """
     FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
     WHERE nspname = %s AND relkind IN ('r', 'p', 'v', 'm', 'f')
 """
+# A text that ALTER SCHEMA leaves as it is.
+FUNCTIONS = """
+    SELECT proname FROM pg_proc
+    WHERE pronamespace = to_regnamespace(%s)
+        AND strpos(concat(prosrc, array_to_string(proconfig, ' ')), %s) > 0
+    ORDER BY 1
+"""
 
 
 class InvalidSchemaName(LifecycleError):
@@ -47,7 +54,8 @@ def rename_schema(tenant: Tenant, by: str, name: str = "") -> Tenant:
 
     Its uploads move along. They do so after the commit: where the process is killed in between,
     the same call, or another one, moves them. It can't be called inside a transaction. Raises
-    InvalidSchemaName, SchemaNameTaken, IllegalMove.
+    InvalidSchemaName, SchemaNameTaken, IllegalMove, and LifecycleError where a function of the
+    schema names it and would fail.
     """
     name = name or f"{tenant.slug}_{secrets.token_hex(4)}"
     if len(name) > LENGTH or not re.match(hosts.SCHEMA_NAME, name):
@@ -68,6 +76,7 @@ def rename_schema(tenant: Tenant, by: str, name: str = "") -> Tenant:
                 return row
         with transaction.atomic(durable=True), moving(MOVE, tenant, by) as (row, change):
             check_never_used(name)
+            check_functions(row.schema_name)
             change.before, change.after = row.schema_name, name
             move_tables(row.schema_name, name)
             row.schema_name = name
@@ -84,6 +93,15 @@ def check_never_used(name: str) -> None:
         or (folder and folder.exists())
     ):
         raise SchemaNameTaken(f"“{name}” is or was in use.")
+
+
+def check_functions(schema_name: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(FUNCTIONS, [quote_schema_name(schema_name), schema_name])
+        if names := [name for (name,) in cursor]:
+            raise LifecycleError(
+                f"{schema_name} is in the text of {', '.join(names)}: a function must do without."
+            )
 
 
 def move_tables(old: str, new: str) -> None:
