@@ -9,6 +9,7 @@ from server.notes.models import Note
 from server.tenants.admin import TenantSite
 from server.tenants.members import remove_member
 from server.tenants.models import Tenant
+from server.tenants.people import create_user
 from tests.conftest import TenantClient
 
 
@@ -207,26 +208,56 @@ def test_a_note_that_is_written_in_the_admin_is_its_writers(tenant_client, tenan
     assert Note.objects.get().author == tenant.owner
 
 
-def test_a_tenants_admin_offers_nobody_of_another_tenant(tenant, other_tenant, rf):
+@pytest.fixture
+def asks(tenant, other_tenant, rf):
+    """A request of a tenant of which only its owner is a member, while there are other people."""
+    request = rf.get("/")
+    request.tenant, request.user = tenant, tenant.owner
+    return request
+
+
+def admin_of(model, **attributes):
+    """The model's admin in a tenant's site, with the attributes, which it inherits."""
+    site = TenantSite()
+    base = type("Base", (admin.ModelAdmin,), attributes)
+    site.register(model, type("Own", (base,), {}))
+    return site.get_model_admin(model)
+
+
+def test_a_tenants_admin_offers_nobody_of_another_tenant(asks):
     class Inline(admin.TabularInline):
         model = Note
 
-    class UserAdmin(admin.ModelAdmin):
-        inlines = [Inline]
-
     assert isinstance(admin.site, TenantSite)
-    site = TenantSite()
-    site.register(Note)
-    site.register(get_user_model(), UserAdmin)
-    request = rf.get("/")
-    request.tenant, request.user = tenant, tenant.owner
-    note, user = (site.get_model_admin(model) for model in (Note, get_user_model()))
+    user = admin_of(get_user_model(), inlines=[Inline])
+    forms = [admin_of(Note).get_form(asks)]
+    forms += [formset.form for formset, _ in user.get_formsets_with_inlines(asks)]
 
-    forms = [note.get_form(request)]
-    forms += [formset.form for formset, _ in user.get_formsets_with_inlines(request)]
-
+    assert len(forms) == 2
     for form in forms:
-        assert [*form.base_fields["author"].queryset] == [tenant.owner]
+        assert [*form.base_fields["author"].queryset] == [asks.tenant.owner]
+
+
+def test_a_tenants_admin_shows_nobody_of_another_tenant(asks):
+    assert [*admin_of(get_user_model()).get_queryset(asks)] == [asks.tenant.owner]
+
+
+def test_a_tenants_admin_filters_by_nobody_of_another_tenant(asks):
+    ada = create_user("ada", "ada@example.com")
+    for author in (ada, asks.tenant.owner):
+        Note.objects.create(text="Milk", author=author)
+    note = admin_of(Note, list_filter=["author"])
+    [found], *_ = note.get_changelist_instance(asks).get_filters(asks)
+
+    assert found.lookup_choices == [(asks.tenant.owner_id, "admin"), (ada.pk, "ada")]
+
+
+def test_a_tenants_admin_tells_no_name_by_its_id(asks, other_tenant):
+    form = admin_of(Note, raw_id_fields=["author"]).get_form(asks)
+
+    page = str(form(initial={"author": other_tenant.owner_id}))
+    assert f'<option value="{asks.tenant.owner_id}">admin</option>' in page
+    assert f'value="{other_tenant.owner_id}"' not in page
 
 
 def test_the_public_admin_changes_nothing_but_names_of_a_tenant(public_client, tenant):

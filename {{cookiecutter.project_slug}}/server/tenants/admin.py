@@ -3,6 +3,9 @@
 Nothing here deletes a tenant's data but purging, which `server.tenants.admin_moves` has.
 """
 
+from functools import cache
+
+from django import forms
 from django.contrib import admin
 from django.contrib.auth import get_user_model
 
@@ -92,28 +95,47 @@ class DomainAdmin(admin.ModelAdmin):
 
 
 class MembersOnly:
-    """Offers a tenant's members where a form would offer everybody who exists."""
+    """Offers and shows a tenant's members where an admin would everybody who exists."""
+
+    def get_queryset(self, request):
+        rows = super().get_queryset(request)
+        if self.model is get_user_model():
+            return rows.filter(pk__in=request.tenant.user_set.values("pk"))
+        return rows
+
+    def get_inlines(self, request, obj):
+        return [members_only(inline) for inline in super().get_inlines(request, obj)]
 
     def formfield_for_foreignkey(self, db_field, request, **kwargs):
-        return super().formfield_for_foreignkey(
-            db_field, request, **members_of(request, db_field), **kwargs
-        )
+        own = members_of(request, db_field)
+        if own and db_field.name in self.raw_id_fields:
+            own["widget"] = forms.Select  # the other shows whose the id is that an address names
+        return super().formfield_for_foreignkey(db_field, request, **kwargs, **own)
 
     def formfield_for_manytomany(self, db_field, request, **kwargs):
         return super().formfield_for_manytomany(
-            db_field, request, **members_of(request, db_field), **kwargs
+            db_field, request, **kwargs, **members_of(request, db_field)
         )
 
 
 def members_of(request, db_field) -> dict:
-    is_of_people = db_field.related_model is get_user_model()
-    return {"queryset": request.tenant.user_set.all()} if is_of_people else {}
+    return {"queryset": request.tenant.user_set.all()} if leads_to_people(db_field) else {}
 
 
+def leads_to_people(field) -> bool:
+    return field.related_model is get_user_model()
+
+
+@cache
 def members_only(admin_class: type) -> type:
-    inlines = [members_only(inline) for inline in admin_class.__dict__.get("inlines", ())]
-    own = {"__module__": admin_class.__module__} | ({"inlines": inlines} if inlines else {})
+    own = {"__module__": admin_class.__module__}
     return type(admin_class.__name__, (MembersOnly, admin_class), own)
+
+
+# Filters by people offer those who are in the rows.
+admin.FieldListFilter.register(
+    leads_to_people, admin.RelatedOnlyFieldListFilter, take_priority=True
+)
 
 
 class TenantSite(admin.AdminSite):
