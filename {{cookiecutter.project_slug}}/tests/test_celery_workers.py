@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 from celery import chain, chord, group
+from celery.exceptions import WorkerLostError
 from django.db import connection, transaction
 from django_tenants.utils import get_public_schema_name
 from kombu.exceptions import OperationalError
@@ -237,6 +238,16 @@ def test_a_task_comes_back_whose_process_is_killed(workers, first, waiting, key)
     schema_name, another, _ = workers.told(key).split()
     assert schema_name == first.schema_name
     assert int(another) != process
+
+
+def test_a_task_that_kills_its_process_does_so_a_few_times(workers, first, key):
+    sent = tasks.kill_its_process.delay(key)
+
+    with pytest.raises(WorkerLostError):
+        result(sent)
+    told = workers.client.lrange(key, 0, -1)  # also by what came back because of OPTIONS
+    assert len(told) > 2
+    assert {*told} == {first.schema_name}
 
 
 def test_what_is_linked_to_a_killed_process_keeps_the_tenant(workers, first, waiting, key):

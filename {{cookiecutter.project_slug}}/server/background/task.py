@@ -51,6 +51,11 @@ class TenantTask(library.TenantTask):
     abstract = True
     public = False
 
+    @property
+    def retry_on_worker_lost(self):
+        """Celery asks: one that comes back does so `max_retries` times, and not for ever."""
+        return self.acks_late
+
     def before_start(self, task_id, args, kwargs):
         """Enter the tenant. Raises NoTenant, TenantGone or TenantNotActive.
 
