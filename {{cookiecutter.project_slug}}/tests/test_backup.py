@@ -20,7 +20,8 @@ from django_tenants.signals import (
 from tenant_users.permissions.models import UserTenantPermissions
 
 from server.notes.models import Note
-from server.tenants import lifecycle
+from server.roles.models import Role
+from server.tenants import lifecycle, members, people
 from server.tenants.archive import opened
 from server.tenants.lifecycle import CopyError, IllegalMove, SlugTaken, backup, restore
 from server.tenants.models import Domain, Tenant, TenantChange
@@ -28,6 +29,7 @@ from server.tenants.uploads import folder_of
 from tests.conftest import TenantClient
 from tests.copies import cleaned_up, execute, get, provision, provision_exotic, remove
 from tests.processes import kill, start, stop_before
+from tests.roles import roles
 from tests.schemas import describe
 
 Status = Tenant.Status
@@ -188,6 +190,21 @@ def test_a_suspended_or_deleted_tenant_is_backed_up_and_comes_back_active(source
     assert restored(backup(source, tmp_path / "file", "ada")).status == Status.ACTIVE
     change = TenantChange.objects.filter(schema_name=source.schema_name).first()
     assert (change.by, change.move, change.before) == ("ada", "back up", status)
+
+
+def test_who_was_deactivated_meanwhile_is_no_member_again(source, tmp_path):
+    user = people.create_user("fired", "fired@example.com")
+    members.add_member(source, "fired", Role.ADMIN, by="test")
+    try:
+        file = backup(source, tmp_path / "file", "test")
+        people.deactivate("fired", "test")
+        again = restored(file)
+
+        assert "fired" not in roles(again)
+        assert [*user.tenants.all()] == []
+        people.anonymise("fired", "test")
+    finally:
+        user._meta.model._base_manager.filter(pk=user.pk)._raw_delete(connection.alias)
 
 
 @pytest.mark.parametrize("status", [Status.PROVISIONING, Status.PURGING])

@@ -77,15 +77,19 @@ def run(statements: Iterable[str]) -> None:
 
 
 def move_in(tenant: Tenant, members: Iterable, old_owner_id) -> None:
-    """Have them be members, whose rights the schema has; the tenant's owner gets an owner's."""
+    """Have them be members, whose rights the schema has; the tenant's owner gets an owner's.
+
+    Who was deactivated meanwhile is a member nowhere, and so not here.
+    """
+    rights = UserTenantPermissions.objects
     if tenant.owner_id != old_owner_id:
-        rights = UserTenantPermissions.objects
         rights.filter(profile_id=old_owner_id).update(is_superuser=False, is_staff=False)
         put_into_group(old_owner_id, Role.MEMBER)
         owners = {"is_superuser": True, "is_staff": True}
         rights.update_or_create(profile_id=tenant.owner_id, defaults=owners)
         put_into_group(tenant.owner_id, Role.OWNER)
-    members = {*members, tenant.owner}
+    rights.filter(profile__is_active=False).delete()
+    members = {member for member in members if member.is_active} | {tenant.owner}
     tenant.user_set.add(*members)
     for member in members:
         tenant_user_added.send(sender=Tenant, user=member, tenant=tenant)
