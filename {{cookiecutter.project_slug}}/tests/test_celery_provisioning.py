@@ -11,8 +11,7 @@ from server.background.tasks import make_tenant, resume_unfinished
 from server.tenants import blueprint, lifecycle
 from server.tenants.models import Blueprint, Organization, Tenant, TenantChange
 from tests.processes import stop_before
-from tests.test_celery_workers import closed_database
-from tests.workers import PATIENCE, Workers, need_redis
+from tests.workers import PATIENCE, Workers, closed_database, need_redis
 
 ARGUMENTS = "Later", "later", "Later", "admin"
 Status = Tenant.Status

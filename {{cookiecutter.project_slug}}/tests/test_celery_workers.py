@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 import uuid
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 import pytest
 from celery import chain, chord, group
@@ -23,7 +23,7 @@ from server.tenants import lifecycle
 from server.tenants.guards import in_this_tenant
 from server.tenants.models import Organization, Tenant, TenantChange
 from tests import tasks
-from tests.workers import PATIENCE, Workers, need_redis
+from tests.workers import PATIENCE, Workers, closed_database, need_redis, throw_others_out
 
 PUBLIC = get_public_schema_name()
 
@@ -277,27 +277,6 @@ def test_a_task_waits_for_a_database_that_is_away(workers, first, other):
             workers.worker.said(f"[{one.id}] retry: Retry in ")
 
     assert [*map(result, sent)] == [first.schema_name, PUBLIC, other.schema_name]
-
-
-@contextmanager
-def closed_database():
-    """Nobody can connect, and who had was thrown out, but for this process."""
-    name = connection.ops.quote_name(connection.settings_dict["NAME"])
-    with connection._nodb_cursor() as cursor:
-        cursor.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
-        try:
-            throw_others_out()
-            yield
-        finally:
-            cursor.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
-
-
-def throw_others_out():
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        )
 
 
 def test_a_connection_that_was_lost_is_opened_anew(first):

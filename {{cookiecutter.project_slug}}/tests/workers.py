@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -159,3 +160,24 @@ def need_redis():
     if not shutil.which("redis-server"):
         give_up = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
         give_up("redis-server is missing: apt install redis-server, or brew install redis")
+
+
+@contextmanager
+def closed_database():
+    """Nobody can connect, and who had was thrown out, but for this process."""
+    name = connection.ops.quote_name(connection.settings_dict["NAME"])
+    with connection._nodb_cursor() as cursor:
+        cursor.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        try:
+            throw_others_out()
+            yield
+        finally:
+            cursor.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+
+
+def throw_others_out():
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
