@@ -7,6 +7,7 @@ A test that asks for `tenant` runs inside it, as the code of a tenant's app does
 import pytest
 from django.conf import settings as django_settings
 from django.contrib.auth import get_user_model
+from django.core.management import call_command
 from django.db import connection
 from django.test import Client, override_settings
 from django_tenants.utils import tenant_context
@@ -16,6 +17,7 @@ from server.init_tenant import create_public_tenant
 from server.tenants import blueprint
 from server.tenants.lifecycle import provision_tenant
 from server.tenants.models import Tenant
+from server.tenants.people import create_user
 from tests.zoo import APP, Zoo
 
 # template: if cookiecutter.use_postgis
@@ -87,6 +89,31 @@ def tenant(db):
 def other_tenant(db):
     """Another tenant, which `other` owns; enter it with `with other_tenant:`."""
     return Tenant.objects.get(slug="other")
+
+
+@pytest.fixture
+def outside(tenant):
+    """The tenant of the fixture `tenant`, for a test that runs in the public schema."""
+    tenant.deactivate()
+    return tenant
+
+
+@pytest.fixture
+def ada(db):
+    """A person of no tenant."""
+    return create_user("ada", "ada@example.com", "analytical engine")
+
+
+@pytest.fixture
+def run(capsys, monkeypatch):
+    """Run a command, which has nobody to ask; returns what it wrote."""
+    monkeypatch.setattr("sys.stdin", None)
+
+    def run(*arguments, **options):
+        call_command(*arguments, **options)
+        return capsys.readouterr().out.strip()
+
+    return run
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """The libraries' other commands, which go our ways."""
 
 import pytest
-from django.core.management import CommandError, call_command, get_commands
+from django.core.management import CommandError, get_commands
 from tenant_users.permissions.models import UserTenantPermissions
 
 from server.tenants.models import Domain, Tenant, TenantChange
@@ -12,17 +12,6 @@ NEEDED = {
     "delete_domain": ["--domain-domain", "further.example.com"],
     "create_tenant_superuser": ["--username", "other"],
 }
-
-
-@pytest.fixture
-def run(capsys, monkeypatch):
-    monkeypatch.setattr("sys.stdin", None)
-
-    def run(*arguments, **options):
-        call_command(*arguments, **options)
-        return capsys.readouterr().out.strip()
-
-    return run
 
 
 def test_no_command_is_the_libraries_own():

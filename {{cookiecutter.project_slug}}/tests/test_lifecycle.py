@@ -57,13 +57,6 @@ LEGAL = {
 }
 
 
-@pytest.fixture
-def outside(tenant):
-    """The tenant, seen from the public schema."""
-    connection.set_schema_to_public()
-    return tenant
-
-
 def visit(host="first.localhost", path="/", method="get", **headers):
     return getattr(Client(), method)(path, headers={"host": host} | headers)
 

@@ -3,7 +3,7 @@
 import subprocess
 
 import pytest
-from django.core.management import CommandError, call_command, load_command_class
+from django.core.management import CommandError, load_command_class
 from django.db import connection
 from django_tenants.utils import schema_exists
 
@@ -16,28 +16,6 @@ COMMANDS = [
     *("suspend_tenant", "resume_tenant", "rename_tenant", "transfer_tenant"),
     *("delete_tenant", "undelete_tenant", "purge_tenant"),
 ]
-
-
-@pytest.fixture(autouse=True)
-def _closed_input(monkeypatch):
-    monkeypatch.setattr("sys.stdin", None)
-
-
-@pytest.fixture
-def run(capsys):
-    """Run a command; returns what it wrote."""
-
-    def run(*arguments):
-        call_command(*arguments)
-        return capsys.readouterr().out.strip()
-
-    return run
-
-
-@pytest.fixture
-def outside(tenant):
-    tenant.deactivate()
-    return tenant
 
 
 def status():
@@ -95,11 +73,11 @@ def test_a_rename_says_where_the_tenant_is(run, outside):
         (["--unknown"], "unrecognized arguments: --unknown"),
     ],
 )
-def test_a_bad_argument_is_refused_in_one_line(command, which, says):
+def test_a_bad_argument_is_refused_in_one_line(run, command, which, says):
     if command == "transfer_tenant" and which == ["public"]:
         which = ["public", "--to", "admin"]  # who owns it already
     with pytest.raises(CommandError, match=says) as refusal:
-        call_command(command, *which, *(NEEDED.get(command, []) if "--to" not in which else []))
+        run(command, *which, *(NEEDED.get(command, []) if "--to" not in which else []))
 
     assert len(str(refusal.value).splitlines()) == 1
     assert status() == Status.ACTIVE
@@ -120,9 +98,9 @@ def test_a_bad_argument_is_refused_in_one_line(command, which, says):
         (["transfer_tenant", "first", "--to", "nobody"], "There is no active user “nobody”"),
     ],
 )
-def test_what_cannot_be_is_refused_in_one_line(arguments, says):
+def test_what_cannot_be_is_refused_in_one_line(run, arguments, says):
     with pytest.raises(CommandError, match=says) as refusal:
-        call_command(*arguments)
+        run(*arguments)
 
     assert len(str(refusal.value).splitlines()) == 1
     assert status() == Status.ACTIVE
@@ -136,11 +114,11 @@ def test_purging_waits_for_the_time_of_grace(run, outside):
 
 
 @pytest.mark.usefixtures("db")
-def test_the_librarys_command_for_deleting_is_ours():
+def test_the_librarys_command_for_deleting_is_ours(run):
     ours = load_command_class("server.tenants", "delete_tenant")
     assert type(ours).__module__ == "server.tenants.management.commands.delete_tenant"
     with pytest.raises(CommandError, match="There is no tenant"):
-        call_command("delete_tenant", schema_name="nobody", interactive=False)
+        run("delete_tenant", schema_name="nobody", interactive=False)
 
 
 def test_the_tenants_are_listed(run, outside):

@@ -5,41 +5,13 @@ import subprocess
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError
 
 from server.tenants.members import list_members
 from server.tenants.models import TenantChange
-from server.tenants.people import create_user
 from tests.processes import start
 
 User = get_user_model()
-
-
-@pytest.fixture(autouse=True)
-def _closed_input(monkeypatch):
-    monkeypatch.setattr("sys.stdin", None)
-
-
-@pytest.fixture
-def run(capsys):
-    """Run a command; returns what it wrote."""
-
-    def run(*arguments):
-        call_command(*arguments)
-        return capsys.readouterr().out.strip()
-
-    return run
-
-
-@pytest.fixture
-def outside(tenant):
-    tenant.deactivate()
-    return tenant
-
-
-@pytest.fixture
-def ada(db):
-    return create_user("ada", "ada@example.com", "analytical engine")
 
 
 @pytest.mark.parametrize("by_schema", [False, True])
@@ -128,9 +100,9 @@ def test_no_password_in_standard_input_makes_nobody(run, monkeypatch, line):
         (["anonymise_user", "ada", "--by", "x" * 255], "--by takes 1 to 254 characters"),
     ],
 )
-def test_what_cannot_be_is_refused_in_one_line(outside, arguments, says):
+def test_what_cannot_be_is_refused_in_one_line(run, outside, arguments, says):
     with pytest.raises(CommandError, match=says) as refusal:
-        call_command(*arguments)
+        run(*arguments)
 
     assert len(str(refusal.value).splitlines()) == 1
     assert [user.username for user, *_ in list_members(outside)] == ["admin"]

@@ -3,7 +3,6 @@
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
-from django.db import connection
 from tenant_users.permissions.models import UserTenantPermissions
 from tenant_users.tenants.models import ExistsError
 
@@ -19,25 +18,11 @@ from server.tenants.members import (
     remove_member,
 )
 from server.tenants.models import Tenant
-from server.tenants.people import create_user
 from tests.conftest import TenantClient
 from tests.roles import log, roles
 
 User = get_user_model()
 Status = Tenant.Status
-
-
-@pytest.fixture
-def outside(tenant):
-    """The tenant, seen from the public schema; `admin` owns it."""
-    connection.set_schema_to_public()
-    return tenant
-
-
-@pytest.fixture
-def ada(db):
-    """A person of no tenant."""
-    return create_user("ada", "ada@example.com", "analytical engine")
 
 
 def groups(tenant, user):

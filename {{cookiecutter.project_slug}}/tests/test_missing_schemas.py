@@ -1,7 +1,7 @@
 """A tenant whose schema is missing gets one, but nobody's loss is covered up."""
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError
 from django.db import connection
 from django.test import Client
 from django_tenants.utils import schema_exists
@@ -16,14 +16,8 @@ Status = Tenant.Status
 
 
 @pytest.fixture
-def run(capsys, monkeypatch):
-    monkeypatch.setattr("sys.stdin", None)
-
-    def run(*arguments):
-        call_command("create_missing_schemas", *arguments)
-        return capsys.readouterr().out.splitlines()
-
-    return run
+def make(run):
+    return lambda *arguments: run("create_missing_schemas", *arguments).splitlines()
 
 
 def lose(slug, status):
@@ -38,15 +32,15 @@ def lose(slug, status):
 
 
 @pytest.mark.usefixtures("db")
-def test_where_none_is_missing_nothing_happens(run):
-    assert run() == ["Done"]
+def test_where_none_is_missing_nothing_happens(make):
+    assert make() == ["Done"]
 
 
 @pytest.mark.usefixtures("db")
-def test_a_tenant_that_was_never_finished_is_finished(run):
+def test_a_tenant_that_was_never_finished_is_finished(make):
     tenant = lose("first", Status.PROVISIONING)
 
-    assert run("--by", "ada") == [f"{tenant.schema_name} is made.", "Done"]
+    assert make("--by", "ada") == [f"{tenant.schema_name} is made.", "Done"]
     assert Tenant.objects.get(slug="first").status == Status.ACTIVE
     assert [*doctor.examine()] == []
     assert TenantChange.objects.first().by == "ada"
@@ -54,11 +48,11 @@ def test_a_tenant_that_was_never_finished_is_finished(run):
 
 @pytest.mark.usefixtures("db")
 @pytest.mark.parametrize("status", [Status.ACTIVE, Status.SUSPENDED, Status.DELETED])
-def test_a_lost_schema_is_made_only_for_who_says_so(run, capsys, status):
+def test_a_lost_schema_is_made_only_for_who_says_so(make, capsys, status):
     tenant, half = lose("first", status), lose("other", Status.PROVISIONING)
 
     with pytest.raises(CommandError) as refusal:
-        run()
+        make()
     assert str(refusal.value) == (
         f"1 of 2 tenants failed.\n  first: it is {status}, and its schema is lost: restore a"
         f" backup, or let --schema {tenant.schema_name} make an empty one"
@@ -67,21 +61,21 @@ def test_a_lost_schema_is_made_only_for_who_says_so(run, capsys, status):
     # The failure stopped no other.
     assert capsys.readouterr().out == f"{half.schema_name} is made.\n"
 
-    assert run("--schema", tenant.schema_name) == [f"{tenant.schema_name} is made.", "Done"]
+    assert make("--schema", tenant.schema_name) == [f"{tenant.schema_name} is made.", "Done"]
     assert [*doctor.examine()] == []
     assert Tenant.objects.get(slug="first").status == status
     change = TenantChange.objects.first()
     assert (change.move, change.before, change.after) == ("create schema", status, status)
 
 
-def test_who_was_a_member_is_one_again(run, tenant, other_tenant):
+def test_who_was_a_member_is_one_again(make, tenant, other_tenant):
     tenant.add_user(other_tenant.owner)
     connection.set_schema_to_public()
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
     lose("first", Status.ACTIVE)
 
-    run("--schema", tenant.schema_name)
+    make("--schema", tenant.schema_name)
 
     with tenant:
         assert not Note.objects.exists()
@@ -96,27 +90,27 @@ def test_who_was_a_member_is_one_again(run, tenant, other_tenant):
 
 
 @pytest.mark.usefixtures("db")
-def test_one_that_cannot_be_finished_is_named(run):
+def test_one_that_cannot_be_finished_is_named(make):
     tenant = lose("first", Status.PROVISIONING)
     tenant.user_set.add(tenant.owner)
 
     with pytest.raises(CommandError, match="  first: IllegalMove: Can't provision “first”: it has"):
-        run()
+        make()
 
 
 @pytest.mark.usefixtures("db")
-def test_one_that_is_being_made_right_now_is_left_alone(run):
+def test_one_that_is_being_made_right_now_is_left_alone(make):
     lose("first", Status.PROVISIONING)
     with only_one("provision first"):
-        assert run() == ["“first” is being made right now.", "Done"]
+        assert make() == ["“first” is being made right now.", "Done"]
 
 
 @pytest.mark.usefixtures("db")
-def test_one_that_is_being_purged_gets_none(run):
+def test_one_that_is_being_purged_gets_none(make):
     tenant = lose("first", Status.PURGING)
-    assert run() == ["Done"]
+    assert make() == ["Done"]
     with pytest.raises(CommandError, match="isn't missing"):
-        run("--schema", tenant.schema_name)
+        make("--schema", tenant.schema_name)
 
 
 @pytest.mark.usefixtures("db")
@@ -134,7 +128,7 @@ def test_one_that_is_being_purged_gets_none(run):
         (["--by", ""], "--by takes"),
     ],
 )
-def test_a_bad_argument_is_refused_in_one_line(run, arguments, says):
+def test_a_bad_argument_is_refused_in_one_line(make, arguments, says):
     with pytest.raises(CommandError, match=says) as refusal:
-        run(*arguments)
+        make(*arguments)
     assert len(str(refusal.value).splitlines()) == 1

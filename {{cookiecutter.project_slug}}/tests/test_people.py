@@ -31,19 +31,6 @@ User = get_user_model()
 Status = Tenant.Status
 
 
-@pytest.fixture
-def outside(tenant):
-    """The tenant, seen from the public schema; `admin` owns it."""
-    connection.set_schema_to_public()
-    return tenant
-
-
-@pytest.fixture
-def ada(db):
-    """A person of no tenant."""
-    return create_user("ada", "ada@example.com", "analytical engine")
-
-
 def test_a_person_is_of_no_tenant(ada):
     assert [tenant.slug for tenant in ada.tenants.all()] == ["public"]
     assert authenticate(username="ada", password="analytical engine") == ada

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError
 from django.db import connection
 
 from server.notes.models import Note
@@ -13,25 +13,11 @@ from tests.processes import start
 TITLE = "Applying command to: "
 
 
-@pytest.fixture(autouse=True)
-def _closed_input(monkeypatch):
-    monkeypatch.setattr("sys.stdin", None)
-
-
 @pytest.fixture
 def outside(tenant):
     Note.objects.create(text="of the first", author_id=tenant.owner_id)
     tenant.deactivate()
     return tenant
-
-
-@pytest.fixture
-def run(capsys):
-    def run(*arguments, **options):
-        call_command(*arguments, **options)
-        return capsys.readouterr().out
-
-    return run
 
 
 def texts(output):
