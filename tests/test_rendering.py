@@ -121,6 +121,7 @@ FILES = {
         server/tenants/management/commands/deactivate_user.py
         server/tenants/management/commands/delete_domain.py
         server/tenants/management/commands/delete_tenant.py
+        server/tenants/management/commands/flush.py
         server/tenants/management/commands/list_members.py
         server/tenants/management/commands/migrate.py
         server/tenants/management/commands/migrate_schemas.py
