@@ -157,6 +157,7 @@ FILES = {
         server/tenants/purge.py
         server/tenants/receivers.py
         server/tenants/references.py
+        server/tenants/reservation.py
         server/tenants/restore.py
         server/tenants/routes.py
         server/tenants/rows.py

@@ -20,7 +20,8 @@ from django.conf import settings
 connection.settings_dict["NAME"] = {connection.settings_dict["NAME"]!r}
 settings.MEDIA_ROOT = {str(settings.MEDIA_ROOT)!r}
 from server.tenants import (
-    backup, blueprint, clone, lifecycle, provisioning, purge, restore, snapshot
+    backup, blueprint, clone, lifecycle, provisioning, purge, reservation, restore,
+    snapshot,
 )
 from server.tenants.lifecycle import provision_tenant
 """

@@ -4,7 +4,7 @@ from django.db import IntegrityError, OperationalError, ProgrammingError, connec
 from django_tenants.signals import post_schema_sync, schema_migrated
 from django_tenants.utils import schema_exists
 
-from server.tenants import blueprint, provisioning
+from server.tenants import blueprint, provisioning, reservation
 from server.tenants.lifecycle import (
     InvalidName,
     InvalidSlug,
@@ -159,7 +159,7 @@ def test_a_connection_that_is_killed_leaves_nothing(monkeypatch, step):
 
 @pytest.mark.usefixtures("committed")
 def test_a_schema_that_exists_is_neither_adopted_nor_dropped(monkeypatch):
-    monkeypatch.setattr(provisioning.secrets, "token_hex", lambda length: "00000000")
+    monkeypatch.setattr(reservation.secrets, "token_hex", lambda length: "00000000")
     create_schema("acme_00000000")
     try:
         with pytest.raises(ProgrammingError, match="already exists"):

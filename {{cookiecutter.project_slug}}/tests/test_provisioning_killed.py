@@ -6,7 +6,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from server.tenants import doctor, lifecycle, provisioning
+from server.tenants import doctor, lifecycle, reservation
 from server.tenants.lifecycle import IllegalMove, SlugTaken, provision_tenant
 from server.tenants.models import Organization, Tenant, TenantChange
 from tests.processes import kill, start, stop_before
@@ -59,7 +59,7 @@ def killed(*where):
 
 
 def test_a_name_that_was_not_reserved_leaves_nothing(before):
-    with stopped("provisioning.Domain"):
+    with stopped("reservation.Domain"):
         pass
 
     assert everything() == before
@@ -152,7 +152,7 @@ def test_of_two_at_once_one_wins():
     out, err = zip(*said, strict=True)
     assert sorted(text.splitlines()[-1:] for text in out) == [[], ["killed.localhost"]]
     assert next(text.splitlines()[-1] for text in err if text).startswith(
-        "server.tenants.provisioning.SlugTaken: “killed” is "
+        "server.tenants.reservation.SlugTaken: “killed” is "
     )
 
 
@@ -160,10 +160,10 @@ def test_of_two_at_once_one_wins():
 def test_a_customer_whom_another_process_makes_meanwhile_is_the_same(monkeypatch):
     def meanwhile(*rows):
         monkeypatch.undo()
-        start("provisioning.Organization.objects.create(name='Killed')").communicate(timeout=60)
-        provisioning.save(*rows)
+        start("reservation.Organization.objects.create(name='Killed')").communicate(timeout=60)
+        reservation.save(*rows)
 
-    monkeypatch.setattr(provisioning, "save", meanwhile)
+    monkeypatch.setattr(reservation, "save", meanwhile)
 
     provision_tenant(*ARGUMENTS)
 

@@ -18,8 +18,8 @@ from django_tenants.signals import (
 from server.tenants import blueprint, lifecycle
 from server.tenants.lifecycle import provision_tenant
 from server.tenants.models import Blueprint, Organization, Tenant
-from server.tenants.provisioning import reserve
 from server.tenants.receivers import progress
+from server.tenants.reservation import reserve
 from server.tenants.undo import undoing
 from tests.zoo import ADD_COLOR
 

@@ -16,7 +16,7 @@ from django.urls import reverse
 from server.roles.models import Member, Role
 from server.tenants import members, people
 from server.tenants.moves import LifecycleError
-from server.tenants.provisioning import UnknownUser
+from server.tenants.reservation import UnknownUser
 
 
 class MemberForm(forms.ModelForm):

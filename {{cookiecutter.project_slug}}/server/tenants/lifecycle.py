@@ -18,20 +18,17 @@ from server.tenants.copying import CopyError
 from server.tenants.members import find, give
 from server.tenants.models import Domain, Tenant
 from server.tenants.moves import IllegalMove, LifecycleError, end_of_grace, moving
-from server.tenants.provisioning import (
+from server.tenants.provisioning import abandon, finish, provision_tenant, request_tenant
+from server.tenants.purge import purge
+from server.tenants.reservation import (
     InvalidName,
     InvalidSlug,
     ProvisioningError,
     SlugTaken,
     UnknownUser,
-    abandon,
     check_name,
     check_slug,
-    finish,
-    provision_tenant,
-    request_tenant,
 )
-from server.tenants.purge import purge
 from server.tenants.restore import restore
 
 __all__ = [

@@ -20,7 +20,7 @@ from tenant_users.tenants.models import tenant_user_added, tenant_user_removed
 from server.roles.models import Role, put_into_group
 from server.tenants.models import Tenant, TenantChange
 from server.tenants.moves import LifecycleError, read
-from server.tenants.provisioning import UnknownUser
+from server.tenants.reservation import UnknownUser
 
 TO_GIVE = (Role.ADMIN, Role.MEMBER)
 

@@ -23,8 +23,9 @@ from server.tenants.archive import FILES, Backup, opened, rows_of
 from server.tenants.backup import table_name
 from server.tenants.copying import EXACT, CopyError, run
 from server.tenants.models import Domain, Tenant
-from server.tenants.provisioning import UnknownUser, Way, bring_about
+from server.tenants.provisioning import Way, bring_about
 from server.tenants.references import find_or_make_person, translate
+from server.tenants.reservation import UnknownUser
 from server.tenants.schemas import create_schema
 from server.tenants.snapshot import rename
 from server.tenants.undo import undoing

@@ -1,0 +1,116 @@
+"""The first step of a tenant's birth: what it is called and who owns it is checked and taken."""
+
+import secrets
+from contextlib import ExitStack
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
+from django.db import DataError, IntegrityError, connection, transaction
+from django.db.backends.postgresql.psycopg_any import errors
+
+from server.tenants import hosts
+from server.tenants.models import Domain, Organization, Tenant
+from server.tenants.moves import PROVISIONING, LifecycleError
+from server.tenants.rows import save
+
+# Written out: Django takes longer to put it together than PostgreSQL to carry it out.
+BEGIN = """
+SELECT set_config('synchronous_commit', 'off', true),
+    (SELECT id FROM tenants_organization WHERE name = %s)
+"""
+
+
+class ProvisioningError(LifecycleError):
+    """A tenant can't be made, or named, as was asked for."""
+
+
+class InvalidName(ProvisioningError):
+    """The tenant's or the organization's name is blank or too long."""
+
+
+class InvalidSlug(ProvisioningError):
+    """The slug breaks the rule in `hosts.validate_slug`, or is reserved."""
+
+
+class SlugTaken(ProvisioningError):
+    """Another tenant has the slug or the host."""
+
+
+class UnknownUser(ProvisioningError):
+    """No active user has the name."""
+
+
+def checked(name: str, slug: str, organization: str) -> tuple[str, str]:
+    """The two names as they are stored."""
+    name, organization = name.strip(), organization.strip()
+    check_name("tenant", name)
+    check_name("organization", organization)
+    check_slug(slug)
+    return name, organization
+
+
+def left_of(name: str, slug: str, organization: str, owner, origin: str) -> Tenant | None:
+    """What a killed call for the same has left, or one that is still at it."""
+    same = {"name": name, "organization__name": organization, "owner": owner, "origin": origin}
+    return Tenant.everything.filter(slug=slug, status=PROVISIONING, **same).first()
+
+
+def check_slug(slug: str) -> None:
+    try:
+        hosts.validate_slug(slug)
+    except ValidationError as error:
+        raise InvalidSlug(error.message) from None
+
+
+def check_name(what: str, name: str) -> None:
+    longest = Tenant._meta.get_field("name").max_length
+    if not name or len(name) > longest or "\0" in name:
+        raise InvalidName(f"The {what}'s name must have 1 to {longest} characters.")
+
+
+def find_owner(username: str):
+    User = get_user_model()
+    try:
+        owner = User.objects.get_by_natural_key(username)
+    except (User.DoesNotExist, ValueError, DataError):  # the last two for NUL, by the driver
+        owner = None
+    if owner is None or not owner.is_active:
+        raise UnknownUser(f"There is no active user “{username}”.")
+    return owner
+
+
+def reserve(name: str, slug: str, organization: str, owner, origin: str, undo: ExitStack) -> Domain:
+    """The first step, a short transaction: slug and host are taken, or SlugTaken is raised."""
+    try:
+        with transaction.atomic(durable=True), connection.cursor() as cursor:
+            # What comes next commits this too; nobody needs to wait for the disk twice.
+            cursor.execute(BEGIN, [organization])
+            _, key = cursor.fetchone()
+            customer = Organization(name=organization)
+            if key:
+                customer = Organization.from_db(
+                    connection.alias, ["id", "name"], [key, organization]
+                )
+            tenant = Tenant(
+                name=name,
+                slug=slug,
+                # Never reused: what is left of an earlier tenant of that slug is not found again.
+                schema_name=f"{slug}_{secrets.token_hex(4)}",
+                organization=customer,
+                owner=owner,
+                origin=origin,
+            )
+            domain = Domain(tenant=tenant, domain=f"{slug}.{settings.DOMAIN}", is_primary=True)
+            save(*[] if key else [customer], tenant, domain)
+    except IntegrityError as error:
+        # Two may ask at once: the unique slug and host decide, not a look beforehand.
+        if not isinstance(error.__cause__, errors.UniqueViolation):
+            raise
+        if error.__cause__.diag.table_name == Organization._meta.db_table:
+            return reserve(name, slug, organization, owner, origin, undo)  # by now it is there
+        raise SlugTaken(f"“{slug}” is taken.") from None
+    if not key:
+        undo.callback(lambda: Organization.objects.filter(pk=customer.pk, tenants=None).delete())
+    undo.callback(lambda: Tenant._base_manager.filter(pk=tenant.pk).delete())
+    return domain
