@@ -182,6 +182,19 @@ def test_what_was_interrupted_the_same_call_finishes(suspended, monkeypatch):
     assert TenantChange.objects.filter(move="rename schema").count() == 1
 
 
+def test_purging_removes_what_was_interrupted(suspended, monkeypatch):
+    folder = folder_of(suspended.schema_name)
+    with monkeypatch.context() as patch:  # as if it was killed after the commit
+        patch.setattr(schema_names, "move_uploads", lambda *_: None)
+        rename_schema(suspended, "ada", NEW)
+    assert folder.exists()
+
+    lifecycle.delete(suspended, "ada")
+    lifecycle.purge(suspended, "ada", now=True)
+
+    assert not folder.exists()
+
+
 def test_uploads_that_are_in_the_way_are_not_overwritten(suspended, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(schema_names, "move_uploads", lambda *_: None)

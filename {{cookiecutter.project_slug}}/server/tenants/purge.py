@@ -19,6 +19,7 @@ from server.tenants.moves import (
     moving,
     read,
 )
+from server.tenants.schema_names import names_before
 from server.tenants.schemas import drop_schema
 from server.tenants.uploads import remove_files
 
@@ -60,7 +61,8 @@ def purge(tenant: Tenant, by: str, *, now: bool = False) -> None:
         drop_foreign_keys(schema_name)
         without_waiting(lambda: drop_schema(schema_name, missing_ok=True))
         try:
-            remove_files(schema_name)
+            for name in [schema_name, *names_before(schema_name)]:
+                remove_files(name)
         except OSError as error:
             raise LifecycleError(f"Uploads can't be removed: {error}. Run it again.") from error
         remove_rows(tenant, by)

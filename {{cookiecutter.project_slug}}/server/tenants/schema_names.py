@@ -10,6 +10,7 @@ import re
 import secrets
 
 from django.db import connection, transaction
+from django.db.models import QuerySet
 from django_tenants.utils import (
     get_public_schema_name,
     quote_schema_name,
@@ -69,9 +70,8 @@ def rename_schema(tenant: Tenant, by: str, name: str = "") -> Tenant:
         only_one(f"rename schema {tenant.pk}", on_wait=refuse),
     ):
         row = read(MOVE, tenant)
-        before = TenantChange.objects.filter(move=MOVE, after=row.schema_name).first()
-        if before:
-            move_uploads(before.schema_name, row.schema_name)
+        for before in names_before(row.schema_name):
+            move_uploads(before, row.schema_name)
             if name == row.schema_name:
                 return row
         with transaction.atomic(durable=True), moving(MOVE, tenant, by) as (row, change):
@@ -82,6 +82,12 @@ def rename_schema(tenant: Tenant, by: str, name: str = "") -> Tenant:
             row.schema_name = name
         move_uploads(change.before, name)
         return row
+
+
+def names_before(schema_name: str) -> QuerySet:
+    """The one that the schema had last, if any: uploads are left there by who was killed."""
+    changes = TenantChange.objects.filter(move=MOVE, after=schema_name)
+    return changes.values_list("schema_name", flat=True)
 
 
 def check_never_used(name: str) -> None:
