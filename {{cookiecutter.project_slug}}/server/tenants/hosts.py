@@ -40,7 +40,7 @@ RESERVED_SLUGS = frozenset(
     " static status support system test undefined verify vpn webmail webmaster wpad www".split()
 )
 
-# What provisioning.py makes of a slug. The slug may be another one by now.
+# What reservation.py makes of a slug. The slug may be another one by now.
 SCHEMA_NAME = rf"\A(?!pg_){WORDS}_[0-9a-f]" r"{8}\Z"
 
 
