@@ -3,3 +3,5 @@
 from server.settings import *  # noqa: F403
 
 ROOT_URLCONF = "page"
+# The letter to a new tenant's owner, which the libraries don't send.
+EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"

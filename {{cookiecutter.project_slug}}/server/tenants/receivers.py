@@ -39,7 +39,10 @@ def tell_owner(tenant: Tenant, **kwargs):
 def mail_owner(tenant: Tenant) -> None:
     scheme = "https" if settings.SECURE_SSL_REDIRECT else "http"
     port = ":8000" if settings.DEBUG else ""  # runserver's: no request says which it is
-    about = {"tenant": tenant, "url": f"{scheme}://{tenant.get_primary_domain()}{port}/"}
+    # The slug's host, which leads to it whatever its primary one is: a query would take longer than
+    # the rest, for PostgreSQL learns the new tables after the commit.
+    url = f"{scheme}://{tenant.slug}.{settings.DOMAIN}{port}/"
+    about = {"tenant": tenant, "url": url}
     text = render_to_string("tenant_ready_email.txt", about)
     send_mail(f"{tenant} is ready", text, None, [tenant.owner.email])
 
