@@ -31,7 +31,8 @@ from server.tenants import snapshot
 from server.tenants.folding import fold
 from server.tenants.locks import only_one
 from server.tenants.models import Blueprint
-from server.tenants.post_migrate import apps_after, djangos, emit, is_heard, others
+from server.tenants.post_migrate import apps_after, djangos, emit, is_heard, others, receivers
+from server.tenants.receivers import fill_materialized_views
 from server.tenants.schemas import TEMPLATE_NAME, create_schema, drop_schema
 from server.tenants.snapshot import NotWrittenDown
 from server.tenants.undo import undoing
@@ -184,7 +185,7 @@ def new_schema(schema_name: str) -> Iterator[None]:
             logger.warning(f"Without a blueprint, migrations make {schema_name}: {why}")
             stack.enter_context(migrated(schema_name))
         else:
-            announce(schema_name)
+            announce(schema_name, has_views=makes_views(key()))
         yield
 
 
@@ -217,15 +218,24 @@ def in_a_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def announce(schema_name: str) -> None:
-    """Send the signals that a schema's migration ends with."""
+@lru_cache(maxsize=1)
+def makes_views(key: str) -> bool:
+    return any("MATERIALIZED VIEW" in statement for statement in remembered(key)[1])
+
+
+def announce(schema_name: str, *, has_views: bool = True) -> None:
+    """Send the signals that a schema's migration ends with.
+
+    Without a materialized view, whoever fills them needn't look, which takes a while.
+    """
     if is_heard(post_migrate, others):
         with schema_context(schema_name):
             emit(post_migrate, to=others, using=connection.alias, **as_after_migrations())
     with schema_context(get_public_schema_name()):
         message = f"[blueprint:{schema_name}] Made as its migrations would"
         schema_migrate_message.send_robust(run_migrations, message=message)
-        schema_migrated.send(run_migrations, schema_name=schema_name)
+        if has_views or receivers(schema_migrated, run_migrations) != [fill_materialized_views]:
+            schema_migrated.send(run_migrations, schema_name=schema_name)
 
 
 @cache

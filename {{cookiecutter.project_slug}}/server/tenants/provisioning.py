@@ -9,6 +9,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import connection, transaction
+from django.db.models.expressions import RawSQL
 from django.dispatch import Signal
 from django_tenants.models import TenantMixin
 from django_tenants.signals import post_schema_sync, schema_needs_to_be_sync
@@ -16,7 +17,7 @@ from django_tenants.utils import get_public_schema_name, schema_context
 from tenant_users.permissions.models import UserTenantPermissions
 from tenant_users.tenants.models import tenant_user_added
 
-from server.roles.models import Role, put_into_group
+from server.roles.models import Role
 from server.tenants import blueprint
 from server.tenants.models import Organization, Tenant
 from server.tenants.moves import ACTIVE, IllegalMove, line, read
@@ -195,9 +196,10 @@ def move_in_owner(tenant: Tenant) -> None:
     # As the library's `add_user`, without asking whether a new tenant has members. By the id:
     # the owner would keep, and take along to other tenants, the row with this one's rights.
     rights = UserTenantPermissions(profile_id=tenant.owner_id, is_superuser=True, is_staff=True)
-    memberships = get_user_model().tenants.through
-    save(rights, memberships(user_id=tenant.owner_id, tenant_id=tenant.pk))
-    put_into_group(tenant.owner_id, Role.OWNER)
+    membership = get_user_model().tenants.through(user_id=tenant.owner_id, tenant_id=tenant.pk)
+    group = RawSQL("(SELECT id FROM auth_group WHERE name = %s)", [Role.OWNER.value])
+    in_group = UserTenantPermissions.groups.through(usertenantpermissions=rights, group_id=group)
+    save(rights, membership, in_group)
     tenant_user_added.send(sender=Tenant, user=tenant.owner, tenant=tenant)
 
 

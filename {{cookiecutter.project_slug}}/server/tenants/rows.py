@@ -8,11 +8,13 @@ from functools import cache
 
 from django.db import DatabaseError, connection, router
 from django.db.models import Field, Model
+from django.db.models.expressions import RawSQL
 from django.db.models.signals import post_save, pre_save
 
 
 def save(*rows: Model, fields: tuple[str, ...] = ()) -> None:
-    """Save objects: new ones, which may refer to those before them, and `fields` of others.
+    """Save objects: new ones, which may refer to those before them, or have a RawSQL for a value;
+    and `fields` of others.
 
     Raises IntegrityError, and DatabaseError where one of the others is gone.
     """
@@ -31,8 +33,12 @@ def save(*rows: Model, fields: tuple[str, ...] = ()) -> None:
                 places.append(f"(SELECT id FROM {names[id(other)]})")
             else:
                 value = field.pre_save(row, add=row._state.adding)
-                parameters.append(field.get_db_prep_save(value, connection))
-                places.append("%s")
+                if isinstance(value, RawSQL):
+                    places.append(value.sql)
+                    parameters += value.params
+                else:
+                    places.append("%s")
+                    parameters.append(field.get_db_prep_save(value, connection))
         names[id(row)] = f"row_{len(names)}"
         parts.append(f"{names[id(row)]} AS ({statement(row, own, places)} RETURNING id)")
     ids = ", ".join(f"(SELECT id FROM {name})" for name in names.values())
