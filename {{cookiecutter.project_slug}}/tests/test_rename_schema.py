@@ -112,7 +112,8 @@ with Tenant.objects.get(slug="worker"):
         renamed = rename_schema(tenant, "ada")
         out, _ = process.communicate("\n", timeout=60)
 
-        assert out.splitlines()[-1] == 'ProgrammingError cannot open relation "django_session"'
+        said = {'cannot open relation "django_session"', '"django_session" is a composite type'}
+        assert out.splitlines()[-1] in {f"ProgrammingError {one}" for one in said}  # newer, older
         assert not Session.objects.filter(session_key__in="abc").exists()
         with renamed:
             # In the transaction, PostgreSQL may go on with the table that it has locked: this one.
