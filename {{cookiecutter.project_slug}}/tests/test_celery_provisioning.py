@@ -1,6 +1,7 @@
 """Tenants made by real workers, also by one that follows another that was killed."""
 
 import time
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 
 import pytest
@@ -26,12 +27,20 @@ def workers(tmp_path_factory, django_db_setup, django_db_blocker):
     workers.close()
 
 
+@contextmanager
+def working(workers):
+    worker = workers.ready("--concurrency", "1")
+    try:
+        yield worker
+    finally:
+        worker.kill()
+
+
 @pytest.fixture(scope="module")
 def worker(workers):
     """Not for the first three tests, which have workers of their own."""
-    worker = workers.ready("--concurrency", "1")
-    yield worker
-    worker.kill()
+    with working(workers) as worker:
+        yield worker
 
 
 @pytest.fixture(autouse=True)
@@ -66,26 +75,24 @@ def test_a_worker_that_is_killed_in_the_middle_is_followed_by_another(workers):
     lifecycle.request_tenant(*ARGUMENTS)
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("LOCK TABLE tenants_tenantchange IN EXCLUSIVE MODE")
-        one = workers.ready("--concurrency", "1")
-        wait_until(lambda: waiting_for_the_lock(cursor))
-        one.kill()
+        with working(workers):
+            wait_until(lambda: waiting_for_the_lock(cursor))
     assert not Tenant.objects.filter(slug="later").exists()
 
-    another = workers.ready("--concurrency", "1")
-    expect_one()
-    another.kill()
+    with working(workers):
+        expect_one()
 
 
 def test_a_database_that_goes_away_in_the_middle_loses_nothing(workers):
     lifecycle.request_tenant(*ARGUMENTS)
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("LOCK TABLE tenants_tenantchange IN EXCLUSIVE MODE")
-        worker = workers.ready("--concurrency", "1")
-        wait_until(lambda: waiting_for_the_lock(cursor))
-        with closed_database():
-            worker.said("retry: Retry in ")
-    expect_one()
-    worker.kill()
+    with ExitStack() as stack:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("LOCK TABLE tenants_tenantchange IN EXCLUSIVE MODE")
+            worker = stack.enter_context(working(workers))
+            wait_until(lambda: waiting_for_the_lock(cursor))
+            with closed_database():
+                worker.said("retry: Retry in ")
+        expect_one()
 
 
 def waiting_for_the_lock(cursor):
