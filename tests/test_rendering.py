@@ -52,6 +52,7 @@ FILES = {
         server/templates/404.html
         server/templates/500.html
         server/templates/admin/base_site.html
+        server/templates/admin/below_list.html
         server/templates/admin/confirm_action.html
         server/templates/admin/new_tenant.html
         server/templates/admin/roles/member/change_form.html
@@ -86,6 +87,7 @@ FILES = {
         server/tenants/copying.py
         server/tenants/doctor.py
         server/tenants/domains.py
+        server/tenants/errors.py
         server/tenants/every.py
         server/tenants/fleet/__init__.py
         server/tenants/fleet/carry_out.py
@@ -200,6 +202,7 @@ FILES = {
         tests/roles.py
         tests/schemas.py
         tests/settings.py
+        tests/signals.py
         tests/statements.py
         tests/test_admin_deletes_nothing.py
         tests/test_admin_moves.py

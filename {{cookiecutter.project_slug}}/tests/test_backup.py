@@ -11,12 +11,6 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.core.management import CommandError, call_command
 from django.db import connection
-from django_tenants.signals import (
-    post_schema_sync,
-    schema_migrate_message,
-    schema_migrated,
-    schema_needs_to_be_sync,
-)
 from tenant_users.permissions.models import UserTenantPermissions
 
 from server.notes.models import Note
@@ -31,6 +25,7 @@ from tests.copies import cleaned_up, execute, get, provision, provision_exotic, 
 from tests.processes import kill, start, stop_before
 from tests.roles import roles
 from tests.schemas import describe
+from tests.signals import SIGNALS, heard
 
 Status = Tenant.Status
 
@@ -166,21 +161,10 @@ def test_beside_the_old_one_it_has_other_domains(source, file):
 
 
 def test_signals_are_sent_once(file):
-    heard = []
-    signals = (schema_needs_to_be_sync, schema_migrate_message, schema_migrated, post_schema_sync)
-
-    def receiver(signal, **kwargs):
-        heard.append(signal)
-
-    for signal in signals:
-        signal.connect(receiver)
-    try:
+    with heard() as sent:
         restore(file, "ada", slug="again")
-    finally:
-        for signal in signals:
-            signal.disconnect(receiver)
 
-    assert heard == [*signals]
+    assert sent == [*SIGNALS]
 
 
 @pytest.mark.parametrize("status", [Status.SUSPENDED, Status.DELETED])

@@ -9,12 +9,6 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.core.management import CommandError, call_command
 from django.db import connection
-from django_tenants.signals import (
-    post_schema_sync,
-    schema_migrate_message,
-    schema_migrated,
-    schema_needs_to_be_sync,
-)
 from django_tenants.utils import quote_schema_name
 from tenant_users.permissions.models import UserTenantPermissions
 
@@ -29,6 +23,7 @@ from tests.conftest import TenantClient
 from tests.copies import cleaned_up, execute, get, provision, provision_exotic
 from tests.processes import kill, stop_before
 from tests.schemas import describe
+from tests.signals import SIGNALS, heard
 
 Status = Tenant.Status
 
@@ -444,21 +439,10 @@ def test_without_pg_dump_one_line_says_so(source, monkeypatch):
 
 
 def test_signals_are_sent_once(source):
-    heard = []
-    signals = (schema_needs_to_be_sync, schema_migrate_message, schema_migrated, post_schema_sync)
-
-    def receiver(signal, **kwargs):
-        heard.append(signal)
-
-    for signal in signals:
-        signal.connect(receiver)
-    try:
+    with heard() as sent:
         clone(source, "the-copy", "ada")
-    finally:
-        for signal in signals:
-            signal.disconnect(receiver)
 
-    assert heard == [*signals]
+    assert sent == [*SIGNALS]
 
 
 # What is refused

@@ -1,19 +1,12 @@
 """What django-tenants' signals say of a new tenant, and what happens on them."""
 
-from contextlib import contextmanager
-
 import pytest
 from django.core import mail
 from django.core.management import call_command
 from django.db import connection, transaction
 from django_tenants.migration_executors.base import run_migrations
 from django_tenants.models import TenantMixin
-from django_tenants.signals import (
-    post_schema_sync,
-    schema_migrate_message,
-    schema_migrated,
-    schema_needs_to_be_sync,
-)
+from django_tenants.signals import schema_migrate_message, schema_migrated
 
 from server.tenants import blueprint, lifecycle
 from server.tenants.lifecycle import provision_tenant
@@ -21,27 +14,11 @@ from server.tenants.models import Blueprint, Organization, Tenant
 from server.tenants.receivers import progress
 from server.tenants.reservation import reserve
 from server.tenants.undo import undoing
+from tests.signals import SIGNALS, connected
 from tests.zoo import ADD_COLOR
 
-SIGNALS = {
-    "schema_needs_to_be_sync": schema_needs_to_be_sync,
-    "schema_migrate_message": schema_migrate_message,
-    "schema_migrated": schema_migrated,
-    "post_schema_sync": post_schema_sync,
-}
 IN_ORDER = [*SIGNALS]
 VIEW = 'CREATE MATERIALIZED VIEW "{}".totals AS SELECT {} AS total WITH NO DATA'
-
-
-@contextmanager
-def connected(receiver, *signals):
-    for signal in signals:
-        signal.connect(receiver)
-    try:
-        yield
-    finally:
-        for signal in signals:
-            signal.disconnect(receiver)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from zipfile import ZipFile
 
 from server.tenants import hosts
 from server.tenants.copying import CopyError
+from server.tenants.errors import in_a_line
 from server.tenants.snapshot import split
 
 FORMAT = 1
@@ -87,7 +88,7 @@ def opened(path: Path) -> Iterator[Backup]:
         except CopyError:
             raise
         except Exception as error:  # a forged or damaged zip, or JSON, has many ways to fail
-            reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+            reason = getattr(error, "strerror", None) or in_a_line(error)
             reason = reason or type(error).__name__
             raise CopyError(f"“{path}” is no backup that can be read: {reason}.") from error
         yield backup

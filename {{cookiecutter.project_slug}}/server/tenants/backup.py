@@ -11,14 +11,13 @@ from typing import BinaryIO
 from zipfile import ZIP_DEFLATED, ZipFile
 
 import django
-from django.conf import settings
 from django.db import connection
 from django.db.backends.postgresql.psycopg_any import is_psycopg3
 from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 from django_tenants.utils import get_public_schema_name, quote_schema_name, schema_context
 
-from server.tenants import snapshot
+from server.tenants import hosts, snapshot
 from server.tenants.archive import AFTER, BEFORE, FILES, FORMAT, rows_of
 from server.tenants.copying import CopyError, left_out, one_moment
 from server.tenants.models import Tenant
@@ -114,7 +113,7 @@ def describe(tenant: Tenant) -> dict:
         "postgresql": connection.pg_version // 10000,
         "name": tenant.name,
         "slug": tenant.slug,
-        "host": f"{tenant.slug}.{settings.DOMAIN}",
+        "host": hosts.host_of(tenant.slug),
         "schema_name": tenant.schema_name,
         "organization": tenant.organization.name,
         "owner": key_of(tenant.owner, tenant),

@@ -28,11 +28,12 @@ from django_tenants.signals import schema_migrate_message, schema_migrated
 from django_tenants.utils import get_public_schema_name, schema_context
 
 from server.tenants import snapshot
+from server.tenants.errors import in_a_line
 from server.tenants.folding import fold
 from server.tenants.locks import only_one
 from server.tenants.models import Blueprint
-from server.tenants.post_migrate import apps_after, djangos, emit, is_heard, others, receivers
-from server.tenants.receivers import fill_materialized_views
+from server.tenants.post_migrate import apps_after, djangos, emit, is_heard, others
+from server.tenants.receivers import others_hear
 from server.tenants.schemas import TEMPLATE_NAME, create_schema, drop_schema
 from server.tenants.snapshot import NotWrittenDown
 from server.tenants.undo import undoing
@@ -214,10 +215,6 @@ def migrated(schema_name: str) -> Iterator[None]:
         yield
 
 
-def in_a_line(error: Exception) -> str:
-    return " ".join(str(error).split())
-
-
 @lru_cache(maxsize=1)
 def makes_views(key: str) -> bool:
     return any("MATERIALIZED VIEW" in statement for statement in remembered(key)[1])
@@ -234,7 +231,7 @@ def announce(schema_name: str, *, has_views: bool = True) -> None:
     with schema_context(get_public_schema_name()):
         message = f"[blueprint:{schema_name}] Made as its migrations would"
         schema_migrate_message.send_robust(run_migrations, message=message)
-        if has_views or receivers(schema_migrated, run_migrations) != [fill_materialized_views]:
+        if has_views or others_hear(schema_migrated):
             schema_migrated.send(run_migrations, schema_name=schema_name)
 
 

@@ -6,6 +6,7 @@ The patterns mean the same to Python and to PostgreSQL, which has them as constr
 import re
 
 import idna
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 
@@ -74,6 +75,11 @@ def normalise_host(text: str) -> str | None:
             return None
     name = name.lower().removesuffix(".").removeprefix("www.")
     return name if re.match(HOST, name) else None
+
+
+def host_of(slug: str) -> str:
+    """The host that a tenant with the slug has for as long as it has the slug."""
+    return f"{slug}.{settings.DOMAIN}"
 
 
 def site_url(request, host: str) -> str:

@@ -6,7 +6,6 @@ as it is then, and raises IllegalMove where the tenant's state forbids it, by th
 `server.tenants.moves`. One of two moves of the same tenant waits for the other.
 """
 
-from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
@@ -125,18 +124,14 @@ def names(tenant: Tenant) -> str:
 
 def change_slug(tenant: Tenant, slug: str) -> None:
     check_slug(slug)
-    was_primary = tenant.domains.filter(domain=host_of(tenant.slug), is_primary=True).exists()
+    was_primary = tenant.domains.filter(domain=hosts.host_of(tenant.slug), is_primary=True).exists()
     try:
         with transaction.atomic():
             Tenant.everything.filter(pk=tenant.pk).update(slug=slug)
     except IntegrityError:
         raise SlugTaken(f"“{slug}” is taken.") from None
     tenant.slug = slug
-    change_host(tenant, host_of(slug), is_primary=was_primary)
-
-
-def host_of(slug: str) -> str:
-    return f"{slug}.{settings.DOMAIN}"
+    change_host(tenant, hosts.host_of(slug), is_primary=was_primary)
 
 
 def change_host(tenant: Tenant, host: str, *, is_primary: bool) -> None:

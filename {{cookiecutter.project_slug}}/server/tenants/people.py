@@ -16,6 +16,7 @@ from django_tenants.utils import get_public_schema_name, schema_context
 from tenant_users.tenants.models import ExistsError, tenant_user_deleted
 
 from server.roles.models import Role
+from server.tenants.errors import in_a_line
 from server.tenants.members import OwnsTenant, entering, find, give, leave, log
 from server.tenants.models import Tenant, TenantChange
 from server.tenants.moves import LifecycleError
@@ -92,7 +93,7 @@ def end_memberships(user: AbstractBaseUser, by: str) -> None:
             with entering(tenant) as row:
                 leave(row, user, by)
         except (LifecycleError, DatabaseError) as error:
-            failures.append(f"{tenant.slug} ({' '.join(str(error).split())})")
+            failures.append(f"{tenant.slug} ({in_a_line(error)})")
     if failures:
         raise NotDeactivated(
             f"“{user}” can't sign in any more, but is still a member of {', '.join(failures)}."

@@ -12,12 +12,15 @@ from functools import partial
 from django.conf import settings
 from django.core.mail import send_mail
 from django.db import connection, transaction
-from django.dispatch import receiver
+from django.dispatch import Signal, receiver
 from django.template.loader import render_to_string
+from django_tenants.migration_executors.base import run_migrations
 from django_tenants.signals import post_schema_sync, schema_migrate_message, schema_migrated
 from django_tenants.utils import quote_schema_name
 
+from server.tenants import hosts
 from server.tenants.models import Tenant
+from server.tenants.post_migrate import receivers
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +44,7 @@ def mail_owner(tenant: Tenant) -> None:
     port = ":8000" if settings.DEBUG else ""  # runserver's: no request says which it is
     # The slug's host, which leads to it whatever its primary one is: a query would take longer than
     # the rest, for PostgreSQL learns the new tables after the commit.
-    url = f"{scheme}://{tenant.slug}.{settings.DOMAIN}{port}/"
+    url = f"{scheme}://{hosts.host_of(tenant.slug)}{port}/"
     about = {"tenant": tenant, "url": url}
     text = render_to_string("tenant_ready_email.txt", about)
     send_mail(f"{tenant} is ready", text, None, [tenant.owner.email])
@@ -63,6 +66,13 @@ def fill_materialized_views(schema_name: str, **kwargs):
                     cursor.execute(f"REFRESH MATERIALIZED VIEW {view}")
     except Exception:
         logger.exception(f"A materialized view of {schema_name} is not filled.")
+
+
+def others_hear(*signals: Signal) -> bool:
+    """Whether somebody hears one of the library's who isn't known to have nothing to do where
+    nothing was migrated, or no view was made."""
+    heard = (one for signal in signals for one in receivers(signal, run_migrations))
+    return any(one is not fill_materialized_views for one in heard)
 
 
 @contextmanager

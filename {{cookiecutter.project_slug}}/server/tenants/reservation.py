@@ -3,7 +3,6 @@
 import secrets
 from contextlib import ExitStack
 
-from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db import DataError, IntegrityError, connection, transaction
@@ -101,7 +100,7 @@ def reserve(name: str, slug: str, organization: str, owner, origin: str, undo: E
                 owner=owner,
                 origin=origin,
             )
-            domain = Domain(tenant=tenant, domain=f"{slug}.{settings.DOMAIN}", is_primary=True)
+            domain = Domain(tenant=tenant, domain=hosts.host_of(slug), is_primary=True)
             save(*[] if key else [customer], tenant, domain)
     except IntegrityError as error:
         # Two may ask at once: the unique slug and host decide, not a look beforehand.

@@ -22,6 +22,7 @@ from server.tenants import blueprint, copying, hosts
 from server.tenants.archive import FILES, Backup, opened, rows_of
 from server.tenants.backup import table_name
 from server.tenants.copying import EXACT, CopyError, run
+from server.tenants.errors import in_a_line
 from server.tenants.models import Domain, Tenant
 from server.tenants.provisioning import Way, bring_about
 from server.tenants.references import find_or_make_person, translate
@@ -114,7 +115,7 @@ def filled(backup: Backup, notes: list[str], schema_name: str) -> Iterator[None]
             fill(backup, tenant)
         # The last three: a header that was forged, for what is damaged was found before.
         except (DatabaseError, OSError, ValueError, TypeError, LookupError) as error:
-            version, reason = backup.header["postgresql"], " ".join(str(error).split())
+            version, reason = backup.header["postgresql"], in_a_line(error)
             raise CopyError(f"The backup, by PostgreSQL {version}, fails: {reason}") from error
         blueprint.announce(schema_name)
         yield

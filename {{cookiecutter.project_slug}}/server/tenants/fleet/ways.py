@@ -13,8 +13,8 @@ from django_tenants.utils import quote_schema_name, schema_context
 from server.tenants.fleet import owing
 from server.tenants.fleet.plan import Cohort, Step
 from server.tenants.fleet.recording import GuardingEditor, lock, recorded
-from server.tenants.post_migrate import djangos, emit, is_heard, others, receivers
-from server.tenants.receivers import fill_materialized_views
+from server.tenants.post_migrate import djangos, emit, is_heard, others
+from server.tenants.receivers import others_hear
 
 FLEET = "fleet"  # the executor's name
 
@@ -41,15 +41,9 @@ class Ways:
         self.options = options
         self.at = ""  # what is being done, for an error to begin with
         self.others_listen = is_heard(pre_migrate, others) or is_heard(post_migrate, others)
-        listeners = [
-            receiver
-            for signal in (schema_pre_migration, schema_migrated)
-            for receiver in receivers(signal, run_migrations)
-        ]
-        self.library_is_heard = bool(listeners)
-        # Where nothing was migrated, there is no view to fill.
-        wants_all = any(receiver is not fill_materialized_views for receiver in listeners)
-        self.are_heard = self.others_listen or wants_all
+        signals = (schema_pre_migration, schema_migrated)
+        self.library_is_heard = any(signal.has_listeners(run_migrations) for signal in signals)
+        self.are_heard = self.others_listen or others_hear(*signals)
 
     def lead(self, cohort: Cohort, schema: str) -> None:
         """By Django, and what it executes is kept in the cohort's steps."""

@@ -3,6 +3,7 @@
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
+from server.tenants.errors import in_a_line
 from server.tenants.models import Tenant, TenantChange
 from server.tenants.moves import LifecycleError
 
@@ -26,7 +27,7 @@ class LifecycleCommand(BaseCommand):
         except LifecycleError as error:
             raise CommandError(error) from None
         except DatabaseError as error:
-            raise CommandError(f"The database failed: {' '.join(str(error).split())}") from error
+            raise CommandError(f"The database failed: {in_a_line(error)}") from error
 
 
 class MoveCommand(LifecycleCommand):
