@@ -134,7 +134,7 @@ def test_a_schema_that_is_dropped_meanwhile(zoo, monkeypatch, more):
         other.close()
         zoo.sql("DROP TABLE zoo_animal")
 
-    assert f'zoo.0002_color: ProgrammingError: schema "{failed}" does not exist' in reason
+    assert f'ProgrammingError: schema "{failed}" does not exist' in reason
 
 
 @pytest.mark.parametrize("index", [0, 1])

@@ -2,7 +2,7 @@
 
 import pytest
 from django.core import mail
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 from django_tenants.migration_executors.base import run_migrations
 from django_tenants.models import TenantMixin
@@ -15,10 +15,12 @@ from server.tenants.receivers import progress
 from server.tenants.reservation import reserve
 from server.tenants.undo import undoing
 from tests.signals import SIGNALS, connected
-from tests.zoo import ADD_COLOR
 
 IN_ORDER = [*SIGNALS]
-VIEW = 'CREATE MATERIALIZED VIEW "{}".totals AS SELECT {} AS total WITH NO DATA'
+MAKE_VIEW = "CREATE MATERIALIZED VIEW totals AS SELECT {} AS total WITH NO DATA"
+UNIQUE_NAMES = (
+    'migrations.AlterField("animal", "name", models.CharField(max_length=20, unique=True))'
+)
 
 
 @pytest.fixture
@@ -144,26 +146,35 @@ def is_filled(schema_name):
         return [filled for (filled,) in cursor]
 
 
-def make_view(schema_name, number="7"):
-    with connection.cursor() as cursor:
-        cursor.execute(VIEW.format(schema_name, number))
+def test_a_materialized_view_of_a_migration_is_filled(zoo):
+    zoo.write("0002_totals", f"migrations.RunSQL({MAKE_VIEW.format(7)!r})")
 
-
-def test_materialized_views_are_filled_where_a_migration_ran(zoo):
-    for schema in zoo.schemas:
-        make_view(schema)
-    zoo.migrate()
-    assert [is_filled(schema) for schema in zoo.schemas] == [[False]] * 4
-
-    zoo.write("0002_color", ADD_COLOR)
     zoo.migrate()
 
     assert [is_filled(schema) for schema in zoo.schemas] == [[True]] * 4
 
 
+def test_a_view_is_filled_after_a_later_migration_has_failed(zoo):
+    failed = zoo.schemas[1:3]
+    zoo.write("0002_totals", f"migrations.RunSQL({MAKE_VIEW.format(7)!r})")
+    zoo.write("0003_unique", UNIQUE_NAMES)
+    for schema in failed:
+        zoo.sql("INSERT INTO zoo_animal (name) VALUES ('rex'), ('rex')", schema=schema)
+    with pytest.raises(CommandError, match="2 of 4 tenants failed"):
+        zoo.migrate()
+    assert [is_filled(schema) for schema in failed] == [[False]] * 2
+
+    for schema in failed:
+        zoo.sql("DELETE FROM zoo_animal", schema=schema)
+    zoo.migrate()
+
+    assert [is_filled(schema) for schema in failed] == [[True]] * 2
+
+
 def test_a_view_that_cannot_be_filled_is_logged_and_stops_nobody(tenant, caplog):
+    with connection.cursor() as cursor:
+        cursor.execute(MAKE_VIEW.format("1 / (SELECT 0)"))
     connection.set_schema_to_public()
-    make_view(tenant.schema_name, "1 / (SELECT 0)")
     with transaction.atomic():
         schema_migrated.send(run_migrations, schema_name=tenant.schema_name)
         assert Organization.objects.exists()

@@ -1,6 +1,7 @@
-"""A note on a tenant that is owed a `post_migrate`: it makes the permissions of new models.
+"""A note on a tenant that is owed a `post_migrate`, which makes the permissions of new models, and
+`schema_migrated`, which fills new materialized views.
 
-It comes after the last migration, and what ends in between leaves a tenant without them that has
+They come after the last migration, and what ends in between leaves a tenant without them that has
 all migrations. The note is a comment on the table of the migrations.
 """
 

@@ -16,7 +16,7 @@ from django.db.migrations.state import ProjectState
 from django_tenants.utils import get_public_schema_name, quote_schema_name, schema_context
 
 from server.tenants.fleet import owing
-from server.tenants.fleet.replayable import Judge
+from server.tenants.fleet.replayable import Judge, is_about_its_app
 from server.tenants.fleet.report import reason_of
 from server.tenants.fleet.targets import targets
 
@@ -52,7 +52,7 @@ class Step:
 class Cohort:
     schemas: list[str]
     has_table: bool
-    owing: set[str]  # the schemas that are owed a post_migrate
+    owing: set[str]  # the schemas that are owed the signals after an earlier migration
     executor: MigrationExecutor | None = None
     plan: list[tuple[Migration, bool]] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
@@ -104,6 +104,10 @@ class Cohort:
             or rights(model.options) != rights(before[label, name].options)
         }
         return [config for config in apps.get_app_configs() if config.label in labels]
+
+    @property
+    def may_make_views(self) -> bool:
+        return not all(is_about_its_app(step.migration) for step in self.steps if step.migration)
 
 
 def rights(options: dict) -> tuple:

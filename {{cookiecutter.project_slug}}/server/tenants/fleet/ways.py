@@ -41,9 +41,7 @@ class Ways:
         self.options = options
         self.at = ""  # what is being done, for an error to begin with
         self.others_listen = is_heard(pre_migrate, others) or is_heard(post_migrate, others)
-        signals = (schema_pre_migration, schema_migrated)
-        self.library_is_heard = any(signal.has_listeners(run_migrations) for signal in signals)
-        self.are_heard = self.others_listen or others_hear(*signals)
+        self.are_heard = self.others_listen or others_hear(schema_pre_migration, schema_migrated)
 
     def lead(self, cohort: Cohort, schema: str) -> None:
         """By Django, and what it executes is kept in the cohort's steps."""
@@ -83,12 +81,13 @@ class Ways:
         """By the canary's SQL where that is right, else operation by operation."""
         if not cohort.has_table:
             self.make_table(schema)
-        self.tell_library(schema_pre_migration, schema)
+        schema_pre_migration.send(run_migrations, schema_name=schema)
         if self.others_listen:
             self.emit(pre_migrate, others, cohort, schema, cohort.before)
         owes, after = schema in cohort.owing, cohort.after
         configs = None if owes else cohort.changed
-        with owing.noted(self.connection, schema) if owes or configs else nullcontext():
+        is_owed = owes or configs or cohort.may_make_views
+        with owing.noted(self.connection, schema) if is_owed else nullcontext():
             for step in cohort.steps:
                 self.at = f"{step}: "
                 if step.sql is None and step.migration:
@@ -98,9 +97,10 @@ class Ways:
             self.at = "post_migrate: "
             if owes or configs:
                 self.emit(post_migrate, djangos, cohort, schema, after, configs)
-        if self.others_listen:
-            self.emit(post_migrate, others, cohort, schema, after)
-        self.tell_library(schema_migrated, schema)
+            if self.others_listen:
+                self.emit(post_migrate, others, cohort, schema, after)
+            if is_owed or self.are_heard:
+                schema_migrated.send(run_migrations, schema_name=schema)
 
     def replay(self, schema: str, step: Step) -> None:
         """In one round trip, which is one transaction."""
@@ -138,12 +138,6 @@ class Ways:
                 editor.execute(statement, None)
             editor.deferred_sql.clear()
             editor.execute(record, None)
-
-    # Signals
-
-    def tell_library(self, signal, schema: str) -> None:
-        if self.library_is_heard:
-            signal.send(run_migrations, schema_name=schema)
 
     def emit(self, signal, to, cohort: Cohort, schema: str, state, configs=None) -> None:
         with schema_context(schema):
