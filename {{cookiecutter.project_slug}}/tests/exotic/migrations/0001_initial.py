@@ -70,6 +70,7 @@ CODE = r"""
         SELECT id, sign(number) AS "a;b", 'x -- y' AS "--" FROM old WHERE number <> 3;
     CREATE MATERIALIZED VIEW counted AS SELECT count(*) AS "number" FROM old;
     CREATE UNIQUE INDEX counted_once ON counted (number);
+    CREATE MATERIALIZED VIEW filled_later AS SELECT 1 AS number WITH NO DATA;
     CREATE RULE away AS ON DELETE TO seen DO INSTEAD
         (DELETE FROM quick; DELETE FROM parts WHERE text = OLD."--");
     CREATE INDEX signed ON old (sign(number)) INCLUDE (zip) WHERE name IS NOT NULL;
