@@ -23,7 +23,7 @@ from tests.conftest import TenantClient
 from tests.copies import cleaned_up, execute, get, provision, provision_exotic
 from tests.processes import kill, stop_before
 from tests.schemas import describe
-from tests.signals import SIGNALS, heard
+from tests.signals import SIGNALS, connected, heard
 
 Status = Tenant.Status
 
@@ -70,6 +70,18 @@ def test_nothing_differs_for_an_app_with_everything(exotic):
         assert len(expected["rows of exotic_kinds"]) > 20
         assert describe(first.schema_name) == expected
         assert describe(second.schema_name) == expected
+
+
+def test_a_signal_tells_of_each_member(source):
+    told = []
+
+    def hear(user, tenant, **kwargs):
+        told.append((user.username, tenant.slug))
+
+    with connected(hear, members.tenant_user_added):
+        copy_of(source)
+
+    assert sorted(told) == [("admin", "the-copy"), ("other", "the-copy")]
 
 
 def test_it_is_who_the_source_is(source):

@@ -20,6 +20,7 @@ from server.tenants.members import (
 from server.tenants.models import Tenant
 from tests.conftest import TenantClient
 from tests.roles import log, roles
+from tests.signals import connected
 
 User = get_user_model()
 Status = Tenant.Status
@@ -243,3 +244,16 @@ def test_signals_tell_of_people(outside, ada):
             signal.disconnect(hear)
 
     assert [name for name, _ in heard] == ["added", "removed", "removed", "deleted"]
+
+
+@pytest.mark.usefixtures("db")
+def test_a_signal_tells_of_a_new_tenants_owner():
+    heard = []
+
+    def hear(user, tenant, **kwargs):
+        heard.append((user.username, tenant.slug))
+
+    with connected(hear, members.tenant_user_added):
+        lifecycle.provision_tenant("Acme", "acme", "org", "admin")
+
+    assert heard == [("admin", "acme")]

@@ -50,10 +50,10 @@ def test_a_tenant_is_born():
 def test_beside_the_schema_a_tenant_costs_few_statements(
     db, django_assert_max_num_queries, organization
 ):
-    """The lock, owner and customer; the rows in three; and where the search_path is set."""
+    """The lock, owner and customer; the rows in two; and where the search_path is set."""
     provision_tenant("One", "one", "org", "admin")
 
-    with django_assert_max_num_queries(11):
+    with django_assert_max_num_queries(10):
         provision_tenant("Two", "two", organization, "admin")
 
 

@@ -9,6 +9,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import connection, transaction
+from django.db.models import Model
 from django.db.models.expressions import RawSQL
 from django.dispatch import Signal
 from django_tenants.models import TenantMixin
@@ -31,13 +32,14 @@ from server.tenants.uploads import remove_files
 @dataclass(frozen=True)
 class Way:
     """One in which a tenant comes about: what the log calls it, what makes the schema and tells the
-    receivers of signals, running its block in the same transaction where it can, who moves in, and
-    what `Tenant.origin` says.
+    receivers of signals, running its block in the same transaction where it can, who moves in, what
+    new rows are saved just before, and what `Tenant.origin` says.
     """
 
     move: str
     new_schema: Callable[[str], AbstractContextManager]
     move_in: Callable[[Tenant], None]
+    rows: Callable[[Tenant], list[Model]] = lambda tenant: []
     origin: str = ""
 
 
@@ -188,22 +190,25 @@ def activate(tenant: Tenant, by: str, way: Way) -> None:
     with schema_context(tenant.schema_name), transaction.atomic(savepoint=False):
         change = line(way.move, tenant, by, ACTIVE)
         tenant.status = ACTIVE
-        save(change, tenant, fields=("status", "modified"))
+        save(change, tenant, *way.rows(tenant), fields=("status", "modified"))
         way.move_in(tenant)
 
 
-def move_in_owner(tenant: Tenant) -> None:
+def rows_of_owner(tenant: Tenant) -> list[Model]:
     # As the library's `add_user`, without asking whether a new tenant has members. By the id:
     # the owner would keep, and take along to other tenants, the row with this one's rights.
     rights = UserTenantPermissions(profile_id=tenant.owner_id, is_superuser=True, is_staff=True)
     membership = get_user_model().tenants.through(user_id=tenant.owner_id, tenant_id=tenant.pk)
     group = RawSQL("(SELECT id FROM auth_group WHERE name = %s)", [Role.OWNER.value])
     in_group = UserTenantPermissions.groups.through(usertenantpermissions=rights, group_id=group)
-    save(rights, membership, in_group)
+    return [rights, membership, in_group]
+
+
+def tell_of_owner(tenant: Tenant) -> None:
     tenant_user_added.send(sender=Tenant, user=tenant.owner, tenant=tenant)
 
 
-NEW = Way("provision", blueprint.new_schema, move_in_owner)
+NEW = Way("provision", blueprint.new_schema, tell_of_owner, rows_of_owner)
 
 
 def tell(signal: Signal, tenant: Tenant, **more) -> None:

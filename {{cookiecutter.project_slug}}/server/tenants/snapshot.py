@@ -138,6 +138,8 @@ def replay(statements: list[str], template_name: str, schema_name: str) -> None:
         [
             f"CREATE SCHEMA {quote_schema_name(template_name)};",
             "SET LOCAL check_function_bodies = off;",  # one may use what comes later
+            # Whether to is asked for each index: a fiftieth of the time.
+            "SET LOCAL max_parallel_maintenance_workers = 0;",
             *statements,
         ]
     ).replace(template_name, schema_name)
