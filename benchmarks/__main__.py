@@ -15,7 +15,6 @@ from benchmarks import background, births, fleet, machine, migrating, projects, 
 from tests.projects import UV
 
 HERE = Path(__file__).parent
-REQUEST_ROUNDS = 5
 NEEDED = {"uv": (UV, "pip install uv"), "wrk": (shutil.which("wrk"), "apt install wrk")}
 NEEDED["redis-server"] = shutil.which("redis-server"), "apt install redis-server"
 
@@ -23,13 +22,13 @@ NEEDED["redis-server"] = shutil.which("redis-server"), "apt install redis-server
 class Mode(NamedTuple):
     sizes: tuple  # of the fleet
     rounds: int
+    short_rounds: int  # of what takes a second at most
     their_rounds: dict  # of migrating; the standard executor takes its time
-    seconds: int  # that a server is asked at a time
     minutes: int  # after which something hangs
 
 
-FULL = Mode((10, 100, 1000), 5, {10: 3, 100: 3, 1000: 1}, 3, minutes=60)
-SHORT = Mode((100,), 3, {100: 1}, 1, minutes=10)
+FULL = Mode((10, 100, 1000), 5, 25, {10: 3, 100: 3, 1000: 1}, minutes=60)
+SHORT = Mode((50,), 3, 5, {50: 1}, minutes=10)
 
 
 def main():
@@ -71,13 +70,13 @@ def measure(mode):
             their_rounds = mode.their_rounds[size]
             found[str(size)] = here = {}
             step("  making a tenant")
-            here["births"] = births.measure(ours, theirs, mode.rounds)
+            here["births"] = births.measure(ours, theirs, mode.short_rounds, mode.rounds)
             step("  nothing to migrate")
             here["nothing"] = migrating.nothing_to_do(ours, theirs, mode.rounds, their_rounds)
             step("  a field to add")
             here |= migrating.add_field(ours, theirs, mode.rounds, their_rounds)
             step("  requests")
-            here["requests"] = requests.measure(sides, cookies, REQUEST_ROUNDS, mode.seconds)
+            here["requests"] = requests.measure(sides, cookies, mode.short_rounds, mode.rounds)
         step("Run tasks")
         tasks = background.measure(sides, mode.rounds)
         versions = ours.do("versions")
@@ -88,6 +87,7 @@ def measure(mode):
         "machine": machine.described(),
         "versions": versions,
         "rounds": mode.rounds,
+        "short_rounds": mode.short_rounds,
         "their_rounds": mode.their_rounds,
         "fleets": found,
         "tasks": tasks,

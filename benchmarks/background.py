@@ -10,7 +10,7 @@ from benchmarks.projects import seed
 from benchmarks.rounds import interleaved, ratio
 from tests.projects import answers, wait_for
 
-COUNTS = {"ours": 1500, "theirs": 300, "plain": 1500}
+COUNTS = {"ours": 1000, "theirs": 150, "plain": 1000}
 OPTIONS = "--concurrency", "2", "--loglevel", "INFO", "--queues", "idle"
 
 

@@ -14,7 +14,7 @@ PROCESSES = 4
 SIGN_IN = "UPDATE users_user SET last_login = now()"
 
 
-def measure(ours, theirs, rounds):
+def measure(ours, theirs, rounds, their_rounds):
     dump, template = fleet.text(ours), seed(ours)
 
     def replayed(connection, schema):
@@ -30,10 +30,15 @@ def measure(ours, theirs, rounds):
         }
         for name, way in ways.items():
             way(f"birthwarm{name}")
-        seconds = interleaved({n: lambda at, n=n: ways[n](f"birth{n}{at}") for n in ways}, rounds)
-        waits = {side.name: longest_wait(side, ways[side.name], rounds) for side in (ours, theirs)}
-    at_once = {side.name: made_at_once(side, rounds) for side in (ours, theirs)} | {
-        "limit": replayed_at_once(ours, replayed, rounds)
+        numbered = {n: lambda at, n=n: ways[n](f"birth{n}{at}") for n in ways}
+        seconds = interleaved(numbered, rounds, their_rounds)
+        waits = {
+            side.name: longest_wait(side, ways[side.name], their_rounds) for side in (ours, theirs)
+        }
+    at_once = {
+        "ours": made_at_once(ours, rounds),
+        "limit": replayed_at_once(ours, replayed, rounds),
+        "theirs": made_at_once(theirs, their_rounds),
     }
     for side in (ours, theirs):
         fleet.remove(side, "birth")

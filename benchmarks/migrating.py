@@ -20,15 +20,12 @@ def nothing_to_do(ours, theirs, rounds, their_rounds):
     with ours.worker() as mine, theirs.worker() as other, ours.connect() as raw:
         mine.do("warm")
         other.do("warm")
-        seconds = interleaved(
-            {
-                "ours": lambda at: mine.do("migrate"),
-                "limit": lambda at: read(raw, ours),
-                "theirs": lambda at: other.do("migrate") if at < their_rounds else None,
-            },
-            rounds,
-        )
-    return seconds | {"theirs": seconds["theirs"][:their_rounds]}
+        ways = {
+            "ours": lambda at: mine.do("migrate"),
+            "limit": lambda at: read(raw, ours),
+            "theirs": lambda at: other.do("migrate"),
+        }
+        return interleaved(ways, rounds, their_rounds)
 
 
 def read(connection, side):

@@ -12,17 +12,18 @@ from tests.projects import Browser
 
 CONNECTIONS = "8"
 HOST = "seed.localhost"
+WARMING = 5  # seconds, in which each process goes to all hosts
 SCRIPT = Path(__file__).parent / "hosts.lua"
 
 
-def measure(sides, cookies, rounds, seconds):
+def measure(sides, cookies, rounds, their_rounds):
     """Requests per second; and the private memory, in MB, of our connections to the database."""
     every = fleet.hosts(sides.ours)
     with contextlib.ExitStack() as stack:
         ports = {side.name: stack.enter_context(side.serving()) for side in sides}
 
         def asking(name, cookie="", hosts=(HOST,)):
-            return lambda at: ask(ports[name], seconds, cookie, hosts)
+            return lambda at: ask(ports[name], cookie, hosts)
 
         anonymous = {name: asking(name) for name in ports}
         signed_in = {name: asking(name, cookies[name]) for name in ports}
@@ -34,16 +35,18 @@ def measure(sides, cookies, rounds, seconds):
             anonymous[name](0), signed_in[name](0)
         one_host = private_memory(sides.ours)
         anonymous["all hosts"] = asking("ours", hosts=every)
+        for _ in range(WARMING):
+            anonymous["all hosts"](0)
         return {
-            "anonymous": interleaved(anonymous, rounds),
-            "signed in": interleaved(signed_in, rounds),
+            "anonymous": interleaved(anonymous, rounds, their_rounds),
+            "signed in": interleaved(signed_in, rounds, their_rounds),
             "memory": {"one host": one_host, "all hosts": private_memory(sides.ours)},
         }
 
 
-def ask(port, seconds, cookie, hosts):
+def ask(port, cookie, hosts):
     """The requests per second that the server at the port answers. Raises BenchmarkError."""
-    options = "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", SCRIPT
+    options = "-t1", f"-c{CONNECTIONS}", "-d1s", "-s", SCRIPT
     command = "wrk", *options, f"http://127.0.0.1:{port}", "--", cookie, *hosts
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     per_second = float(re.search(r"Requests/sec:\s+([\d.]+)", said)[1])

@@ -3,12 +3,16 @@
 from statistics import median
 
 
-def interleaved(ways, rounds):
-    """Call each of the ways once a round, with the round's number; return by name what came."""
+def interleaved(ways, rounds, their_rounds=None):
+    """Call each of the ways once a round, with the round's number; return by name what came.
+
+    "theirs" may have fewer rounds.
+    """
     measured = {name: [] for name in ways}
     for number in range(rounds):
         for name, way in ways.items():
-            measured[name].append(way(number))
+            if name != "theirs" or their_rounds is None or number < their_rounds:
+                measured[name].append(way(number))
     return measured
 
 

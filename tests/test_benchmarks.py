@@ -102,6 +102,7 @@ MADE_UP = {
     "machine": "a machine",
     "versions": {"Django": "5.2"},
     "rounds": 1,
+    "short_rounds": 5,
     "tasks": {"ours": [600], "theirs": [80], "plain": [610]},
     "their_rounds": {"1000": 1},
     "fleets": {

@@ -102,7 +102,7 @@ def find_tenant(request) -> Tenant | None:
     return tenant if is_served else None
 
 
-@lru_cache(maxsize=1000)
+@lru_cache(maxsize=routes.MOST)
 def host_of(text: str, *allowed_hosts: str) -> str | None:
     """The normalised host that a header names; None where it isn't allowed, or names none."""
     request = HttpRequest()
