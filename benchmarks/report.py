@@ -40,7 +40,7 @@ SHARE = {"anonymous": Goal(least=0.95), "signed in": Goal(least=0.9)}
 def page(results):
     """The whole of RESULTS.md."""
     versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
-    rounds, short_rounds = results["rounds"], results["short_rounds"]
+    rounds, more = results["rounds"], results["short_rounds"]
     return f"""# How fast
 
 ![The figures as curves](results.svg)
@@ -51,7 +51,7 @@ Made by `{COMMAND}` on {results["date"]}, on
 **Ours** is a project from the template as it comes. **Theirs** is one with django-tenants and
 django-tenant-users set up as their documentation says (`benchmarks/twin`), with the same apps, on
 the same PostgreSQL server. The **limit** is what would be left if Python cost nothing. They take
-turns, in {rounds} rounds; in {short_rounds} where one takes a second at most, but theirs in {rounds}.
+turns, in {rounds} rounds; where one takes a second at most in {more}, but theirs in {rounds}.
 Times are medians, and so are ratios, of those within a round. Times differ from machine to machine:
 ratios are what to look at.
 
@@ -129,8 +129,8 @@ def requests(fleets):
             [f"tenants, {page_of}", "ours", "theirs", "plain", f"ours / plain ({goal})"], rows
         )
         yield ""
-    yield "Ours, anonymous: one host against all in turn, when each process has been to all; and the"
-    yield "largest private memory of a connection to the database after either.\n"
+    yield "Ours, anonymous: one host against all in turn, when each process has been to all; and"
+    yield "the largest private memory of a connection to the database after either.\n"
     rows = []
     for size, found in fleets.items():
         measured, memory = found["requests"]["anonymous"], found["requests"]["memory"]
