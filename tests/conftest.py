@@ -10,6 +10,11 @@ from projects import Project, cookiecutter, copy_template
 PROJECT = "{{cookiecutter.project_slug}}"
 
 
+def pytest_collection_modifyitems(items):
+    """What takes longest begins first, for others to run beside it."""
+    items.sort(key=lambda item: item.path.name != "test_combinations.py")
+
+
 def run(*command, **options):
     return subprocess.run(command, capture_output=True, text=True, check=False, **options)
 
