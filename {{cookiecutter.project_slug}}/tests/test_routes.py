@@ -5,6 +5,7 @@ These tests commit, with two connections: a thread has one of its own, as anothe
 
 import select
 import threading
+from functools import partial
 
 import pytest
 from django.core.signals import request_started
@@ -185,6 +186,18 @@ def test_a_tenant_that_is_made_elsewhere_answers_at_once(routed):
         drop_schema(tenant.schema_name)
         Tenant._base_manager.filter(pk=tenant.pk).delete()
         Organization.objects.get(name="Made").delete()
+
+
+def test_a_tenant_that_is_being_made_answers_when_it_is_ready(routed):
+    """And its transaction, which notifies nobody, keeps no other from committing."""
+    Tenant.objects.filter(pk=routed.pk).update(status=Tenant.Status.PROVISIONING)
+    assert routes.find(HOST) is None
+
+    elsewhere(partial(Tenant.everything.filter(pk=routed.pk).update, status=Tenant.Status.ACTIVE))
+    raw("SELECT")  # with whose answer a notification comes
+
+    assert not connection.notifications
+    assert routes.find(HOST) == routed
 
 
 def test_what_a_process_changes_itself_it_knows(routed):

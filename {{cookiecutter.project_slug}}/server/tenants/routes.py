@@ -1,7 +1,8 @@
 """Where a host leads, from memory. What changes a tenant or a domain is heard before a request.
 
 Triggers on the two tables (the migration `0003_notify`) send the notification, also where raw SQL
-changes them. Hosts that lead nowhere have room of their own, and push nothing else out.
+changes them. Hosts that lead nowhere have room of their own, and push nothing else out. A tenant
+that is being made is looked up each time: nothing tells when it is ready.
 """
 
 from django.db import DEFAULT_DB_ALIAS, connections
@@ -27,6 +28,8 @@ def find(host: str) -> Tenant | None:
     if host in unknown:
         return None
     tenant = look_up(host)
+    if tenant and tenant.status in Tenant.WITHOUT_SCHEMA:
+        return None
     remembered = known if tenant else unknown
     if len(remembered) >= MOST:
         remembered.clear()
@@ -36,7 +39,7 @@ def find(host: str) -> Tenant | None:
 
 def look_up(host: str) -> Tenant | None:
     # Over the connection that hears of changes.
-    tenants = Tenant.objects.using(DEFAULT_DB_ALIAS).filter(domains__domain=host)
+    tenants = Tenant.everything.using(DEFAULT_DB_ALIAS).filter(domains__domain=host)
     primary = Domain.objects.filter(tenant=OuterRef("pk"), is_primary=True).exclude(domain=host)
     to_primary = When(domains__redirects=True, then=Subquery(primary.values("domain")[:1]))
     return tenants.annotate(moved_to=Case(to_primary)).first()

@@ -1,17 +1,21 @@
 """Who remembers where a host leads (`server.tenants.routes`) hears of every change: by whatever way
-it is made, and with its commit."""
+it is made, and with its commit.
+
+Nobody remembers a tenant that is being made. Transactions that notify commit one after the other,
+and each waits for the disk: tenants that are made at the same time would wait for one another.
+"""
 
 from django.db import migrations
 
-TABLES = ["tenants_tenant", "tenants_domain"]
 FUNCTION = """
 CREATE FUNCTION tenants_notify() RETURNS trigger LANGUAGE plpgsql
 AS $$ BEGIN NOTIFY tenants; RETURN NULL; END $$
 """
-TRIGGER = """
-CREATE TRIGGER tenants_notify AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON {}
-FOR EACH STATEMENT EXECUTE FUNCTION tenants_notify()
-"""
+# A tenant without a domain is led to by nothing, also when it is new or about to go.
+TRIGGERS = {
+    "tenants_tenant": "AFTER UPDATE ON {} FOR EACH ROW WHEN (OLD.status <> 'provisioning')",
+    "tenants_domain": "AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON {} FOR EACH STATEMENT",
+}
 
 
 class Migration(migrations.Migration):
@@ -20,7 +24,10 @@ class Migration(migrations.Migration):
     operations = [
         migrations.RunSQL(FUNCTION, "DROP FUNCTION tenants_notify"),
         *(
-            migrations.RunSQL(TRIGGER.format(table), f"DROP TRIGGER tenants_notify ON {table}")
-            for table in TABLES
+            migrations.RunSQL(
+                f"CREATE TRIGGER tenants_notify {when.format(table)} EXECUTE FUNCTION tenants_notify()",
+                f"DROP TRIGGER tenants_notify ON {table}",
+            )
+            for table, when in TRIGGERS.items()
         ),
     ]
