@@ -10,15 +10,6 @@ from projects import Project, cookiecutter, copy_template
 PROJECT = "{{cookiecutter.project_slug}}"
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
-    """Two processes share the tests: what takes minutes one by one and first, else files."""
-    items.sort(key=lambda item: item.path.name != "test_combinations.py")
-    for item in items:
-        if item.path.name != "test_combinations.py":
-            item.add_marker(pytest.mark.xdist_group(item.path.name))
-
-
 def run(*command, **options):
     return subprocess.run(command, capture_output=True, text=True, check=False, **options)
 
