@@ -52,8 +52,8 @@ Made by `{COMMAND}` on {results["date"]}, on
 django-tenant-users set up as their documentation says (`benchmarks/twin`), with the same apps, on
 the same PostgreSQL server. The **limit** is what would be left if Python cost nothing. They take
 turns, in {rounds} rounds; where one takes a second at most in {more}, but theirs in {rounds}.
-Times are medians, and so are ratios, of those within a round. Times differ from machine to machine:
-ratios are what to look at.
+Times are medians, and so are ratios: of those within a round, where both have as many rounds. Times
+differ from machine to machine: ratios are what to look at.
 
 {tables(results)}"""
 

@@ -17,5 +17,7 @@ def interleaved(ways, rounds, their_rounds=None):
 
 
 def ratio(one, other):
-    """How many times as much one is: the median of the rounds that both have."""
-    return median(a / b for a, b in zip(one, other, strict=False))
+    """How many times as much one is: the median of the rounds, or of either if one has fewer."""
+    if len(one) != len(other):
+        return median(one) / median(other)
+    return median(a / b for a, b in zip(one, other, strict=True))

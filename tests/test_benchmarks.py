@@ -93,6 +93,10 @@ def test_the_libraries_are_measured_as_they_come(found):
     assert median(per_second["theirs"]) < median(per_second["plain"]) / 2
 
 
+def test_one_slow_round_makes_no_ratio():
+    assert ratio([12.0], [1.5, 0.3, 0.2]) == ratio([12.0, 14.0, 16.0], [1.5, 0.35, 0.4]) == 40
+
+
 def three(ours, theirs, limit):
     return {"ours": [ours], "theirs": [theirs], "limit": [limit]}
 
