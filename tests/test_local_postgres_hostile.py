@@ -288,12 +288,20 @@ def test_a_starter_killed_while_the_server_starts_leaves_it_to_the_next(project)
 
 
 def test_ctrl_c_in_the_terminal_leaves_the_server_alone(project):
-    code = "import time; print(local_postgres.start()['PORT'], flush=True); time.sleep(60)"
-    runserver = project.popen(code, start_new_session=True)
+    runserver = project.popen(
+        """
+import signal, time
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # it is ignored where the tests run in the background
+print(local_postgres.start()["PORT"], flush=True)
+time.sleep(60)
+""",
+        start_new_session=True,
+    )
     runserver.stdout.readline()
     server = project.process_id
     os.killpg(runserver.pid, signal.SIGINT)
     runserver.communicate()
+    assert runserver.returncode == -signal.SIGINT
     project.start()
     assert project.process_id == server
 
