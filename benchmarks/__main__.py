@@ -78,7 +78,7 @@ def measure(mode):
             step("  requests")
             here["requests"] = requests.measure(sides, cookies, mode.short_rounds, mode.rounds)
         step("Run tasks")
-        tasks = background.measure(sides, mode.rounds)
+        tasks = background.measure(sides, mode.short_rounds, mode.rounds)
         versions = ours.do("versions")
         step("Clean up")
     step("Done")

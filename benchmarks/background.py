@@ -10,11 +10,11 @@ from benchmarks.projects import seed
 from benchmarks.rounds import interleaved, ratio
 from tests.projects import answers, wait_for
 
-COUNTS = {"ours": 1000, "theirs": 150, "plain": 1000}
+COUNTS = {"ours": 400, "theirs": 100, "plain": 400}
 OPTIONS = "--concurrency", "2", "--loglevel", "INFO", "--queues", "idle"
 
 
-def measure(sides, rounds):
+def measure(sides, rounds, their_rounds):
     with contextlib.ExitStack() as stack:
         port = stack.enter_context(redis())
         ways = {}
@@ -30,7 +30,7 @@ def measure(sides, rounds):
             )
         for way in ways.values():  # opens the connections
             way(0)
-        return interleaved(ways, rounds)
+        return interleaved(ways, rounds, their_rounds)
 
 
 @contextlib.contextmanager
