@@ -168,7 +168,8 @@ class DatabaseWrapper(RemembersUntilNotified, base.DatabaseWrapper):
     def leave_tenant(self):
         """Be in public, and set the search_path anew, whatever is believed to be in force."""
         for each in self.aliases():
-            each.take_tenant(PUBLIC, include_public=True)
+            if each.tenant is not PUBLIC:
+                each.take_tenant(PUBLIC, include_public=True)
             each.search_path = None
 
     def take_tenant(self, tenant, include_public):

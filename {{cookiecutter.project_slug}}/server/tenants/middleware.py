@@ -33,8 +33,8 @@ class TenantMiddleware(TenantMainMiddleware):
     """
 
     def process_request(self, request):
-        tenant = find_tenant(request)
         connection = connections[DEFAULT_DB_ALIAS]
+        tenant = find_tenant(request, connection)
         if tenant is None or tenant.status != ACTIVE or tenant.moved_to:
             connection.set_schema_to_public()
             return answer_without(request, tenant)
@@ -92,10 +92,10 @@ def is_nobody(request) -> bool:
     return getattr(load, "__module__", None) == DJANGOS and request.session.is_empty()
 
 
-def find_tenant(request) -> Tenant | None:
+def find_tenant(request, connection) -> Tenant | None:
     """The tenant whose site this process serves at the request's host."""
     host = host_of(request._get_raw_host(), *settings.ALLOWED_HOSTS)
-    tenant = routes.find(host) if host else None
+    tenant = routes.find(host, connection) if host else None
     if tenant is None:
         return None
     is_served = settings.SERVE_PUBLIC if tenant.schema_name == PUBLIC else settings.SERVE_TENANTS
