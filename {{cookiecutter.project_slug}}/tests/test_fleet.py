@@ -70,6 +70,17 @@ class OwnAddField(migrations.AddField):
 class OwnField(models.IntegerField):
     pass
 """
+# In place of Django's, from which each migration here is derived.
+OWN_APPLY = """
+class Own(migrations.Migration):
+    def apply(self, state, editor, collect_sql=False):
+        state = super().apply(state, editor, collect_sql)
+        state.apps.get_model("zoo", "Animal").objects.create(name=connection.schema_name)
+        return state
+
+class migrations:
+    AddField, Migration = migrations.AddField, Own
+"""
 
 
 def rows(zoo, schema):
@@ -115,6 +126,19 @@ def test_a_plan_of_several_migrations_takes_the_right_way_with_each(zoo):
     zoo.write("0003_rows", EACH["RunPython"])
     zoo.write("0004_unique", UNIQUE)
 
+    expect_as_by_django(zoo)
+    for schema in zoo.schemas:
+        assert zoo.sql("SELECT name FROM zoo_animal", schema=schema) == [schema]
+
+
+def test_a_migrations_own_apply_runs_for_each(zoo):
+    zoo.write("0002_color", ADD_COLOR, code=OWN_APPLY)
+    zoo.write("0003_unique", UNIQUE)
+
+    _, color, unique = zoo.migrate(plan=True).splitlines()
+
+    assert "operation by operation (a migration with an apply() of its own)" in color
+    assert "AlterField after SQL or Python" in unique
     expect_as_by_django(zoo)
     for schema in zoo.schemas:
         assert zoo.sql("SELECT name FROM zoo_animal", schema=schema) == [schema]

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from django_tenants.utils import quote_schema_name
 
-NOTE = "post_migrate is still to come"
+NOTE = "signals after migrations are still to come"
 
 
 @contextmanager

@@ -42,7 +42,8 @@ class Step:
     rows: list[Key]  # what django_migrations gets
     why_not: str | None = None  # why its SQL can't be replayed
     sql: str | None = None  # what the canary's was
-    operations: list[tuple] | None = None  # with the states before and after; see Cohort.after
+    before: ProjectState | None = None  # this and the next are filled in by Cohort.after
+    operations: list[tuple] | None = None  # with the states before and after
 
     def __str__(self):
         return str(self.migration or "squashed migrations")
@@ -84,7 +85,7 @@ class Cohort:
                 continue
             if step.sql is None:
                 state.apps  # noqa: B018 (what is rendered once is not rendered for each clone)
-            step.operations = []
+            step.before, step.operations = state, []
             for operation in step.migration.operations:
                 after = state.clone()
                 operation.state_forwards(step.migration.app_label, after)

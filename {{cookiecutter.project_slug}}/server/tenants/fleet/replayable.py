@@ -69,7 +69,8 @@ class Judge:
         """
         if self.routers:
             return f"a router of its own, {self.routers}"
-        if type(migration).apply is not Migration.apply:
+        if has_own_apply(migration):
+            self.names_are_known = False
             return "a migration with an apply() of its own"
         reasons = [
             reason
@@ -107,12 +108,16 @@ class Judge:
         return name
 
 
+def has_own_apply(migration: Migration) -> bool:
+    return type(migration).apply is not Migration.apply
+
+
 def is_about_its_app(migration: Migration) -> bool:
     """Whether it does nothing to tables but to those of its app's models.
 
     SQL may be about any table, and so may a state that says otherwise than the database.
     """
-    return all(
+    return not has_own_apply(migration) and all(
         type(operation) in PLAIN | ASKING
         and "managed" not in (getattr(operation, "options", None) or {})
         for operation in migration.operations

@@ -13,6 +13,7 @@ from django_tenants.utils import quote_schema_name, schema_context
 from server.tenants.fleet import owing
 from server.tenants.fleet.plan import Cohort, Step
 from server.tenants.fleet.recording import GuardingEditor, lock, recorded
+from server.tenants.fleet.replayable import has_own_apply
 from server.tenants.post_migrate import djangos, emit, is_heard, others
 from server.tenants.receivers import others_hear
 
@@ -86,8 +87,9 @@ class Ways:
             self.emit(pre_migrate, others, cohort, schema, cohort.before)
         owes, after = schema in cohort.owing, cohort.after
         configs = None if owes else cohort.changed
-        is_owed = owes or configs or cohort.may_make_views
-        with owing.noted(self.connection, schema) if is_owed else nullcontext():
+        needs_note = owes or configs or cohort.may_make_views
+        self.at = "the note on its table: "
+        with owing.noted(self.connection, schema) if needs_note else nullcontext():
             for step in cohort.steps:
                 self.at = f"{step}: "
                 if step.sql is None and step.migration:
@@ -99,7 +101,8 @@ class Ways:
                 self.emit(post_migrate, djangos, cohort, schema, after, configs)
             if self.others_listen:
                 self.emit(post_migrate, others, cohort, schema, after)
-            if is_owed or self.are_heard:
+            self.at = "schema_migrated: "
+            if needs_note or self.are_heard:
                 schema_migrated.send(run_migrations, schema_name=schema)
 
     def replay(self, schema: str, step: Step) -> None:
@@ -119,7 +122,6 @@ class Ways:
         self.connection.leave_tenant()  # a function of the migration's may have set another
 
     def operate(self, schema: str, step: Step) -> None:
-        """As Django's Migration.apply does, from states that are prepared."""
         migration = step.migration
         with (
             schema_context(schema),
@@ -128,16 +130,24 @@ class Ways:
         ):
             check, record = bookkeeping(schema, step)
             editor.execute(check, None)
-            for operation, before, after in step.operations:
-                is_atomic = operation.atomic or (migration.atomic and operation.atomic is not False)
-                own = is_atomic and not editor.atomic_migration
-                with transaction.atomic(self.connection.alias) if own else nullcontext():
-                    operation.database_forwards(migration.app_label, editor, before, after)
+            if has_own_apply(migration):
+                migration.apply(step.before.clone(), editor)
+            else:
+                self.apply(step, editor)
             # Django records after these, in another transaction, and may be killed in between.
             for statement in editor.deferred_sql:
                 editor.execute(statement, None)
             editor.deferred_sql.clear()
             editor.execute(record, None)
+
+    def apply(self, step: Step, editor) -> None:
+        """As Django's Migration.apply does, from states that are prepared."""
+        migration = step.migration
+        for operation, before, after in step.operations:
+            is_atomic = operation.atomic or (migration.atomic and operation.atomic is not False)
+            own = is_atomic and not editor.atomic_migration
+            with transaction.atomic(self.connection.alias) if own else nullcontext():
+                operation.database_forwards(migration.app_label, editor, before, after)
 
     def emit(self, signal, to, cohort: Cohort, schema: str, state, configs=None) -> None:
         with schema_context(schema):
