@@ -1,6 +1,7 @@
 """The public admin moves tenants, once somebody has read which, and shows what was done."""
 
 import pytest
+from django.db.models.signals import pre_save
 from django_tenants.utils import schema_exists
 
 from server.tenants import lifecycle
@@ -92,6 +93,24 @@ def test_a_tenant_is_renamed(act, tenant):
 
     renamed = Tenant.objects.get(pk=tenant.pk)
     assert (renamed.name, renamed.slug) == ("First Tenant", "second")
+
+
+def test_a_name_that_is_saved_undoes_no_move(public_client, tenant):
+    tenant.deactivate()
+
+    def suspend(**kwargs):
+        Tenant.objects.filter(pk=tenant.pk).update(status=Status.SUSPENDED)
+
+    pre_save.connect(suspend, sender=Tenant)
+    try:
+        answers = {"name": "Renamed", "organization": tenant.organization_id}
+        public_client.post(f"{URL}{tenant.pk}/change/", answers)
+    finally:
+        pre_save.disconnect(suspend, sender=Tenant)
+
+    renamed = Tenant.objects.get(pk=tenant.pk)
+    assert (renamed.name, renamed.status) == ("Renamed", Status.SUSPENDED)
+    assert renamed.modified > tenant.modified
 
 
 def test_a_tenant_gets_another_owner(act, tenant):

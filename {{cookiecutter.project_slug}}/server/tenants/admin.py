@@ -42,7 +42,9 @@ class TenantAdmin(NewTenant, admin.ModelAdmin):
         return Tenant.everything.order_by("slug")
 
     def save_model(self, request, obj, form, change):
-        super().save_model(request, obj, form, change)
+        # Not its status, which may be another by now.
+        own = {"update_fields": [*form.changed_data, "modified"]} if change else {}
+        obj.save(**own)
         if "name" in form.changed_data:
             TenantChange.objects.create(
                 by=request.user.username,
