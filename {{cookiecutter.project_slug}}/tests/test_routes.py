@@ -15,6 +15,7 @@ from django.test import Client
 from server.database import memory
 from server.tenants import lifecycle, routes
 from server.tenants.lifecycle import provision_tenant
+from server.tenants.middleware import host_of
 from server.tenants.models import Domain, Organization, Tenant, TenantChange
 from server.tenants.schemas import drop_schema
 from tests.statements import record
@@ -334,6 +335,29 @@ def test_the_memory_does_not_grow_without_end(monkeypatch):
     known.update(dict.fromkeys(map(str, range(10))))
     routes.find("first.localhost")
     assert [*known] == ["first.localhost"]
+
+
+def test_a_tenant_that_is_about_to_go_is_looked_up_once(routed, statements):
+    Tenant.objects.filter(pk=routed.pk).update(status=Tenant.Status.PURGING)
+    assert routes.find(HOST) is None
+    statements.clear()
+
+    assert routes.find(HOST) is None
+    assert statements == []
+
+
+def test_a_host_that_is_too_long_for_one_is_not_remembered():
+    remembered = host_of.cache_info().currsize
+
+    assert Client(SERVER_NAME=f"{'a' * 300}.localhost").get("/").status_code == 404
+
+    assert host_of.cache_info().currsize == remembered
+
+
+def test_a_status_can_be_longer_one_day(transactional_db):
+    """A trigger that names the column in its own definition would forbid it."""
+    raw("ALTER TABLE tenants_tenant ALTER COLUMN status TYPE varchar(21)")
+    raw("ALTER TABLE tenants_tenant ALTER COLUMN status TYPE varchar(20)")
 
 
 @pytest.mark.usefixtures("routed")

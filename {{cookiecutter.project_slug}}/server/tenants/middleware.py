@@ -22,6 +22,7 @@ PAGES = {
     Tenant.Status.DELETED: ("deleted_host.html", HTTPStatus.GONE),
 }
 RETRY_AFTER = 3600  # seconds
+LONGEST_HOST = len("www.") + 253 + len(".:65535")
 DJANGOS = AuthenticationMiddleware.__module__
 
 
@@ -94,7 +95,10 @@ def is_nobody(request) -> bool:
 
 def find_tenant(request, connection) -> Tenant | None:
     """The tenant whose site this process serves at the request's host."""
-    host = host_of(request._get_raw_host(), *settings.ALLOWED_HOSTS)
+    text = request._get_raw_host()
+    if len(text) > LONGEST_HOST:
+        return None
+    host = host_of(text, *settings.ALLOWED_HOSTS)
     tenant = routes.find(host, connection) if host else None
     if tenant is None:
         return None

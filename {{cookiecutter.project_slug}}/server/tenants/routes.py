@@ -1,4 +1,4 @@
-"""Where a host leads, from memory. What changes a tenant or a domain is heard before a request.
+"""Where a host leads, from memory. What changes that is heard before a request.
 
 Triggers on the two tables (the migration `0003_notify`) send the notification, also where raw SQL
 changes them. Hosts that lead nowhere have room of their own, and push nothing else out. A tenant
@@ -29,8 +29,10 @@ def find(host: str, connection=connection) -> Tenant | None:
     if host in unknown:
         return None
     tenant = look_up(host)
-    if tenant and tenant.status in Tenant.WITHOUT_SCHEMA:
+    if tenant and tenant.status == Tenant.Status.PROVISIONING:
         return None
+    if tenant and tenant.status == Tenant.Status.PURGING:
+        tenant = None
     remembered = known if tenant else unknown
     if len(remembered) >= MOST:
         remembered.clear()
