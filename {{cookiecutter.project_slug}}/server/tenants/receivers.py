@@ -65,7 +65,8 @@ def fill_materialized_views(schema_name: str, **kwargs):
                 with transaction.atomic():
                     cursor.execute(f"REFRESH MATERIALIZED VIEW {view}")
     except Exception:
-        logger.exception(f"A materialized view of {schema_name} is not filled.")
+        what = "fill it yourself (REFRESH MATERIALIZED VIEW)"
+        logger.exception(f"A materialized view of {schema_name} is not filled: {what}.")
 
 
 def others_hear(*signals: Signal) -> bool:
