@@ -51,9 +51,10 @@ Made by `{COMMAND}` on {results["date"]}, on
 **Ours** is a project from the template as it comes. **Theirs** is one with django-tenants and
 django-tenant-users set up as their documentation says (`benchmarks/twin`), with the same apps, on
 the same PostgreSQL server. The **limit** is what would be left if Python cost nothing. They take
-turns, in {rounds} rounds; where one takes a second at most in {more}, but theirs in {rounds}.
-Times are medians, and so are ratios: of those within a round, where both have as many rounds. Times
-differ from machine to machine: ratios are what to look at.
+turns, in {rounds} rounds; a tenant, a page and tasks in {more}, but theirs in {rounds}. Times are
+medians, and so are ratios: of those within a round, where both have as many rounds. What four
+processes make and the longest wait are of one run each. Times differ from machine to machine:
+ratios are what to look at.
 
 {tables(results)}"""
 

@@ -3,15 +3,15 @@
 from statistics import median
 
 
-def interleaved(ways, rounds, their_rounds=None):
+def interleaved(ways, rounds, their_rounds):
     """Call each of the ways once a round, with the round's number; return by name what came.
 
-    "theirs" may have fewer rounds.
+    "theirs" may have fewer rounds, which are spread among the others.
     """
     measured = {name: [] for name in ways}
     for number in range(rounds):
         for name, way in ways.items():
-            if name != "theirs" or their_rounds is None or number < their_rounds:
+            if name != "theirs" or number * their_rounds % rounds < their_rounds:
                 measured[name].append(way(number))
     return measured
 

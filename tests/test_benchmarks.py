@@ -11,7 +11,7 @@ import pytest
 from projects import ROOT, UV, environment, need
 
 from benchmarks import report
-from benchmarks.rounds import ratio
+from benchmarks.rounds import interleaved, ratio
 
 SHORT = [sys.executable, "-m", "benchmarks", "--short"]
 
@@ -95,6 +95,16 @@ def test_the_libraries_are_measured_as_they_come(found):
 
 def test_one_slow_round_makes_no_ratio():
     assert ratio([12.0], [1.5, 0.3, 0.2]) == ratio([12.0, 14.0, 16.0], [1.5, 0.35, 0.4]) == 40
+
+
+def test_fewer_rounds_are_spread_among_the_others():
+    turns = []
+    ways = {name: lambda at, name=name: turns.append((at, name)) for name in ("ours", "theirs")}
+
+    measured = interleaved(ways, 25, 5)
+
+    assert len(measured["theirs"]) == 5
+    assert [at for at, name in turns if name == "theirs"] == [0, 5, 10, 15, 20]
 
 
 def three(ours, theirs, limit):
