@@ -180,7 +180,7 @@ def test_a_view_that_cannot_be_filled_is_logged_and_stops_nobody(tenant, caplog)
         assert Organization.objects.exists()
 
     assert is_filled(tenant.schema_name) == [False]
-    assert f"A materialized view of {tenant.schema_name} is not filled" in caplog.text
+    assert f"A materialized view of {tenant.schema_name} is not filled." in caplog.text
 
 
 @pytest.mark.usefixtures("db")

@@ -43,8 +43,7 @@ class TenantAdmin(NewTenant, admin.ModelAdmin):
 
     def save_model(self, request, obj, form, change):
         # Not its status, which may be another by now.
-        own = {"update_fields": [*form.changed_data, "modified"]} if change else {}
-        obj.save(**own)
+        obj.save(update_fields=[*form.changed_data, "modified"])
         if "name" in form.changed_data:
             TenantChange.objects.create(
                 by=request.user.username,

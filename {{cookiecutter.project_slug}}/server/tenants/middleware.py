@@ -22,7 +22,7 @@ PAGES = {
     Tenant.Status.DELETED: ("deleted_host.html", HTTPStatus.GONE),
 }
 RETRY_AFTER = 3600  # seconds
-LONGEST_HOST = len("www.") + 253 + len(".:65535")
+LONGEST_HOST = len("www.") + 253 + len(".:65535")  # what is longer would only fill the memory
 DJANGOS = AuthenticationMiddleware.__module__
 
 

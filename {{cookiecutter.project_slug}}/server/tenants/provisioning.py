@@ -32,8 +32,8 @@ from server.tenants.uploads import remove_files
 @dataclass(frozen=True)
 class Way:
     """One in which a tenant comes about: what the log calls it, what makes the schema and tells the
-    receivers of signals, running its block in the same transaction where it can, what new
-    rows are saved in the end, who moves in then (if not with these rows) and hears of it, and what
+    receivers of signals, running its block in the same transaction where it can, what new rows are
+    saved in the end, who moves in then (if not with these rows) and hears of it, and what
     `Tenant.origin` says.
     """
 

@@ -65,8 +65,8 @@ def fill_materialized_views(schema_name: str, **kwargs):
                 with transaction.atomic():
                     cursor.execute(f"REFRESH MATERIALIZED VIEW {view}")
     except Exception:
-        what = "fill it yourself (REFRESH MATERIALIZED VIEW)"
-        logger.exception(f"A materialized view of {schema_name} is not filled: {what}.")
+        what = f"A materialized view of {schema_name} is not filled."
+        logger.exception(f"{what} REFRESH MATERIALIZED VIEW would do it.")
 
 
 def others_hear(*signals: Signal) -> bool:

@@ -31,8 +31,6 @@ def find(host: str, connection=connection) -> Tenant | None:
     tenant = look_up(host)
     if tenant and tenant.status == Tenant.Status.PROVISIONING:
         return None
-    if tenant and tenant.status == Tenant.Status.PURGING:
-        tenant = None
     remembered = known if tenant else unknown
     if len(remembered) >= MOST:
         remembered.clear()
@@ -42,7 +40,8 @@ def find(host: str, connection=connection) -> Tenant | None:
 
 def look_up(host: str) -> Tenant | None:
     # Over the connection that hears of changes.
-    tenants = Tenant.everything.using(DEFAULT_DB_ALIAS).filter(domains__domain=host)
+    everything = Tenant.everything.using(DEFAULT_DB_ALIAS)
+    tenants = everything.filter(domains__domain=host).exclude(status=Tenant.Status.PURGING)
     primary = Domain.objects.filter(tenant=OuterRef("pk"), is_primary=True).exclude(domain=host)
     to_primary = When(domains__redirects=True, then=Subquery(primary.values("domain")[:1]))
     return tenants.annotate(moved_to=Case(to_primary)).first()
