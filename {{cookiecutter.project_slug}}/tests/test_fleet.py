@@ -76,10 +76,13 @@ class Own(migrations.Migration):
     def apply(self, state, editor, collect_sql=False):
         state = super().apply(state, editor, collect_sql)
         state.apps.get_model("zoo", "Animal").objects.create(name=connection.schema_name)
+        editor.execute(
+            "CREATE MATERIALIZED VIEW zoo_ids AS SELECT id FROM zoo_animal WITH NO DATA"
+        )
         return state
 
 class migrations:
-    AddField, Migration = migrations.AddField, Own
+    RemoveField, Migration = migrations.RemoveField, Own
 """
 
 
@@ -132,16 +135,18 @@ def test_a_plan_of_several_migrations_takes_the_right_way_with_each(zoo):
 
 
 def test_a_migrations_own_apply_runs_for_each(zoo):
-    zoo.write("0002_color", ADD_COLOR, code=OWN_APPLY)
-    zoo.write("0003_unique", UNIQUE)
+    zoo.write("0002_color", ADD_COLOR)
+    zoo.write("0003_no_color", 'migrations.RemoveField("animal", "color")', code=OWN_APPLY)
+    zoo.write("0004_unique", UNIQUE)
 
-    _, color, unique = zoo.migrate(plan=True).splitlines()
+    _, _, no_color, unique = zoo.migrate(plan=True).splitlines()
 
-    assert "operation by operation (a migration with an apply() of its own)" in color
+    assert "operation by operation (a migration with an apply() of its own)" in no_color
     assert "AlterField after SQL or Python" in unique
     expect_as_by_django(zoo)
     for schema in zoo.schemas:
         assert zoo.sql("SELECT name FROM zoo_animal", schema=schema) == [schema]
+        assert zoo.sql("SELECT id FROM zoo_ids", schema=schema)  # which is filled by now
 
 
 def test_all_migrations_of_a_new_tenant(zoo):
