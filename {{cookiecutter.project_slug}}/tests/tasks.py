@@ -14,7 +14,7 @@ from server.notes.models import Note
 
 
 def broker():
-    return redis.Redis.from_url(current_app.conf.broker_url)
+    return redis.Redis.from_url(current_app.conf.broker_url, socket_timeout=None)
 
 
 def tell(key, text):

@@ -110,7 +110,8 @@ class Workers:
         (folder / "beat_settings.py").write_text(BEAT)
         # Open before the pool's processes are forked.
         (folder / "connected.py").write_text(CONNECTED)
-        self.client = redis.Redis.from_url(self.url, decode_responses=True)
+        # Its own timeout, five seconds, would end each longer wait.
+        self.client = redis.Redis.from_url(self.url, decode_responses=True, socket_timeout=None)
         self.open()
         self.before = use(
             broker_url=self.url, result_backend=self.url, broker_transport_options=OPTIONS
