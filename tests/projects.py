@@ -88,7 +88,7 @@ class Project:
             yield port
         finally:
             process.terminate()
-            output, _ = process.communicate(timeout=30)
+            output, _ = process.communicate(timeout=60)
             if said is not None:
                 said.append(output)
 

@@ -114,9 +114,9 @@ def walk(folder):
 
 
 def holds_only(folder, *names):
-    """Whether a folder holds these and nothing else, within three seconds: the folders above a
+    """Whether a folder holds these and nothing else, within half a minute: the folders above a
     refused a/b/c go a moment after Cookiecutter has ended."""
-    deadline = time.monotonic() + 3
+    deadline = time.monotonic() + 30
     while set(walk(folder)) != set(names):
         if time.monotonic() > deadline:
             return False

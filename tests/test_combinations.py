@@ -106,7 +106,7 @@ def test_a_worker_runs_what_another_process_sent_in_the_senders_tenant(template,
         read = project.manage("shell", "-v0", "-c", READ).stdout
     finally:
         worker.terminate()
-        worker.wait(timeout=30)
+        worker.wait(timeout=60)
         project.postgres("stop")
 
     assert read.splitlines() == ["one Written for one", "two Written for two"]
