@@ -8,13 +8,16 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.contrib.contenttypes.models import ContentType
-from django.core.signals import request_finished, request_started
+from django.core.signals import request_finished
 from django.db import connection
+from django.http import HttpResponse
+from django.test import RequestFactory
 from django.test.utils import isolate_apps
 from django_tenants.utils import get_tenant_model, tenant_context
 
 from server.notes.models import Note
 from server.tenants.guards import SchemaNotReady, WrongTenant, in_this_tenant
+from server.tenants.middleware import TenantMiddleware
 from server.tenants.models import Tenant
 
 
@@ -267,8 +270,15 @@ def test_content_types_have_the_same_ids_everywhere(tenant, other_tenant):
     assert len(set(ids)) == 1
 
 
-@pytest.mark.parametrize("signal", [request_started, request_finished])
-def test_no_request_leaves_its_tenant_to_the_next(tenant, signal):
-    signal.send(sender=None, environ={})
+def test_no_request_leaves_its_tenant_to_the_next(tenant):
+    request_finished.send(sender=None)
 
+    assert connection.schema_name == "public"
+
+
+def test_a_request_that_came_to_no_end_leaves_its_tenant_to_nobody(tenant):
+    asked = RequestFactory().get("/", HTTP_HOST="nobody.localhost")
+    answer = TenantMiddleware(lambda request: HttpResponse("A site."))(asked)
+
+    assert answer.status_code == 404
     assert connection.schema_name == "public"

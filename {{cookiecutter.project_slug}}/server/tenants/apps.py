@@ -1,6 +1,6 @@
 from django.apps import AppConfig
 from django.contrib.admin import apps as admin
-from django.core.signals import request_finished, request_started
+from django.core.signals import request_finished
 from django.db import DEFAULT_DB_ALIAS, connections
 
 
@@ -10,9 +10,8 @@ class TenantsConfig(AppConfig):
     def ready(self):
         from server.tenants import checks, receivers  # noqa: F401 (registered by the import)
 
-        # A connection outlives its request: neither end of one finds it in another's tenant.
-        for signal in (request_started, request_finished):
-            signal.connect(leave_tenant, dispatch_uid="leave_tenant")
+        # A connection outlives its request.
+        request_finished.connect(leave_tenant, dispatch_uid="leave_tenant")
 
 
 class TenantAdminConfig(admin.AdminConfig):

@@ -35,12 +35,12 @@ class TenantMiddleware(TenantMainMiddleware):
 
     def process_request(self, request):
         connection = connections[DEFAULT_DB_ALIAS]
+        connection.leave_tenant()  # that of a request which came to no end
         tenant = find_tenant(request, connection)
         if tenant is None or tenant.status != ACTIVE or tenant.moved_to:
-            connection.set_schema_to_public()
             return answer_without(request, tenant)
         request.tenant = tenant
-        connection.set_tenant(tenant)
+        connection.switch(tenant, include_public=True)
         if tenant.schema_name == PUBLIC:
             request.urlconf = settings.PUBLIC_SCHEMA_URLCONF
         return None
