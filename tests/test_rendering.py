@@ -264,6 +264,7 @@ FILES = {
         server/background/checks.py
         server/background/messages.py
         server/background/receivers.py
+        server/background/request.py
         server/background/task.py
         server/background/tasks.py
         server/celery.py

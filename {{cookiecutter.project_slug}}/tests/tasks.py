@@ -7,9 +7,12 @@ import signal
 
 import redis
 from celery import current_app, shared_task
+from celery.exceptions import Reject, SoftTimeLimitExceeded
+from celery.signals import task_failure
 from django.contrib.auth import get_user_model
 from django.db import connection, transaction
 
+from server.background.task import TenantTask
 from server.notes.models import Note
 
 
@@ -108,3 +111,32 @@ def wait(started, go):
 
 
 wait_once = shared_task(name="tests.tasks.wait_once", acks_late=False)(wait.run)
+
+
+class TellsOfFailure(TenantTask):
+    def on_failure(self, exc, task_id, args, kwargs, einfo):
+        tell(f"{args[0]} hook", connection.schema_name)
+
+
+@shared_task(base=TellsOfFailure, soft_time_limit=1, time_limit=2)
+def wait_too_long(*keys):
+    with contextlib.suppress(SoftTimeLimitExceeded):
+        wait.run(*keys)
+    wait.run(*keys)
+
+
+@shared_task
+def wait_and_fail(*keys):
+    wait.run(*keys)
+    raise ValueError("on purpose")
+
+
+@shared_task
+def reject(key):
+    raise Reject("on purpose", requeue=False)
+
+
+@task_failure.connect
+def tell_of_failure(sender, args, **kwargs):
+    if sender.name in (wait_once.name, wait_too_long.name, reject.name):
+        tell(f"{args[0]} signal", connection.schema_name)

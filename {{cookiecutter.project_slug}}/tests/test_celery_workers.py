@@ -259,6 +259,51 @@ def test_what_is_linked_to_a_killed_process_keeps_the_tenant(workers, first, wai
     assert workers.told(f"{key} error") == first.schema_name
 
 
+def test_who_hears_of_a_killed_process_is_in_the_tenant(workers, first, waiting, key):
+    _, process, _ = waiting(tasks.wait_once)
+    os.kill(process, signal.SIGKILL)
+
+    assert workers.told(f"{key} signal") == first.schema_name
+
+
+def test_who_hears_of_a_task_that_took_too_long_is_in_the_tenant(workers, first, waiting, key):
+    waiting(tasks.wait_too_long)
+
+    assert workers.told(f"{key} hook") == first.schema_name
+    assert workers.told(f"{key} signal") == first.schema_name
+
+
+def test_who_hears_of_a_rejected_task_is_in_the_tenant(workers, first, key):
+    tasks.reject.delay(key)
+
+    assert workers.told(f"{key} signal") == first.schema_name
+
+
+def test_who_hears_of_a_failure_in_a_tenant_that_is_suspended_by_then_is_nowhere(
+    workers, first, waiting, key
+):
+    _, process, _ = waiting(tasks.wait_once)
+    lifecycle.suspend(first, "test")
+    try:
+        os.kill(process, signal.SIGKILL)
+        assert workers.told(f"{key} signal") == "nowhere"
+        workers.worker.said("Who hears that tests.tasks.wait_once failed is in no schema: The ten")
+    finally:
+        lifecycle.resume(first, "test")
+
+
+def test_a_failure_of_which_its_process_tells_needs_no_database(workers, first, key):
+    sent = tasks.wait_and_fail.delay(key, f"{key} go")
+    workers.told(key)
+    with closed_database():
+        workers.client.rpush(f"{key} go", "go")
+        with pytest.raises(ValueError, match="on purpose"):
+            result(sent)
+        workers.wait_until_acknowledged()
+
+    assert not [line for line in workers.worker.lines if "wait_and_fail failed" in line]
+
+
 def test_a_task_comes_back_whose_worker_is_killed(workers, first, waiting, key, request):
     worker = workers.ready("--concurrency", "1", "--queues", "killed")
     waiting(queue="killed")

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -154,6 +155,13 @@ class Workers:
         answer = self.client.blpop(key, PATIENCE)
         assert answer, "No task has told anything."
         return answer[1]
+
+    def wait_until_acknowledged(self):
+        """Until the workers' main processes have heard of the end of each task."""
+        deadline = time.monotonic() + PATIENCE
+        while self.client.hlen("unacked"):
+            assert time.monotonic() < deadline, "Some messages aren't acknowledged."
+            time.sleep(0.01)
 
 
 def need_redis():

@@ -50,6 +50,7 @@ class TenantNotActive(Exception):
 class TenantTask(library.TenantTask):
     abstract = True
     public = False
+    Request = "server.background.request:TenantRequest"
 
     @property
     def retry_on_worker_lost(self):
