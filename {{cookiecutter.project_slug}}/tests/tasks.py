@@ -8,12 +8,13 @@ import signal
 import redis
 from celery import current_app, shared_task
 from celery.exceptions import Reject, SoftTimeLimitExceeded
-from celery.signals import task_failure
+from celery.signals import task_failure, task_prerun
 from django.contrib.auth import get_user_model
 from django.db import connection, transaction
 
 from server.background.task import TenantTask
 from server.notes.models import Note
+from server.tenants.models import Tenant
 
 
 def broker():
@@ -111,6 +112,46 @@ def wait(started, go):
 
 
 wait_once = shared_task(name="tests.tasks.wait_once", acks_late=False)(wait.run)
+
+
+@shared_task
+def tell_twice(key, number):
+    tell(key, connection.schema_name)
+
+
+@shared_task(public=True)
+def tell_twice_in_public(key, number):
+    tell(key, connection.schema_name)
+
+
+class RaisesOnceMore(TenantTask):
+    def on_failure(self, exc, task_id, args, kwargs, einfo):
+        tell(*args, connection.schema_name)
+        raise RuntimeError("the mail server is away")
+
+
+@shared_task(base=RaisesOnceMore)
+def fail_twice(key):
+    raise ValueError("on purpose")
+
+
+@shared_task
+def begin(key):
+    """What is told of it is told before."""
+
+
+@task_prerun.connect
+def tell_of_beginning(task, args, **kwargs):
+    if task.name == begin.name:
+        tell(*args, connection.schema_name)
+
+
+@shared_task(bind=True, default_retry_delay=0)
+def where_after_a_retry_from(self, slug):
+    if self.request.retries:
+        return connection.schema_name
+    with Tenant.objects.get(slug=slug):
+        raise self.retry(headers={"own": 1})
 
 
 class TellsOfFailure(TenantTask):

@@ -273,10 +273,33 @@ def test_who_hears_of_a_task_that_took_too_long_is_in_the_tenant(workers, first,
     assert workers.told(f"{key} signal") == first.schema_name
 
 
-def test_who_hears_of_a_rejected_task_is_in_the_tenant(workers, first, key):
-    tasks.reject.delay(key)
+@pytest.mark.parametrize("queue", ["celery", "threads"])
+def test_who_hears_of_a_rejected_task_is_in_the_tenant(workers, threaded, first, key, queue):
+    tasks.reject.apply_async([key], queue=queue)
 
     assert workers.told(f"{key} signal") == first.schema_name
+
+
+def test_a_handler_that_raises_is_called_again_in_the_tenant(workers, first, key):
+    worker = workers.ready("--concurrency", "1", "--queues", "one")
+    tasks.fail_twice.apply_async([key], queue="one")
+    tasks.begin.apply_async([key], queue="one")
+
+    assert [workers.told(key), workers.told(key)] == [first.schema_name] * 2
+    assert workers.told(key) == PUBLIC  # whoever hears that the next one begins
+    worker.kill()
+
+
+@pytest.mark.parametrize("failing", [tasks.fail, tasks.fail_in_public])
+def test_what_is_linked_and_takes_no_request_keeps_its_tenant(workers, first, key, failing):
+    failing.apply_async(link_error=tasks.tell_twice.si(key, 1))
+    assert workers.told(key) == first.schema_name
+    failing.apply_async(link_error=tasks.tell_twice_in_public.si(key, 1))
+    assert workers.told(key) == PUBLIC
+
+
+def test_a_retry_with_headers_keeps_the_tenant(first, other):
+    assert result(tasks.where_after_a_retry_from.delay("other")) == first.schema_name
 
 
 def test_who_hears_of_a_failure_in_a_tenant_that_is_suspended_by_then_is_nowhere(

@@ -2,6 +2,7 @@
 
 import sys
 
+from celery.canvas import Signature
 from celery.signals import setup_logging, worker_init
 from django.db import connections
 from tenant_schemas_celery import app as library
@@ -9,6 +10,15 @@ from tenant_schemas_celery import app as library
 
 class CeleryApp(library.CeleryApp):
     task_cls = "server.background.task:TenantTask"
+
+    def signature(self, *args, **kwargs):
+        """What Celery calls comes from here: where it names its tenant, it is called there."""
+        from server.background.messages import HEADER
+        from server.background.task import Addressed
+
+        found = super().signature(*args, **kwargs)
+        is_one = type(found) is Signature and HEADER in (found.options.get("headers") or {})
+        return Addressed(found, app=self) if is_one else found
 
     def send_task(self, name, args=None, kwargs=None, **options):
         """All ways to send a task come here. Raises NoTenant."""

@@ -1,22 +1,20 @@
 """What a worker's main process holds of a task that another process runs."""
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from billiard.einfo import ExceptionWithTraceback
 from celery.exceptions import Reject
 from celery.worker.request import Request
-from django.db import connection
 
 from server.background.messages import HEADER
-from server.background.task import NOWHERE, coming_back, tenant_of
-
-logger = logging.getLogger(__name__)
+from server.background.task import coming_back, enter_or_nowhere
 
 
 class TenantRequest(Request):
-    """Where the task's process can't tell of a failure any more, the main process calls the task's
-    `on_failure` and `after_return` and sends `task_failure`. It does so in the task's tenant.
+    """Where the task's process can't tell of a failure any more, the main process sends
+    `task_failure`, and calls the task's `on_failure` and `after_return` where it took too long. It
+    does so in the task's tenant.
     """
 
     def on_timeout(self, soft, timeout):
@@ -24,7 +22,10 @@ class TenantRequest(Request):
             super().on_timeout(soft, timeout)
 
     def on_failure(self, exc_info, send_failed_event=True, return_ok=False):
-        told = return_ok and not isinstance(exc_info.exception, Reject)
+        error = exc_info.exception
+        if isinstance(error, ExceptionWithTraceback):  # as threads hand it over
+            error = error.exc
+        told = return_ok and not isinstance(error, Reject)
         if told:  # by the process: while a database is away this one needn't wait for it
             return super().on_failure(exc_info, send_failed_event, return_ok)
         with entering(self):
@@ -33,11 +34,6 @@ class TenantRequest(Request):
 
 @contextmanager
 def entering(request: Request) -> Iterator[None]:
-    """Be in the tenant that sent the task, or in no schema where that can't be entered."""
     with coming_back():
-        try:
-            connection.set_tenant(tenant_of(request.task, request.request_dict.get(HEADER)))
-        except Exception as error:
-            logger.warning(f"Who hears that {request.name} failed is in no schema: {error}")
-            connection.switch(NOWHERE, include_public=False)
+        enter_or_nowhere(request.task, request.request_dict.get(HEADER))
         yield

@@ -3,13 +3,14 @@
 `@shared_task(public=True)` says of a task that it runs in public, whoever sends it.
 """
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from celery import current_task
-from celery.app.task import Context
+from celery.canvas import Signature
 from celery.exceptions import Reject, Retry
-from celery.signals import task_postrun, task_prerun
+from celery.signals import task_internal_error, task_postrun, task_prerun
 from celery.utils.time import get_exponential_backoff_interval
 from django.db import (
     DEFAULT_DB_ALIAS,
@@ -32,6 +33,8 @@ NOWHERE = FakeTenant("nowhere")  # a schema that no tenant can have
 WAITED = "_waited"  # how often the database was away
 LONGEST_WAIT = 60  # seconds
 CALL_OTHERS = ("celery.map", "celery.starmap")  # directly, where they are themselves
+
+logger = logging.getLogger(__name__)
 
 # What raises in a signal's receiver is logged, and the task runs all the same. These are the
 # library's, which enter the tenant there; ours does so where a task may fail.
@@ -82,12 +85,13 @@ class TenantTask(library.TenantTask):
     def __call__(self, *args, **kwargs):
         """Called directly, a task is a function like others, in the current tenant.
 
-        Celery so calls what is linked to an error, in whatever process noticed it, and what is
-        mapped. What the body enters it leaves, before anything else hears of how the task ended.
+        Celery so calls what is mapped. What the body enters it leaves, before anything else hears
+        of how the task ended.
         """
         with coming_back():
             if self.request.called_directly or self.request.get("running"):
-                self.enter_for_celery(*args)
+                if current_task and current_task.name in CALL_OTHERS:
+                    connection.set_tenant(tenant_of(self, connection.schema_name))
                 return super().__call__(*args, **kwargs)
             if self.request.get("entered") != connection.schema_name:
                 raise NoTenant(
@@ -96,17 +100,12 @@ class TenantTask(library.TenantTask):
             self.request.running = True
             return self.run(*args, **kwargs)
 
-    def enter_for_celery(self, failed=None, *args):
-        """Enter where to be called, if it is Celery who calls, with the failed task's request if it
-        is for that."""
-        linked = failed.errbacks or () if isinstance(failed, Context) else ()
-        for each in linked:
-            if each["task"] == self.name:
-                headers = each["options"].get("headers") or {}
-                return connection.set_tenant(tenant_of(self, headers.get(HEADER)))
-        if current_task and current_task.name in CALL_OTHERS:
-            connection.set_tenant(tenant_of(self, connection.schema_name))
-        return None
+    def signature_from_request(self, request=None, *args, **options):
+        """What is retried keeps its tenant, also where it is given headers of its own."""
+        request = self.request if request is None else request
+        if options.get("headers") and (schema_name := (request.headers or {}).get(HEADER)):
+            options["headers"] = {HEADER: schema_name} | options["headers"]
+        return super().signature_from_request(request, *args, **options)
 
     def apply(self, args=None, kwargs=None, **options):
         """Run the task here and now, and come back to the current tenant."""
@@ -129,6 +128,25 @@ class TenantTask(library.TenantTask):
         except Exception as reason:
             raise Reject(reason, requeue=True) from error
         raise Retry(exc=error, when=signature.options["countdown"], sig=signature) from error
+
+
+class Addressed(Signature):
+    """One that names its tenant, which Celery calls as a function: what is linked to an error, in
+    whatever process noticed that."""
+
+    def __call__(self, *args, **kwargs):
+        with coming_back():
+            connection.set_tenant(tenant_of(self.type, self.options["headers"][HEADER]))
+            return super().__call__(*args, **kwargs)
+
+
+def enter_or_nowhere(task: TenantTask, schema_name: str | None) -> None:
+    """Be where the task ran, for who hears that it failed; in no schema where that can't be."""
+    try:
+        connection.set_tenant(tenant_of(task, schema_name))
+    except Exception as error:
+        logger.warning(f"Who hears that {task.name} failed is in no schema: {error}")
+        connection.switch(NOWHERE, include_public=False)
 
 
 def tenant_of(task: TenantTask, schema_name: str | None):
@@ -175,6 +193,14 @@ def coming_back() -> Iterator[None]:
         connection.switch(*before)
 
 
+@task_internal_error.connect
+def come_back(sender, request, **kwargs):
+    """Celery calls the task's handlers again where one of them has raised, after `task_postrun`."""
+    if not request.get("is_eager"):
+        enter_or_nowhere(sender, request.get(HEADER))
+
+
+@task_prerun.connect
 @task_postrun.connect
 def leave(sender, **kwargs):
     """Be in public and in no transaction: one that is left open, as by a task that was interrupted
