@@ -9,8 +9,13 @@ from django.test import override_settings
 from server.tenants import blueprint, lifecycle
 from server.tenants.lifecycle import provision_tenant
 from server.tenants.models import Organization, Tenant, TenantChange
+from server.tenants.schemas import FORMER
 
 NAME = "Copied"
+SCHEMAS = """
+    SELECT nspname FROM pg_namespace
+    WHERE obj_description(oid, 'pg_namespace') IS DISTINCT FROM %s ORDER BY 1
+"""
 
 
 def execute(sql, parameters=None):
@@ -49,9 +54,10 @@ def remove(tenant):
 
 
 def everything():
+    """But for what is left where a tenant was purged."""
     tenants = [*Tenant.everything.order_by("pk").values_list("pk", flat=True)]
     organizations = [*Organization.objects.order_by("pk").values_list("pk", flat=True)]
-    return tenants, organizations, execute("SELECT nspname FROM pg_namespace ORDER BY 1")
+    return tenants, organizations, execute(SCHEMAS, [FORMER])
 
 
 def provision(slug: str) -> Tenant:

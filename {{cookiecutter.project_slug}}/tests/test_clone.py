@@ -460,6 +460,30 @@ def test_signals_are_sent_once(source):
 # What is refused
 
 
+@pytest.mark.parametrize("copy", ["clone", "backup"])
+@pytest.mark.parametrize("change", ["rename", "transfer"])
+def test_what_is_changed_before_the_moment_is_not_copied_as_it_was(
+    source, monkeypatch, tmp_path, copy, change
+):
+    """Who was the owner would own the copy, without an owner's rights."""
+
+    def meanwhile(schema_name):
+        if change == "rename":
+            lifecycle.rename(source, "ada", name="Renamed")
+        else:
+            lifecycle.transfer(source, "other", "ada")
+        return tables_of(schema_name)
+
+    tables_of = copying.tables_of
+    monkeypatch.setattr(copying, "tables_of", meanwhile)
+    where = {"clone": "the-copy", "backup": tmp_path / "file.zip"}[copy]
+    with pytest.raises(CopyError, match="“source” was changed meanwhile: run it again"):
+        getattr(lifecycle, copy)(source, where, "ada")
+
+    assert not Tenant.everything.filter(slug="the-copy").exists()
+    assert [*tmp_path.iterdir()] == []
+
+
 @pytest.mark.parametrize("status", [Status.PROVISIONING, Status.DELETED, Status.PURGING])
 def test_only_an_active_or_suspended_tenant_is_cloned(tenant, status):
     tenant.deactivate()

@@ -13,7 +13,7 @@ from django_tenants.utils import get_tenant_model, tenant_context
 
 from server.notes.models import Note
 from server.tenants.every import SomeFailed, every_tenant
-from server.tenants.models import Tenant
+from server.tenants.models import Domain, Tenant
 
 
 def in_every_tenant(work, tenants=None):
@@ -48,6 +48,8 @@ def test_a_queryset_says_which_and_in_which_order():
     assert visited(Tenant.objects.all()) == ["first", "other", "public"]
     assert visited(Tenant.objects.order_by("-slug")) == ["public", "other", "first"]
     assert visited(Tenant.objects.none()) == []
+    Domain.objects.create(tenant=Tenant.objects.get(slug="first"), domain="further.localhost")
+    assert visited(Tenant.objects.filter(domains__gt=0, slug="first")) == ["first"]
 
 
 @pytest.mark.usefixtures("db")

@@ -124,6 +124,7 @@ def test_our_own_ways_refuse(all_kept, delete):
         ["tenant_command", "flush", "--noinput", "--slug=first"],
         ["all_tenants_command", "flush", "--noinput"],
         *(["migrate_schemas", "--shared", app, "zero"] for app in ("tenants", "users")),
+        ["migrate_schemas", "--shared", "tenants", "0001"],
         ["migrate_schemas", "--schema=public", "contenttypes", "zero"],
         ["migrate", "tenants", "zero"],
         ["create_public_tenant", "--noinput"],

@@ -4,11 +4,11 @@ from contextlib import contextmanager
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection
 
 from server.tenants import doctor, lifecycle, reservation
 from server.tenants.lifecycle import IllegalMove, SlugTaken, provision_tenant
 from server.tenants.models import Organization, Tenant, TenantChange
+from tests.copies import everything
 from tests.processes import kill, start, stop_before
 
 ARGUMENTS = ("Killed", "killed", "Killed", "admin")
@@ -18,13 +18,6 @@ def read(): raise blueprint.NoBlueprint
 blueprint.read = read
 {PROVISION}
 """
-
-
-def everything():
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT nspname FROM pg_namespace ORDER BY 1")
-        schemas = cursor.fetchall()
-    return [*Tenant.everything.all()], [*Organization.objects.all()], schemas
 
 
 @pytest.fixture

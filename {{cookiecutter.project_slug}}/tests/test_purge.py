@@ -8,14 +8,17 @@ from pathlib import Path
 import psycopg2
 import pytest
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
+from django.contrib.sessions.models import Session
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
-from django.db import connection
+from django.db import ProgrammingError, connection
 from django.test import Client
 from django.utils import timezone
 from django_tenants.utils import schema_exists
 
 from server.tenants import doctor, lifecycle, purge
+from server.tenants.copying import tables_of
 from server.tenants.lifecycle import IllegalMove, LifecycleError, provision_tenant
 from server.tenants.models import Domain, Organization, Tenant, TenantChange
 from server.tenants.purge import Busy
@@ -53,13 +56,32 @@ def folder_of(tenant):
         return Path(default_storage.path(""))
 
 
+def no_tables(tenant):
+    return tables_of(tenant.schema_name) == []
+
+
+def test_who_is_in_the_tenant_or_enters_it_later_gets_an_error(doomed, monkeypatch):
+    """And doesn't end the sessions of the main website, where the tables have the same names."""
+    Session.objects.create(session_key="main", expire_date=timezone.now())
+    inside = Tenant.objects.get(pk=doomed.pk)
+    with monkeypatch.context() as patched:
+        patched.setattr(purge, "remove_rows", lambda *killed: None)
+        lifecycle.purge(doomed, "test", now=True)
+    for finish in (str, lambda: lifecycle.purge(doomed, "test")):
+        finish()
+        for work in (Session.objects.all().delete, lambda: Group.objects.create(name="doomed")):
+            with inside, pytest.raises(ProgrammingError, match=r"cannot open|composite type"):
+                work()
+    assert Session.objects.filter(session_key="main").delete()[0]
+
+
 def test_nothing_but_the_log_is_left(doomed):
     folder = folder_of(doomed)
     assert (folder / "upload.txt").is_file()
 
     lifecycle.purge(doomed, "ada", now=True)
 
-    assert not schema_exists(doomed.schema_name)
+    assert no_tables(doomed)
     assert not folder.exists()
     assert not Tenant.everything.filter(pk=doomed.pk).exists()
     assert not Domain.objects.filter(domain="doomed.localhost").exists()
@@ -86,7 +108,7 @@ def test_it_is_the_schema_that_the_tenant_has_by_now(doomed):
 
     lifecycle.purge(doomed, "ada", now=True)
 
-    assert not schema_exists(renamed.schema_name)
+    assert no_tables(renamed)
     assert not folder.exists()
     drop_schema(doomed.schema_name)  # who has the name in hand gets an error
 
@@ -114,7 +136,7 @@ def test_it_waits_for_the_time_of_grace(doomed, settings):
     long_ago = timezone.now() - timedelta(days=5)
     Tenant.objects.filter(pk=doomed.pk).update(deleted=long_ago)
     lifecycle.purge(doomed, "ada")
-    assert not schema_exists(doomed.schema_name)
+    assert no_tables(doomed)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +205,7 @@ def test_who_uses_a_shared_table_for_long_stops_nobody_else(doomed, somebody, mo
         done.set()
         thread.join()
 
-    assert not schema_exists(doomed.schema_name)
+    assert no_tables(doomed)
     assert purge.LOCK_TIMEOUT / 2000 < max(waits) < 1  # seconds; it did wait, and not for long
 
 

@@ -35,7 +35,8 @@ def one_moment(move: str, tenant: Tenant) -> Iterator[str]:
     """A transaction to which the database stands still; yields its snapshot's id, for others.
 
     Whoever writes goes on, and who would alter a table of the tenant waits. Raises IllegalMove, and
-    CopyError where there is nothing to read: the schema is lost, or has just got another name.
+    CopyError where there is nothing to read, for the schema is lost, or has just got another name,
+    and where the tenant was renamed or transferred since it was read.
     """
     own = quote_schema_name(tenant.schema_name)
     tables = [f"{own}.{quote_schema_name(name)}" for name in tables_of(tenant.schema_name)]
@@ -50,7 +51,9 @@ def one_moment(move: str, tenant: Tenant) -> Iterator[str]:
         cursor.execute(EXACT)
         cursor.execute("SELECT pg_export_snapshot()")
         (moment,) = cursor.fetchone()
-        read(move, tenant)
+        row = read(move, tenant)
+        if (row.name, row.slug, row.owner_id) != (tenant.name, tenant.slug, tenant.owner_id):
+            raise CopyError(f"“{tenant.slug}” was changed meanwhile: run it again.")
         yield moment
 
 

@@ -46,7 +46,7 @@ def every_tenant(
         tenants = Tenant.objects.active().exclude(schema_name=get_public_schema_name())
     reasons: dict[str, str] = {}
     total = 0
-    for key in list(tenants.values_list("pk", flat=True)):
+    for key in dict.fromkeys(tenants.values_list("pk", flat=True)):  # a join has some twice
         if tenant := tenants.filter(pk=key).first():
             total += 1
             yield turn_of(tenant, reasons)

@@ -20,7 +20,7 @@ from server.tenants.moves import (
     read,
 )
 from server.tenants.schema_names import names_before
-from server.tenants.schemas import drop_schema
+from server.tenants.schemas import drop_schema, leaving_shadows
 from server.tenants.uploads import remove_files
 
 LOCK_TIMEOUT = 100  # milliseconds: so long whoever comes after us may wait for a shared table
@@ -59,7 +59,7 @@ def purge(tenant: Tenant, by: str, *, now: bool = False) -> None:
     ):
         schema_name = begin(tenant, by, now).schema_name
         drop_foreign_keys(schema_name)
-        without_waiting(lambda: drop_schema(schema_name, missing_ok=True))
+        without_waiting(lambda: drop_tables(schema_name))
         try:
             for name in [schema_name, *names_before(schema_name)]:
                 remove_files(name)
@@ -83,6 +83,11 @@ def drop_foreign_keys(schema_name: str) -> None:
         statements = [statement for (statement,) in cursor]
         for statement in statements:
             without_waiting(lambda statement=statement: cursor.execute(statement))
+
+
+def drop_tables(schema_name: str) -> None:
+    with leaving_shadows(schema_name):
+        drop_schema(schema_name, missing_ok=True)
 
 
 def without_waiting(work: Callable[[], object]) -> None:

@@ -1,10 +1,4 @@
-"""Another name for a tenant's schema. Who still looks under the old one gets an error.
-
-PostgreSQL passes over a schema of the search_path that isn't there: whoever is in the tenant under
-its old name, or enters by an object that was read before, would be in public. So in the transaction
-of the renaming the old name becomes that of a schema with no tables but for each of the tenant's a
-composite type of its name, at which PostgreSQL says: cannot open relation.
-"""
+"""Another name for a tenant's schema. Who still looks under the old one gets an error."""
 
 import re
 import secrets
@@ -22,17 +16,12 @@ from server.tenants import hosts
 from server.tenants.locks import only_one
 from server.tenants.models import Tenant, TenantChange
 from server.tenants.moves import IllegalMove, LifecycleError, moving, read
-from server.tenants.schemas import FORMER
+from server.tenants.schemas import leaving_shadows
 from server.tenants.uploads import folder_of
 
 MOVE = "rename schema"
 LENGTH = Tenant._meta.get_field("schema_name").max_length
 RULE = f"A schema's name is a slug, “_” and eight hexadecimal digits, {LENGTH} characters at most."
-SHADOWS = """
-    SELECT format('CREATE TYPE %%I.%%I AS ()', nspname, relname)
-    FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
-    WHERE nspname = %s AND relkind IN ('r', 'p', 'v', 'm', 'f')
-"""
 # A text that ALTER SCHEMA leaves as it is.
 FUNCTIONS = """
     SELECT proname FROM pg_proc
@@ -115,13 +104,8 @@ def move_tables(old: str, new: str) -> None:
     with connection.cursor() as cursor:
         # A migration has it locked from its beginning to its end.
         cursor.execute(f"LOCK TABLE {own}.django_migrations")
-        cursor.execute(SHADOWS, [old])
-        shadows = [statement for (statement,) in cursor]
-        cursor.execute(f"ALTER SCHEMA {own} RENAME TO {other}")
-        cursor.execute(f"CREATE SCHEMA {own}")
-        cursor.execute(f"COMMENT ON SCHEMA {own} IS %s", [FORMER])
-        for statement in shadows:
-            cursor.execute(statement)
+        with leaving_shadows(old):
+            cursor.execute(f"ALTER SCHEMA {own} RENAME TO {other}")
 
 
 def move_uploads(old: str, new: str) -> None:

@@ -1,6 +1,14 @@
-"""Making and dropping a schema: which names may be dropped."""
+"""Making and dropping a schema: which names may be dropped, and what is left of one.
+
+PostgreSQL passes over a schema of the search_path that isn't there: whoever is in a tenant whose
+schema is gone, or enters by an object that was read before, would be in public. So the name stays
+that of a schema with no tables but for each of the tenant's a composite type of its name, at which
+PostgreSQL says: cannot open relation.
+"""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from django.db import connection
 from django_tenants.utils import quote_schema_name
@@ -10,8 +18,14 @@ from server.tenants import hosts
 # The template of all tenants' schemas, which no tenant's name is like (see blueprint.py).
 TEMPLATE_NAME = r"\Ablueprint-[0-9a-f]{32}\Z"
 
-# The comment on what is left of a schema's earlier name (see schema_names.py).
+# The comment on what is left.
 FORMER = "A tenant's schema had this name. Who still looks here gets an error, so leave it."
+# For what is a composite type already, too: it may be what is left.
+SHADOWS = """
+    SELECT format('CREATE TYPE %%I.%%I AS ()', nspname, relname)
+    FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+    WHERE nspname = %s AND relkind IN ('r', 'p', 'v', 'm', 'f', 'c')
+"""
 
 
 def create_schema(schema_name: str) -> None:
@@ -30,3 +44,16 @@ def drop_schema(schema_name: str, *, missing_ok: bool = False) -> None:
     with connection.cursor() as cursor:
         which = "IF EXISTS " * missing_ok + quote_schema_name(schema_name)
         cursor.execute(f"DROP SCHEMA {which} CASCADE")
+
+
+@contextmanager
+def leaving_shadows(schema_name: str) -> Iterator[None]:
+    """The block takes the schema away, in a transaction: who still looks there gets an error."""
+    with connection.cursor() as cursor:
+        cursor.execute(SHADOWS, [schema_name])
+        shadows = [statement for (statement,) in cursor]
+        yield
+        if shadows:
+            create_schema(schema_name)
+            cursor.execute(f"COMMENT ON SCHEMA {quote_schema_name(schema_name)} IS %s", [FORMER])
+            cursor.execute(";".join(shadows))

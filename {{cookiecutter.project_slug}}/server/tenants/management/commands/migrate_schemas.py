@@ -150,4 +150,5 @@ class Command(library.MigrateSchemasCommand):
 
 
 def is_first(migration: Migration) -> bool:
-    return migration.app_label not in dict(migration.dependencies)
+    """Whether it makes an app's first tables; of several that do, one has the relations."""
+    return migration.initial or migration.app_label not in dict(migration.dependencies)
