@@ -188,6 +188,7 @@ class Lives(RuleBasedStateMachine):
         how = {"now": True} if move == "purge" else {}
         getattr(lifecycle, move)(life.tenant, "test", **how)
         if end == "purged":
+            self.former.add(life.schema)
             del self.lives[slug]
             return
         was = life.state
