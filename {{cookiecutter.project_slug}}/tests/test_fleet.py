@@ -70,6 +70,14 @@ class OwnAddField(migrations.AddField):
 class OwnField(models.IntegerField):
     pass
 """
+ADD_HOME = 'migrations.AddField("animal", "home", models.TextField(db_default=Home()))'
+HOME = """
+class Home(models.Func):
+    allowed_default = True
+
+    def as_sql(self, compiler, connection):
+        return f"'{connection.schema_name}'", []
+"""
 # In place of Django's, from which each migration here is derived.
 OWN_APPLY = """
 class Own(migrations.Migration):
@@ -122,6 +130,16 @@ def test_what_asks_the_tenant_is_done_operation_by_operation(zoo):
         assert "operation by operation" in step
         assert why in step
     expect_as_by_django(zoo)
+
+
+def test_what_names_the_first_tenants_schema_is_done_in_each(zoo):
+    zoo.write("0002_home", ADD_HOME, code=HOME)
+
+    zoo.migrate()
+
+    for schema in zoo.schemas:
+        sql = "INSERT INTO zoo_animal (name) VALUES ('dog') RETURNING home"
+        assert zoo.sql(sql, schema=schema) == [schema]
 
 
 def test_a_plan_of_several_migrations_takes_the_right_way_with_each(zoo):
