@@ -3,6 +3,16 @@
 from django.db import connection
 from django_tenants.utils import quote_schema_name
 
+from server.tenants.schemas import FORMER
+
+PURGED = """
+    SELECT obj_description(to_regnamespace(%(name)s), 'pg_namespace') = %(comment)s
+        AND NOT EXISTS (
+            SELECT FROM pg_class
+            WHERE relnamespace = to_regnamespace(%(name)s) AND relkind <> 'c'
+        )
+        AND NOT EXISTS (SELECT FROM pg_proc WHERE pronamespace = to_regnamespace(%(name)s))
+"""
 # What each query selects must not depend on the order in which things were made.
 CATALOG = {
     "columns": """
@@ -92,3 +102,10 @@ def describe(schema_name: str) -> dict[str, list[str]]:
             rows = f"SELECT to_jsonb(t) - 'applied' FROM {own}.{quote_schema_name(table)} t"  # noqa: S608
             found[f"rows of {table}"] = ask(rows)
     return found
+
+
+def is_purged(schema_name: str) -> bool:
+    """Whether nothing is left under the name but what gives an error to whoever looks there."""
+    with connection.cursor() as cursor:
+        cursor.execute(PURGED, {"name": quote_schema_name(schema_name), "comment": FORMER})
+        return cursor.fetchone()[0]

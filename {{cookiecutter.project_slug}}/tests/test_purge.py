@@ -18,13 +18,13 @@ from django.utils import timezone
 from django_tenants.utils import schema_exists
 
 from server.tenants import doctor, lifecycle, purge
-from server.tenants.copying import tables_of
 from server.tenants.lifecycle import IllegalMove, LifecycleError, provision_tenant
 from server.tenants.models import Domain, Organization, Tenant, TenantChange
 from server.tenants.purge import Busy
 from server.tenants.schema_names import rename_schema
 from server.tenants.schemas import drop_schema
 from tests.processes import kill, stop_before
+from tests.schemas import is_purged
 
 Status = Tenant.Status
 
@@ -56,10 +56,6 @@ def folder_of(tenant):
         return Path(default_storage.path(""))
 
 
-def no_tables(tenant):
-    return tables_of(tenant.schema_name) == []
-
-
 def test_who_is_in_the_tenant_or_enters_it_later_gets_an_error(doomed, monkeypatch):
     """And doesn't end the sessions of the main website, where the tables have the same names."""
     Session.objects.create(session_key="main", expire_date=timezone.now())
@@ -81,7 +77,7 @@ def test_nothing_but_the_log_is_left(doomed):
 
     lifecycle.purge(doomed, "ada", now=True)
 
-    assert no_tables(doomed)
+    assert is_purged(doomed.schema_name)
     assert not folder.exists()
     assert not Tenant.everything.filter(pk=doomed.pk).exists()
     assert not Domain.objects.filter(domain="doomed.localhost").exists()
@@ -108,7 +104,7 @@ def test_it_is_the_schema_that_the_tenant_has_by_now(doomed):
 
     lifecycle.purge(doomed, "ada", now=True)
 
-    assert no_tables(renamed)
+    assert is_purged(renamed.schema_name)
     assert not folder.exists()
     drop_schema(doomed.schema_name)  # who has the name in hand gets an error
 
@@ -136,7 +132,7 @@ def test_it_waits_for_the_time_of_grace(doomed, settings):
     long_ago = timezone.now() - timedelta(days=5)
     Tenant.objects.filter(pk=doomed.pk).update(deleted=long_ago)
     lifecycle.purge(doomed, "ada")
-    assert no_tables(doomed)
+    assert is_purged(doomed.schema_name)
 
 
 @pytest.mark.parametrize(
@@ -205,7 +201,7 @@ def test_who_uses_a_shared_table_for_long_stops_nobody_else(doomed, somebody, mo
         done.set()
         thread.join()
 
-    assert no_tables(doomed)
+    assert is_purged(doomed.schema_name)
     assert purge.LOCK_TIMEOUT / 2000 < max(waits) < 1  # seconds; it did wait, and not for long
 
 

@@ -71,7 +71,8 @@ class Command(library.MigrateSchemasCommand):
 
     def keep_owners(self) -> None:
         """Raises CommandError for a way back on which the tables of tenants or people are dropped,
-        or of content types: schemas would be left of which nobody knows whose they are.
+        or what ties the two, or content types: schemas would be left of which nobody knows whose
+        they are.
         """
         if not self.options["migration_name"] or Tenant._meta.db_table not in self.shared_tables():
             return
