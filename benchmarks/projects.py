@@ -18,9 +18,10 @@ HERE = Path(__file__).parent
 INSIDE = HERE / "inside"
 PLACE = """
 import json
-from server import local_postgres, postgres_binaries
-at = local_postgres.start()
-folder = postgres_binaries.find(local_postgres.DIRECTORY / "data", postgis=False).folder
+from tenancy.postgres import embedded
+from tenancy.postgres import programs
+at = embedded.start()
+folder = programs.find(embedded.DIRECTORY / "data", postgis=False).folder
 print(json.dumps([{name.lower(): value for name, value in at.items()}, str(folder)]))
 """
 

@@ -30,16 +30,8 @@ from types import SimpleNamespace
 from typing import NamedTuple
 
 DECLINED = {
-    "use_celery": (
-        *("server/background", "server/celery.py", "server/notes/tasks.py"),
-        *("tests/tasks.py", "tests/workers.py"),
-        *("tests/test_celery.py", "tests/test_celery_provisioning.py"),
-        "tests/test_celery_workers.py",
-    ),
-    "use_postgis": (
-        *("server/places", "server/postgis"),
-        *("tests/shapes", "tests/test_places.py", "tests/test_postgis.py"),
-    ),
+    "use_celery": ("server/celery.py", "server/notes/tasks.py"),
+    "use_postgis": ("server/places",),
 }
 
 # They name another project's Python, packages or settings.
@@ -263,8 +255,8 @@ def environment() -> dict[str, str]:
 
 
 def env_file() -> SimpleNamespace:
-    # By its path: the package `server` imports what isn't installed yet.
-    return SimpleNamespace(**runpy.run_path("server/env_file.py"))
+    # By its path: the package isn't importable here, and what it imports isn't installed yet.
+    return SimpleNamespace(**runpy.run_path("tenancy/env_file.py"))
 
 
 def reason(errors: str) -> str:

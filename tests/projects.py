@@ -58,7 +58,7 @@ class Project:
         return self.run(*self.python, "manage.py", *arguments, **options)
 
     def postgres(self, verb, **options):
-        return self.run(*self.python, "-m", "server.local_postgres", verb, **options)
+        return self.run(*self.python, "-m", "tenancy.postgres.embedded", verb, **options)
 
     def settings(self):
         """What `.env` says, without its quotes."""

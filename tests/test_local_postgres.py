@@ -24,12 +24,13 @@ SOURCE = Path(__file__).parent.parent / "{{cookiecutter.project_slug}}" / "serve
 _copy = tempfile.TemporaryDirectory()
 PROJECT = Path(_copy.name)
 (PROJECT / "server").mkdir()
-for _name in ("local_postgres.py", "postgres_binaries.py"):
+for _name in ("embedded.py", "programs.py"):
     shutil.copy(SOURCE / _name, PROJECT / "server")
 sys.path.insert(0, str(PROJECT))
 
-from server import local_postgres, postgres_binaries  # noqa: E402
-from server.local_postgres import LocalPostgresError  # noqa: E402
+from server import postgres_binaries  # noqa: E402
+from tenancy.postgres import embedded
+from tenancy.postgres.embedded import LocalPostgresError  # noqa: E402
 
 
 @pytest.fixture
@@ -37,16 +38,16 @@ def fresh(tmp_path):
     """A directory without a cluster."""
     directory = tmp_path / ".postgres"
     yield directory
-    local_postgres.stop(directory)
+    embedded.stop(directory)
 
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory):
     """A directory with a cluster; each test starts the server as it wants it."""
     directory = tmp_path_factory.mktemp("local_postgres") / ".postgres"
-    local_postgres.start(directory)
+    embedded.start(directory)
     yield directory
-    local_postgres.stop(directory)
+    embedded.stop(directory)
 
 
 def query(address, statement, database="server"):
@@ -72,11 +73,11 @@ def process_id(directory):
 
 def kill(directory):
     os.kill(process_id(directory), signal.SIGKILL)
-    wait_until(lambda: local_postgres.status(directory) is None)
+    wait_until(lambda: embedded.status(directory) is None)
 
 
 def starting_process(directory, **environment):
-    code = "import sys; from server.local_postgres import start; print(start(sys.argv[1]))"
+    code = "import sys; from tenancy.postgres.embedded import start; print(start(sys.argv[1]))"
     return subprocess.Popen(
         [sys.executable, "-c", code, directory],
         cwd=PROJECT,
@@ -87,7 +88,7 @@ def starting_process(directory, **environment):
 
 
 def test_the_application_owns_its_database_and_is_no_superuser(directory):
-    address = local_postgres.start(directory)
+    address = embedded.start(directory)
     role = "SELECT rolsuper, rolcreatedb, rolreplication FROM pg_roles WHERE rolname = current_user"
     owner = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()"
     assert query(address, role) == (False, True, False)
@@ -95,20 +96,20 @@ def test_the_application_owns_its_database_and_is_no_superuser(directory):
 
 
 def test_the_application_can_make_databases_for_its_tests(directory):
-    address = local_postgres.start(directory)
+    address = embedded.start(directory)
     query(address, "CREATE DATABASE test_server")
     assert query(address, "SELECT current_database()", "test_server") == ("test_server",)
 
 
 def test_nobody_connects_without_the_password(directory):
-    address = local_postgres.start(directory)
+    address = embedded.start(directory)
     for user in ("server", "postgres"):
         with pytest.raises(psycopg2.OperationalError, match="password authentication failed"):
             query(address | {"USER": user, "PASSWORD": "guess"}, "SELECT 1")
 
 
 def test_passwords_are_random_and_private(directory, fresh):
-    assert local_postgres.start(fresh)["PASSWORD"] != local_postgres.start(directory)["PASSWORD"]
+    assert embedded.start(fresh)["PASSWORD"] != embedded.start(directory)["PASSWORD"]
     passwords = fresh / "data/passwords.json"
     assert len(set(json.loads(passwords.read_text()).values())) == 2
     assert stat.S_IMODE(passwords.stat().st_mode) == 0o600
@@ -116,93 +117,93 @@ def test_passwords_are_random_and_private(directory, fresh):
 
 
 def test_a_directory_that_was_open_to_others_is_closed(directory):
-    local_postgres.stop(directory)
+    embedded.stop(directory)
     directory.chmod(0o755)
-    local_postgres.start(directory)
+    embedded.start(directory)
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
 
 
 def test_only_this_machine_is_listened_to(directory):
-    address = local_postgres.start(directory)
+    address = embedded.start(directory)
     assert query(address, "SHOW listen_addresses") == ("127.0.0.1",)
     socket_folder = (directory / "data/postmaster.pid").read_text().splitlines()[4]
     assert socket_folder == ""
 
 
 def test_a_server_that_runs_is_found_without_running_a_program(directory, monkeypatch):
-    address = local_postgres.start(directory)
+    address = embedded.start(directory)
     monkeypatch.setattr(subprocess, "run", None)
-    assert local_postgres.start(directory) == address
+    assert embedded.start(directory) == address
 
 
 def test_many_who_start_at_once_get_one_server(fresh):
     processes = [starting_process(fresh) for _ in range(5)]
     answers = {process.communicate()[0] for process in processes}
     assert [process.returncode for process in processes] == [0] * 5
-    assert answers == {f"{local_postgres.start(fresh)}\n"}
+    assert answers == {f"{embedded.start(fresh)}\n"}
 
 
 def test_the_server_outlives_its_starter_out_of_reach_of_the_terminal(directory):
-    local_postgres.stop(directory)
+    embedded.stop(directory)
     with starting_process(directory) as process:
         process.wait()
     server = process_id(directory)
     assert os.getsid(server) not in (os.getsid(0), process.pid)
-    assert query(local_postgres.start(directory), "SELECT 1") == (1,)
+    assert query(embedded.start(directory), "SELECT 1") == (1,)
     assert process_id(directory) == server
 
 
 def test_a_killed_server_is_started_again_with_all_that_was_committed(directory):
-    address = local_postgres.start(directory)
+    address = embedded.start(directory)
     query(address, "CREATE TABLE kept AS SELECT 42 AS answer")
     killed = process_id(directory)
     kill(directory)
-    assert query(local_postgres.start(directory), "SELECT answer FROM kept") == (42,)
+    assert query(embedded.start(directory), "SELECT answer FROM kept") == (42,)
     assert process_id(directory) != killed
 
 
 def test_a_process_id_that_was_used_again_is_not_mistaken_for_the_server(directory, fresh):
-    local_postgres.start(directory)
-    local_postgres.start(fresh)
+    embedded.start(directory)
+    embedded.start(fresh)
     kill(directory)
     pid_file = directory / "data/postmaster.pid"
     _, *others = pid_file.read_text().splitlines(keepends=True)
     pid_file.write_text("".join([f"{process_id(fresh)}\n", *others]))
-    assert query(local_postgres.start(directory), "SELECT 1") == (1,)
+    assert query(embedded.start(directory), "SELECT 1") == (1,)
 
 
 def test_a_stopped_server_comes_back_on_its_port(directory):
-    address = local_postgres.start(directory)
-    assert local_postgres.stop(directory) is True
-    assert local_postgres.status(directory) is None
-    assert local_postgres.stop(directory) is False
-    assert local_postgres.start(directory) == address
-    assert str(address["PORT"]) in local_postgres.status(directory)
+    address = embedded.start(directory)
+    assert embedded.stop(directory) is True
+    assert embedded.status(directory) is None
+    assert embedded.stop(directory) is False
+    assert embedded.start(directory) == address
+    assert str(address["PORT"]) in embedded.status(directory)
 
 
 def test_whoever_took_the_port_is_not_mistaken_for_the_server(directory):
-    address = local_postgres.start(directory)
+    address = embedded.start(directory)
     kill(directory)
     with socket.create_server(("127.0.0.1", address["PORT"])):
-        again = local_postgres.start(directory)
+        again = embedded.start(directory)
         assert again["PORT"] != address["PORT"]
         assert query(again, "SELECT 1") == (1,)
 
 
 def test_a_port_that_is_taken_at_the_last_moment_is_given_up(directory, monkeypatch):
-    local_postgres.stop(directory)
+    embedded.stop(directory)
     with socket.create_server(("127.0.0.1", 0)) as stranger:
-        taken, free_port = stranger.getsockname()[1], local_postgres._free_port
+        taken, free_port = stranger.getsockname()[1], embedded._free_port
         ports = iter([lambda saved: taken, free_port])
         monkeypatch.setattr(local_postgres, "_free_port", lambda saved: next(ports)(saved))
-        assert query(local_postgres.start(directory), "SELECT 1") == (1,)
+        assert query(embedded.start(directory), "SELECT 1") == (1,)
 
 
 def test_a_half_made_cluster_is_cleared_away_and_made_anew(fresh):
     wreck = fresh / "unfinished-wreck"
     wreck.mkdir(parents=True)
     (wreck / "PG_VERSION").write_text("18\n")
-    assert query(local_postgres.start(fresh), "SELECT 1") == (1,)
+    assert query(embedded.start(fresh), "SELECT 1") == (1,)
     assert not wreck.exists()
 
 
@@ -220,23 +221,23 @@ def test_the_environment_of_the_person_does_no_harm(fresh):
     }
     with starting_process(fresh, **hostile) as process:
         assert process.wait() == 0
-    address = local_postgres.start(fresh)
+    address = embedded.start(fresh)
     assert query(address, "SELECT upper('é')") == ("É",)
     assert query(address, "SHOW server_encoding") == ("UTF8",)
 
 
 def test_secrets_of_the_environment_stay_out_of_the_server(monkeypatch):
     monkeypatch.setenv("SECRET_KEY", "do not pass on")
-    assert "SECRET_KEY" not in postgres_binaries.environment()
+    assert "SECRET_KEY" not in programs.environment()
 
 
 def test_a_server_that_cannot_start_says_why_and_where_its_log_is(directory):
-    local_postgres.stop(directory)
+    embedded.stop(directory)
     configuration = directory / "data/postgresql.auto.conf"
     configuration.write_text("nonsense = on\n")
     try:
         with pytest.raises(LocalPostgresError, match=r"start: FATAL: ") as caught:
-            local_postgres.start(directory)
+            embedded.start(directory)
     finally:
         configuration.write_text("")
     assert str(directory / "log") in str(caught.value)
@@ -245,19 +246,19 @@ def test_a_server_that_cannot_start_says_why_and_where_its_log_is(directory):
 def test_without_postgresql_the_error_says_how_to_get_it(fresh, tmp_path, monkeypatch):
     monkeypatch.setenv("LOCAL_POSTGRES_BIN", str(tmp_path))
     with pytest.raises(LocalPostgresError, match=r"uv sync.*DATABASE_URL="):
-        local_postgres.start(fresh)
+        embedded.start(fresh)
     with pytest.raises(LocalPostgresError, match="apt install postgresql-postgis gdal-bin"):
-        local_postgres.start(fresh, postgis=True)
+        embedded.start(fresh, postgis=True)
 
 
 def test_a_linked_postgres_is_used_where_its_other_programs_are(tmp_path, monkeypatch):
     monkeypatch.delenv("LOCAL_POSTGRES_BIN", raising=False)
-    folder = postgres_binaries.find(tmp_path, postgis=False).folder
+    folder = programs.find(tmp_path, postgis=False).folder
     (tmp_path / "postgres").symlink_to(folder / "postgres")
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(postgres_binaries, "_wheel_folders", list)
     monkeypatch.setattr(postgres_binaries, "SYSTEM_FOLDERS", ())
-    assert postgres_binaries.find(tmp_path, postgis=False).folder == folder.resolve()
+    assert programs.find(tmp_path, postgis=False).folder == folder.resolve()
 
 
 @pytest.mark.parametrize("version", [15, 16, 17, 18])
@@ -278,43 +279,43 @@ def test_the_systems_postgis_is_found_whatever_its_version(tmp_path, monkeypatch
         if number == version:
             extension.touch()
 
-    assert postgres_binaries.find(tmp_path / "none", postgis=True).version == version
+    assert programs.find(tmp_path / "none", postgis=True).version == version
     for other in tmp_path.glob("*/share/extension"):
         (other / "postgis.control").touch()
     (tmp_path / "PG_VERSION").write_text(f"{version}\n")
-    assert postgres_binaries.find(tmp_path, postgis=True).version == version
+    assert programs.find(tmp_path, postgis=True).version == version
 
 
 def test_a_cluster_of_another_version_is_refused_by_both_names(directory):
-    local_postgres.stop(directory)
+    embedded.stop(directory)
     version_file = directory / "data/PG_VERSION"
     ours = version_file.read_text()
     version_file.write_text("11\n")
     try:
         with pytest.raises(LocalPostgresError, match=r"PostgreSQL 11 made ") as caught:
-            local_postgres.start(directory)
+            embedded.start(directory)
     finally:
         version_file.write_text(ours)
     assert re.search(rf"is PostgreSQL .*\b{ours.strip()}\. Install", str(caught.value))
 
 
 def test_the_entry_of_databases_starts_postgis_only_where_it_is_wanted():
-    plain = local_postgres.database("django.db.backends.postgresql")
+    plain = embedded.database("django.db.backends.postgresql")
     assert plain["NAME"] == "server"
     assert plain["SERVER"].keywords == {"postgis": False}
-    spatial = local_postgres.database("django.contrib.gis.db.backends.postgis")
+    spatial = embedded.database("django.contrib.gis.db.backends.postgis")
     assert spatial["SERVER"].keywords == {"postgis": True}
 
 
 def test_the_command_line_tells_by_its_exit_status(tmp_path):
     copy = tmp_path / "server"
     copy.mkdir()
-    for name in ("local_postgres.py", "postgres_binaries.py"):
+    for name in ("embedded.py", "programs.py"):
         shutil.copy(PROJECT / "server" / name, copy)
 
     def command(verb, **environment):
         return subprocess.run(
-            [sys.executable, "-m", "server.local_postgres", verb],
+            [sys.executable, "-m", "tenancy.postgres.embedded", verb],
             cwd=tmp_path,
             env=os.environ | environment,
             capture_output=True,
@@ -335,4 +336,4 @@ def test_the_command_line_tells_by_its_exit_status(tmp_path):
         assert failed.returncode == 1
         assert failed.stderr.startswith("There is no PostgreSQL")
     finally:
-        local_postgres.stop(tmp_path / ".postgres")
+        embedded.stop(tmp_path / ".postgres")

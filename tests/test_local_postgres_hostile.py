@@ -62,17 +62,17 @@ class Project:
         return output
 
     def start(self, *, postgis=False):
-        code = f"import json; print(json.dumps(local_postgres.start(postgis={postgis})))"
+        code = f"import json; print(json.dumps(embedded.start(postgis={postgis})))"
         return json.loads(self.python(code))
 
-    def start_error(self, code="local_postgres.start()"):
+    def start_error(self, code="embedded.start()"):
         return self.python(
-            f"try:\n    {code}\nexcept local_postgres.LocalPostgresError as error:\n"
+            f"try:\n    {code}\nexcept LocalPostgresError as error:\n"
             "    print(error)\nelse:\n    raise SystemExit('no error')"
         )
 
     def stop(self):
-        self.python("local_postgres.stop()")
+        self.python("embedded.stop()")
 
     def psql(self, address, statement, database="server"):
         return subprocess.Popen(
@@ -98,7 +98,7 @@ class Project:
         return int((self.directory / "data/postmaster.pid").read_text().split()[0])
 
 
-NEEDED = {"local_postgres.py", "postgres_binaries.py"}
+NEEDED = {"embedded.py", "programs.py"}
 
 
 def ids(user):
@@ -147,7 +147,7 @@ def make_project():
         yield make
         for project in made:
             project.environment = dict(os.environ)
-            project.python("local_postgres.stop()")
+            project.python("embedded.stop()")
 
 
 def open_to_others(folder):
@@ -203,13 +203,13 @@ def test_a_zombie_is_not_taken_for_a_server(project):
     zombie, server = project.python(
         BECOME_A_PARENT_THAT_NEVER_REAPS
         + """
-local_postgres.start()
-pid_file = local_postgres.DIRECTORY / "data/postmaster.pid"
+embedded.start()
+pid_file = embedded.DIRECTORY / "data/postmaster.pid"
 killed = pid_file.read_text().split()[0]
 os.kill(int(killed), signal.SIGKILL)
 while ") Z " not in Path("/proc", killed, "stat").read_text():
     time.sleep(0.01)
-local_postgres.start()
+embedded.start()
 assert ") Z " in Path("/proc", killed, "stat").read_text()
 print(killed, pid_file.read_text().split()[0])
 """
@@ -228,9 +228,9 @@ def test_the_query_of_a_killed_server_keeps_the_next_one_waiting(project):
         stranger = when_free(address["PORT"])
         with stranger:
             assert "neither answers nor ends" in project.start_error(
-                "local_postgres.PATIENCE = 1; local_postgres.start()"
+                "embedded.PATIENCE = 1; embedded.start()"
             )
-            waiting = project.popen("print(local_postgres.start()['PORT'])")
+            waiting = project.popen("print(embedded.start()['PORT'])")
             wait_until(lambda: is_locked(project.directory / "starting"))
             os.kill(orphan, signal.SIGKILL)
             port = int(waiting.communicate(timeout=60)[0])
@@ -262,7 +262,7 @@ def is_locked(path):
 
 
 def test_a_starter_killed_during_initdb_leaves_nothing_that_needs_a_person(project):
-    starter = project.popen("local_postgres.start()")
+    starter = project.popen("embedded.start()")
     wait_until(lambda: list(project.directory.glob("unfinished-*/base/1/*")))
     starter.kill()
     starter.communicate()
@@ -280,7 +280,7 @@ def test_a_starter_killed_during_initdb_leaves_nothing_that_needs_a_person(proje
 def test_a_starter_killed_while_the_server_starts_leaves_it_to_the_next(project):
     project.start()
     project.stop()
-    starter = project.popen("local_postgres.start()")
+    starter = project.popen("embedded.start()")
     wait_until(lambda: is_locked(project.directory / "running"))
     starter.kill()
     starter.communicate()
@@ -292,7 +292,7 @@ def test_ctrl_c_in_the_terminal_leaves_the_server_alone(project):
         """
 import signal, time
 signal.signal(signal.SIGINT, signal.SIG_DFL)  # it is ignored where the tests run in the background
-print(local_postgres.start()["PORT"], flush=True)
+print(embedded.start()["PORT"], flush=True)
 time.sleep(60)
 """,
         start_new_session=True,
@@ -312,11 +312,11 @@ def test_a_server_started_by_hand_on_the_data_is_not_doubled(project):
     by_hand = project.popen(
         """
 import os
-from server.postgres_binaries import find, without_root
-data = local_postgres.DIRECTORY / "data"
+from tenancy.postgres.programs import find, without_root
+data = embedded.DIRECTORY / "data"
 postgres = find(data, postgis=False).folder / "postgres"
 command = [*without_root(data.parent), str(postgres), "-D", str(data)]
-port = local_postgres._free_port(data.parent / "port")
+port = embedded._free_port(data.parent / "port")
 options = ["-k", "", "-h", "127.0.0.1", "-p", str(port)]
 os.execvp(command[0], command + options)
 """
@@ -344,7 +344,7 @@ def test_a_deleted_directory_is_made_anew_while_its_server_still_runs(project):
 
 def test_root_gives_the_server_to_somebody_without_rights(project):
     require_root()
-    project.python("local_postgres.start()", extra_groups=[ids("daemon")[1]])
+    project.python("embedded.start()", extra_groups=[ids("daemon")[1]])
     status = Path(f"/proc/{project.process_id}/status").read_text()
     fields = dict(line.split(":\t", 1) for line in status.splitlines())
     nobody, group = ids("nobody")
@@ -362,7 +362,7 @@ def test_root_without_dac_read_search_manages_with_dac_override(make_project):
     limited = subprocess.run(
         [
             *("setpriv", "--bounding-set=-dac_read_search", "--inh-caps=-dac_read_search"),
-            *(sys.executable, "-m", "server.local_postgres", "start"),
+            *(sys.executable, "-m", "tenancy.postgres.embedded", "start"),
         ],
         cwd=project.path,
         capture_output=True,
@@ -445,7 +445,7 @@ def test_a_cluster_of_a_version_without_postgis_names_both(project, postgis_bina
     if plain == spatial:
         pytest.skip("requires PostgreSQL of two versions, only one with PostGIS")
     server = project.start() and project.process_id
-    error = project.start_error("local_postgres.start(postgis=True)")
+    error = project.start_error("embedded.start(postgis=True)")
     assert f"PostgreSQL {plain} made" in error
     assert f"PostgreSQL with PostGIS {spatial}." in error
     project.start()

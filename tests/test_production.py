@@ -10,8 +10,8 @@ from projects import UV, Browser, Project, environment
 
 DEPLOY = """
 import json
-from server import local_postgres
-at = local_postgres.start()
+from tenancy.postgres import embedded
+at = embedded.start()
 print(json.dumps("postgres://{USER}:{PASSWORD}@{HOST}:{PORT}/server".format(**at)))
 """
 

@@ -12,8 +12,8 @@ def main():
         from django.core.management import execute_from_command_line
         from environs import EnvError
 
-        from server import env_file
-        from server.local_postgres import LocalPostgresError
+        from tenancy import env_file
+        from tenancy.exceptions import LocalPostgresError
     except ImportError as error:
         sys.exit(
             f"{error.name} is not installed for this Python: {sys.executable} (uv run manage.py …?)"

@@ -37,7 +37,7 @@ def provision(slug):
     """Make a tenant; return the seconds that took."""
     owner = user()
     if "server.tenants" in settings.INSTALLED_APPS:
-        from server.tenants.lifecycle import provision_tenant
+        from tenancy.lifecycle.changes import provision_tenant
 
         def make():
             provision_tenant(slug, slug, "Benchmark", owner.username)

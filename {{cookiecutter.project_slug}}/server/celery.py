@@ -4,7 +4,7 @@ import os
 
 from django.conf import settings
 
-from server.background.app import CeleryApp as TenantAwareCeleryApp
+from tenancy.background.app import CeleryApp as TenantAwareCeleryApp
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "server.settings")
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from environs import Env, EnvError, validate
 
-from server import local_postgres
-from server.tenants import hosts
+from tenancy import hosts
+from tenancy.postgres import embedded
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -30,13 +30,14 @@ ADMIN_PASSWORD = env.str("ADMIN_PASSWORD", default="")
 # Apps
 
 SHARED_APPS = [
-    "server.tenants",  # before django_tenants, so that our commands take over from its own
+    "tenancy",  # first: its commands and templates take over from the libraries'
+    "server.tenants",
     "server.users",
     "server.website",
     "django_tenants",
     "tenant_users.tenants",
     "tenant_users.permissions",
-    "server.tenants.apps.TenantAdminConfig",
+    "tenancy.apps.TenantAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",  # only here: its ids are then the same in every schema
     "django.contrib.messages",
@@ -46,9 +47,8 @@ SHARED_APPS = [
 
 TENANT_APPS = [
     "server.notes",
-    "server.roles",
     "tenant_users.permissions",
-    "server.tenants.apps.TenantAdminConfig",
+    "tenancy.apps.TenantAdminConfig",
     "django.contrib.auth",
     "django.contrib.sessions",
 ]
@@ -72,20 +72,20 @@ if env.str("DATABASE_URL", default="") or not DEBUG:
     )
     DATABASE = env.dj_db_url("DATABASE_URL")
 else:
-    DATABASE = local_postgres.database(LOCAL_BACKEND)
+    DATABASE = embedded.database(LOCAL_BACKEND)
 
 ORIGINAL_BACKEND = DATABASE["ENGINE"]
 DATABASES = {
     "default": DATABASE
     | {
-        "ENGINE": "server.database",
+        "ENGINE": "tenancy.database",
         # A connection's memory grows with every schema that it visits: it has an end of life.
         "CONN_MAX_AGE": 600,
         "CONN_HEALTH_CHECKS": True,
     }
 }
 DATABASE_ROUTERS = [
-    "server.tenants.guards.TenantRouter",
+    "tenancy.isolation.router.TenantRouter",
     "django_tenants.routers.TenantSyncRouter",
 ]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -94,10 +94,10 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # Geography. With a DATABASE_URL of postgres:// the rest of the project runs without it.
 
 if ORIGINAL_BACKEND == "django.contrib.gis.db.backends.postgis":
-    from server.postgis import libraries
+    from tenancy.postgis import libraries
 
     GDAL_LIBRARY_PATH, GEOS_LIBRARY_PATH = libraries.find()
-    SHARED_APPS += ["server.postgis", "django.contrib.gis", "django.contrib.postgres", "leaflet"]
+    SHARED_APPS += ["tenancy.postgis", "django.contrib.gis", "django.contrib.postgres", "leaflet"]
     TENANT_APPS += ["server.places"]
     INSTALLED_APPS = [*SHARED_APPS, *(app for app in TENANT_APPS if app not in SHARED_APPS)]
 
@@ -147,10 +147,11 @@ CACHES = {
 
 TENANT_MODEL = "tenants.Tenant"
 TENANT_DOMAIN_MODEL = "tenants.Domain"
+TENANT_ORGANIZATION_MODEL = "tenants.Organization"
 TENANT_USERS_DOMAIN = DOMAIN
 TENANT_GRACE_DAYS = env.int("TENANT_GRACE_DAYS", default=30, validate=validate.Range(min=0))
-GET_EXECUTOR_FUNCTION = "server.tenants.fleet.get_executor"
-TENANT_BASE_MIGRATE_COMMAND = "server.tenants.migrate.Command"
+GET_EXECUTOR_FUNCTION = "tenancy.fleet.get_executor"
+TENANT_BASE_MIGRATE_COMMAND = "tenancy.fleet.migrate.Command"
 TENANT_COLOR_ADMIN_APPS = False  # all apps of a site are of one kind
 SERVE_TENANTS = True
 SERVE_PUBLIC = env.bool("SERVE_PUBLIC", default=DEBUG)
@@ -164,12 +165,12 @@ WSGI_APPLICATION = "server.wsgi.application"
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",  # also for a page that says: no such host
-    "server.tenants.middleware.TenantMiddleware",  # before whatever asks the database
+    "tenancy.requests.middleware.TenantMiddleware",  # before whatever asks the database
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "server.tenants.middleware.MembershipMiddleware",
+    "tenancy.requests.middleware.MembershipMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -192,7 +193,13 @@ TEMPLATES = [
 # People
 
 AUTH_USER_MODEL = "users.User"
-AUTHENTICATION_BACKENDS = ["server.users.backend.UserBackend"]
+
+# The roles that a tenant's members can have, besides its owner; `tenancy/roles.py` names the keys.
+TENANCY_ROLES = {
+    "admin": {"label": "Admin", "is_staff": True, "is_superuser": True},
+    "member": {"label": "Member"},
+}
+AUTHENTICATION_BACKENDS = ["tenancy.people.backend.UserBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (
@@ -204,7 +211,7 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 LOGIN_URL = "sign-in"
 LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "home"
-SIGNING_BACKEND = "server.tenants.signing.TenantSigner"
+SIGNING_BACKEND = "tenancy.isolation.signing.TenantSigner"
 
 # Never a cache in the process' own memory: who signs out would stay signed in at other processes.
 SESSION_ENGINE = "django.contrib.sessions.backends." + ("cached_db" if CACHE_URL else "db")
@@ -225,7 +232,7 @@ if env.bool("TRUST_PROXY", default=False):
 # E-mail
 
 if DEBUG and not env.str("EMAIL_HOST", default=""):
-    EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+    EMAIL_BACKEND = "tenancy.emails.ConsoleBackend"
 else:
     EMAIL_HOST = env.str("EMAIL_HOST", validate=validate.Length(min=1))
     EMAIL_PORT = env.int("EMAIL_PORT", default=587)
@@ -249,7 +256,7 @@ SENDFILE_HEADER = env.str(
     "SENDFILE_HEADER", default="", validate=validate.OneOf(["", "X-Accel-Redirect", "X-Sendfile"])
 )
 STORAGES = {
-    "default": {"BACKEND": "server.tenants.media.TenantStorage"},
+    "default": {"BACKEND": "tenancy.isolation.media.TenantStorage"},
     "staticfiles": {
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
         if DEBUG
@@ -265,8 +272,8 @@ if DEBUG:  # then WhiteNoise serves the files from where they are
 
 from celery.schedules import crontab  # noqa: E402 (with what belongs to the option)
 
-SHARED_APPS += ["server.background"]
-INSTALLED_APPS += ["server.background"]
+SHARED_APPS += ["tenancy.background"]
+INSTALLED_APPS += ["tenancy.background"]
 
 if DEBUG and not env.str("CELERY_BROKER_URL", default=""):
     MESSAGES = BASE_DIR / ".celery"
@@ -297,16 +304,16 @@ CELERY_RESULT_BACKEND = env.str("CELERY_RESULT_BACKEND", default="") or None  # 
 # Beat is in no tenant: it sends public tasks, one of which sends others to the tenants.
 CELERY_BEAT_SCHEDULE = {
     "digest": {
-        "task": "server.background.tasks.in_each_tenant",
+        "task": "tenancy.background.tasks.in_each_tenant",
         "schedule": crontab(hour=6, minute=0),
         "kwargs": {"task": "server.notes.tasks.send_digest", "window": 1800},
     },
     "purge": {
-        "task": "server.background.tasks.purge_deleted",
+        "task": "tenancy.background.tasks.purge_deleted",
         "schedule": crontab(hour=3, minute=0),
     },
     "resume": {
-        "task": "server.background.tasks.resume_unfinished",
+        "task": "tenancy.background.tasks.resume_unfinished",
         "schedule": crontab(minute="*/10"),
     },
 }
@@ -318,7 +325,7 @@ PROVISION_IN_BACKGROUND = True  # where a tenant is requested, as the admin does
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"tenant": {"()": "server.tenants.logs.TenantFilter"}},
+    "filters": {"tenant": {"()": "tenancy.isolation.logs.TenantFilter"}},
     "formatters": {
         "line": {"format": "{asctime} {levelname} {tenant} {name}: {message}", "style": "{"}
     },
@@ -328,6 +335,10 @@ LOGGING = {
     "root": {"handlers": ["stderr"], "level": "INFO"},
     "loggers": {"django": {"handlers": []}},  # else each of its lines comes twice
 }
+
+# Tests
+
+TEST_RUNNER = "tenancy.testing.runner.PytestRunner"
 
 # Language and time
 

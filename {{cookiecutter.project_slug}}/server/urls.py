@@ -4,11 +4,11 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import TemplateView
 
-from server.tenants.media import media
+from tenancy.isolation.media import media
 
 urlpatterns = [
     path("", TemplateView.as_view(template_name="tenant_home.html"), name="home"),
-    path("", include("server.users.urls")),
+    path("", include("tenancy.people.urls")),
     path("notes/", include("server.notes.urls")),
     path("media/<path:path>", media, name="media"),
     path("admin/", admin.site.urls),

@@ -2,13 +2,13 @@
 
 from django.urls import include, path
 
-from server.tenants.media import media
 from server.website.admin import public_site
 from server.website.views import home
+from tenancy.isolation.media import media
 
 urlpatterns = [
     path("", home, name="home"),
-    path("", include("server.users.urls")),
+    path("", include("tenancy.people.urls")),
     path("media/<path:path>", media, name="media"),
     path("admin/", public_site.urls),
 ]

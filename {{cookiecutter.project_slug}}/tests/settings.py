@@ -34,8 +34,3 @@ from server.settings import *  # noqa: F403
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # quick, and bad
 UPLOADS = tempfile.TemporaryDirectory()  # is removed when the tests are done
 MEDIA_ROOT = UPLOADS.name
-# template: if cookiecutter.use_postgis
-if "server.places" in TENANT_APPS:  # noqa: F405
-    TENANT_APPS += ["tests.shapes"]  # noqa: F405
-    INSTALLED_APPS += ["tests.shapes"]  # noqa: F405
-# template: endif

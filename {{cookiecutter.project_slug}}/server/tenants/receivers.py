@@ -1,90 +1,54 @@
-"""What happens on django-tenants' signals, which come for every way in which a tenant comes about.
+"""What happens in this project when a tenant is made or changed.
 
-A receiver here never raises: it would be the end of what somebody else has begun. What hands work
-to a task hands over the tenant's key, never the instance, and does it on commit.
+The signals are those of `tenancy.signals`, one for each transition, and those of django-tenants:
+`schema_migrated` comes in the transaction that makes a schema, `post_schema_sync` after it. They
+come in the same way for new tenants, clones and restored backups.
 """
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 
 from django.conf import settings
-from django.core.mail import send_mail
 from django.db import connection, transaction
-from django.dispatch import Signal, receiver
-from django.template.loader import render_to_string
-from django_tenants.migration_executors.base import run_migrations
-from django_tenants.signals import post_schema_sync, schema_migrate_message, schema_migrated
+from django.dispatch import receiver
+from django_tenants.signals import post_schema_sync
 from django_tenants.utils import quote_schema_name
 
-from server.tenants import hosts
 from server.tenants.models import Tenant
-from server.tenants.post_migrate import receivers
+from tenancy import hosts
+from tenancy.emails import send_email
 
 logger = logging.getLogger(__name__)
 
-# A view depends on its schema, and by that it is found. One that is made later may use another.
 NOT_FILLED = """
-    SELECT relname FROM pg_class WHERE relkind = 'm' AND NOT relispopulated AND oid IN (
-        SELECT objid FROM pg_depend
-        WHERE refclassid = 'pg_namespace'::regclass AND refobjid = to_regnamespace(%s)
-            AND classid = 'pg_class'::regclass
-    ) ORDER BY oid
+    SELECT matviewname FROM pg_matviews WHERE schemaname = %s AND NOT ispopulated
 """
 
 
 @receiver(post_schema_sync)
 def tell_owner(tenant: Tenant, **kwargs):
-    transaction.on_commit(partial(mail_owner, tenant), robust=True)
+    transaction.on_commit(partial(send_ready_email, tenant), robust=True)
 
 
-def mail_owner(tenant: Tenant) -> None:
+def send_ready_email(tenant: Tenant) -> None:
     scheme = "https" if settings.SECURE_SSL_REDIRECT else "http"
-    port = ":8000" if settings.DEBUG else ""  # runserver's: no request says which it is
-    # The slug's host, which leads to it whatever its primary one is: a query would take longer than
-    # the rest, for PostgreSQL learns the new tables after the commit.
+    port = ":8000" if settings.DEBUG else ""  # runserver's; no request says which port it is
     url = f"{scheme}://{hosts.host_of(tenant.slug)}{port}/"
-    about = {"tenant": tenant, "url": url}
-    text = render_to_string("tenant_ready_email.txt", about)
-    send_mail(f"{tenant} is ready", text, None, [tenant.owner.email])
+    send_email("tenant_ready", tenant.owner.email, {"tenant": tenant, "url": url})
 
 
-@receiver(schema_migrated)
 def fill_materialized_views(schema_name: str, **kwargs):
-    """Fill what a migration has left empty (`CREATE MATERIALIZED VIEW … WITH NO DATA`).
+    """Fill the views that a migration created WITH NO DATA.
 
-    So a migration takes no time over it, and may replace a view that depends on what it alters.
+    It is not connected, because it takes a query for each tenant whenever the fleet is migrated.
+    If your migrations create such views, write `@receiver(schema_migrated)` above it.
     """
-    own = quote_schema_name(schema_name)
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(NOT_FILLED, [own])
-            views = [f"{own}.{connection.ops.quote_name(name)}" for (name,) in cursor]
-            for view in views:
+    with connection.cursor() as cursor:
+        cursor.execute(NOT_FILLED, [schema_name])
+        for (view,) in cursor.fetchall():
+            name = f"{quote_schema_name(schema_name)}.{connection.ops.quote_name(view)}"
+            try:
                 with transaction.atomic():
-                    cursor.execute(f"REFRESH MATERIALIZED VIEW {view}")
-    except Exception:
-        what = f"A materialized view of {schema_name} is not filled."
-        logger.exception(f"{what} REFRESH MATERIALIZED VIEW would do it.")
-
-
-def others_hear(*signals: Signal) -> bool:
-    """Whether somebody hears one of the library's who isn't known to have nothing to do where
-    nothing was migrated, or no view was made."""
-    heard = (one for signal in signals for one in receivers(signal, run_migrations))
-    return any(one is not fill_materialized_views for one in heard)
-
-
-@contextmanager
-def progress(show: Callable[[str], object]) -> Iterator[None]:
-    """Show each message about migrations that are carried out in the block."""
-
-    def on_message(message: str, **kwargs):
-        show(message)
-
-    schema_migrate_message.connect(on_message)
-    try:
-        yield
-    finally:
-        schema_migrate_message.disconnect(on_message)
+                    cursor.execute(f"REFRESH MATERIALIZED VIEW {name}")
+            except Exception:  # the tenant is made all the same
+                logger.exception(f"{name} is not filled; REFRESH MATERIALIZED VIEW does it.")

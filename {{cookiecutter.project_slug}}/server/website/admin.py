@@ -1,16 +1,16 @@
-"""The public host's admin; a tenant's host has Django's own `admin.site`."""
+"""The public host's admin. A tenant's host has Django's own `admin.site`."""
 
 from django.contrib.admin import AdminSite
 
-from server.tenants.admin import DomainAdmin, OrganizationAdmin, TenantAdmin, TenantChangeAdmin
-from server.tenants.admin_moves import USER_ACTIONS
-from server.tenants.models import Domain, Organization, Tenant, TenantChange
-from server.users.admin import UserAdmin
+from server.tenants.models import Domain, Organization, Tenant
 from server.users.models import User
+from tenancy.admin.tenants import DomainAdmin, OrganizationAdmin, TenantAdmin, TenantEventAdmin
+from tenancy.admin.users import UserAdmin
+from tenancy.models import TenantEvent
 
 public_site = AdminSite()
 public_site.register(Organization, OrganizationAdmin)
 public_site.register(Tenant, TenantAdmin)
 public_site.register(Domain, DomainAdmin)
-public_site.register(TenantChange, TenantChangeAdmin)
-public_site.register(User, UserAdmin, actions=USER_ACTIONS)
+public_site.register(TenantEvent, TenantEventAdmin)
+public_site.register(User, UserAdmin)

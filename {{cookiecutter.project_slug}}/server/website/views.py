@@ -1,8 +1,8 @@
 from django.conf import settings
 from django.shortcuts import render
 
-from server.tenants import hosts
 from server.tenants.models import Domain, Tenant
+from tenancy import hosts
 
 
 def home(request):

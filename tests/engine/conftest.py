@@ -1,0 +1,52 @@
+"""The engine's tests, which run in a rendered project with all options (see `tests/README.md`)."""
+
+import pytest
+from django.conf import settings as django_settings
+from django.core.management import call_command
+from django.test import override_settings
+from hypothesis import settings
+
+from engine.zoo import APP, Zoo
+
+settings.register_profile(
+    "quick", max_examples=12, stateful_step_count=20, deadline=None, database=None
+)
+settings.register_profile(
+    "thorough", settings.get_profile("quick"), max_examples=140, stateful_step_count=40
+)
+settings.load_profile("quick")
+
+
+@pytest.fixture
+def outside(tenant):
+    """The tenant of the fixture `tenant`, for a test that runs in the public schema."""
+    tenant.deactivate()
+    return tenant
+
+
+@pytest.fixture
+def run(capsys, monkeypatch):
+    """Run a command, which has nobody to ask; returns what it wrote."""
+    monkeypatch.setattr("sys.stdin", None)
+
+    def run(*arguments, **options):
+        call_command(*arguments, **options)
+        return capsys.readouterr().out.strip()
+
+    return run
+
+
+@pytest.fixture
+def zoo(committed_db, tmp_path, monkeypatch):
+    """A fleet of a few tenants, and an app whose migrations the test writes; see `tests/zoo.py`."""
+    monkeypatch.syspath_prepend(tmp_path)
+    zoo = Zoo(tmp_path)
+    apps = {
+        name: [*getattr(django_settings, name), APP] for name in ("INSTALLED_APPS", "TENANT_APPS")
+    }
+    try:
+        with override_settings(**apps):
+            zoo.open()
+            yield zoo
+    finally:
+        zoo.close()

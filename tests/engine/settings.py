@@ -1,0 +1,7 @@
+"""The settings of the project's tests, with an app of geometries."""
+
+from tests.settings import *  # noqa: F403
+
+if "server.places" in TENANT_APPS:  # noqa: F405
+    TENANT_APPS += ["engine.shapes"]  # noqa: F405
+    INSTALLED_APPS += ["engine.shapes"]  # noqa: F405

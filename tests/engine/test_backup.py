@@ -1,0 +1,527 @@
+"""A backup is a tenant at one moment; what is restored is that tenant, wherever it is."""
+
+import json
+import zipfile
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group, Permission
+from django.contrib.contenttypes.fields import GenericForeignKey
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.core.management import CommandError, call_command
+from django.db import connection
+from server.notes.models import Note
+from server.tenants.models import Domain, Tenant
+from tenancy import copies, lifecycle, roles
+from tenancy.copies import backup, restore
+from tenancy.copies.archive import opened
+from tenancy.exceptions import CopyError, IllegalTransition, LifecycleError, SlugTaken
+from tenancy.models import TenantEvent
+from tenancy.people import accounts, members
+from tenancy.schemas.uploads import folder_of
+from tenancy.testing import TenantClient
+from tenant_users.permissions.models import UserTenantPermissions
+
+from engine.copies import cleaned_up, execute, get, provision, provision_exotic, remove
+from engine.processes import kill, start, stop_before
+from engine.roles import roles_of
+from engine.schemas import describe
+from engine.signals import SIGNALS, heard
+
+Status = Tenant.Status
+
+
+@pytest.fixture(scope="module")
+def kept(django_db_setup, django_db_blocker, tmp_path_factory):
+    """A file that tests only read, or forge."""
+    with django_db_blocker.unblock(), cleaned_up():
+        tenant = provision("kept")
+        with tenant:
+            Note.objects.create(text="Remember", author=tenant.owner)
+            default_storage.save("a/b", ContentFile(b"Ours"))
+        connection.set_schema_to_public()
+        yield backup(tenant, tmp_path_factory.mktemp("kept") / "kept.zip", "ada")
+
+
+@pytest.fixture
+def source(committed_db):
+    """A tenant with notes, a member in a group, an upload and domains."""
+    with cleaned_up():
+        tenant = provision("source")
+        other = get_user_model().objects.get(username="other")
+        tenant.add_user(other, is_staff=True)
+        with tenant:
+            Note.objects.create(text="Remember", author=tenant.owner)
+            Note.objects.create(text="This too", author=other)
+            group = Group.objects.create(name="Writers")
+            UserTenantPermissions.objects.get(profile=other).groups.add(group)
+            default_storage.save("a/ä b.txt", ContentFile(b"Ours"))
+        connection.set_schema_to_public()
+        Domain.objects.create(
+            tenant=tenant, domain="old.example.com", is_primary=False, redirects=True
+        )
+        lifecycle.rename(tenant, "test", domain="example.com")
+        yield tenant
+
+
+@pytest.fixture
+def file(source, tmp_path):
+    return backup(source, tmp_path / "source.zip", "ada")
+
+
+def restored(file, slug="again", **options):
+    restore(file, "ada", slug=slug, **options)
+    return get(slug)
+
+
+def notes(tenant):
+    with tenant:
+        return [*Note.objects.order_by("pk").values_list("text", "author__username")]
+
+
+def forged(file, changes=None, **entries):
+    """A copy of the backup with another header, or other entries; None for one that is missing."""
+    copy = file.with_name("forged.zip")
+    with zipfile.ZipFile(file) as old, zipfile.ZipFile(copy, "w") as new:
+        header = json.loads(old.read("header.json")) | (changes or {})
+        given = {name: old.read(name) for name in old.namelist()}
+        given |= {"header.json": json.dumps(header)} | entries
+        for name, content in given.items():
+            if content is not None:
+                new.writestr(name, content)
+    return copy
+
+
+# What comes back
+
+
+@pytest.mark.usefixtures("committed_db")
+def test_nothing_differs_for_an_app_with_everything(tmp_path):
+    with cleaned_up():
+        exotic = provision_exotic("exotic")
+        file = backup(exotic, tmp_path / "exotic.zip", "ada")
+
+        expected = describe(exotic.schema_name)
+        assert describe(restored(file, "ag-ain").schema_name) == expected
+        remove(exotic)
+        assert describe(restored(file, "exotic").schema_name) == expected
+
+
+def test_all_of_a_tenant_comes_back(source, file, settings):
+    settings.ALLOWED_HOSTS = ["example.com"]
+    client = TenantClient(source, source.owner)
+    lifecycle.delete(source, "test")
+    with pytest.raises(SlugTaken, match="“source” is taken"):
+        restore(file, "ada")
+    lifecycle.purge(source, "test", now=True)
+
+    assert restore(file, "ada") == ("source.localhost", [])
+
+    tenant = get("source")
+    assert (tenant.name, tenant.organization.name) == (source.name, source.organization.name)
+    assert (tenant.owner, tenant.status) == (source.owner, Status.ACTIVE)
+    assert {member.username for member in tenant.user_set.all()} == {"admin", "other"}
+    assert {*tenant.domains.values_list("domain", "is_primary", "redirects")} == {
+        ("source.localhost", False, True),
+        ("old.example.com", False, True),
+        ("example.com", True, False),
+    }
+    assert notes(tenant) == [("Remember", "admin"), ("This too", "other")]
+    with tenant:
+        rights = UserTenantPermissions.objects.get(profile__username="other")
+        assert (rights.is_staff, rights.is_superuser) == (True, False)
+        names = rights.groups.order_by("name").values_list("name", flat=True)
+        assert [*names] == ["Writers", "member"]
+        assert default_storage.open("a/ä b.txt").read() == b"Ours"
+    assert client.get("/notes/").status_code == 302
+    client = TenantClient(tenant, tenant.owner)
+    assert b"Remember" in client.get("/notes/").content
+    change = TenantEvent.objects.get(schema_name=tenant.schema_name)
+    assert (change.by, change.action, change.after) == ("ada", "restore", "active")
+
+
+def test_beside_the_old_one_it_has_other_domains(source, file):
+    host, notes = restore(
+        file, "ada", slug="again", name="Again", owner="other", organization="New"
+    )
+
+    assert host == "again.localhost"
+    assert [note.split()[2] for note in notes] == ["'old.example.com'", "'example.com'"]
+    tenant = get("again")
+    assert (tenant.name, tenant.owner.username, tenant.organization.name) == (
+        "Again",
+        "other",
+        "New",
+    )
+    assert [*tenant.domains.values_list("domain", "is_primary", "redirects")] == [
+        ("again.localhost", True, False)
+    ]
+    with tenant:
+        owners = UserTenantPermissions.objects.filter(is_superuser=True)
+        assert [rights.profile.username for rights in owners] == ["other"]
+
+
+def test_signals_are_sent_once(file):
+    with heard() as sent:
+        restore(file, "ada", slug="again")
+
+    assert sent == [*SIGNALS]
+
+
+@pytest.mark.parametrize("status", [Status.SUSPENDED, Status.DELETED])
+def test_a_suspended_or_deleted_tenant_is_backed_up_and_comes_back_active(source, status, tmp_path):
+    (lifecycle.suspend if status == Status.SUSPENDED else lifecycle.delete)(source, "test")
+
+    assert restored(backup(source, tmp_path / "file", "ada")).status == Status.ACTIVE
+    change = TenantEvent.objects.filter(schema_name=source.schema_name).first()
+    assert (change.by, change.action, change.before) == ("ada", "back up", status)
+
+
+def test_who_was_deactivated_meanwhile_is_no_member_again(source, tmp_path):
+    user = accounts.create_user("fired", "fired@example.com")
+    members.add_member(source, "fired", roles.ADMIN, by="test")
+    try:
+        file = backup(source, tmp_path / "file", "test")
+        accounts.deactivate("fired", "test")
+        again = restored(file)
+
+        assert "fired" not in roles_of(again)
+        assert [*user.tenants.all()] == []
+        accounts.anonymise("fired", "test")
+    finally:
+        user._meta.model._base_manager.filter(pk=user.pk)._raw_delete(connection.alias)
+
+
+@pytest.mark.parametrize("status", [Status.PROVISIONING, Status.PURGING])
+def test_what_has_no_schema_for_certain_is_not_backed_up(tenant, tmp_path, status):
+    tenant.deactivate()
+    Tenant.objects.filter(pk=tenant.pk).update(status=status)
+
+    with pytest.raises(IllegalTransition, match=f"Can't back up “first”: it is {status}, not "):
+        backup(tenant, tmp_path / "file", "ada")
+    assert [*tmp_path.iterdir()] == []
+
+
+# Ids of what is shared
+
+
+ELSEWHERE = """
+import json, sys
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
+from django.core.management import call_command
+from django.test import Client
+from server.init_tenant import create_public_tenant
+from server.notes.models import Note
+from server.tenants.models import Tenant
+connection.settings_dict["NAME"] = {name!r}
+call_command("migrate_schemas", shared=True, verbosity=0)
+create_public_tenant("localhost", "admin", "password")
+User = get_user_model()
+User.objects.create_user("somebody@localhost", "password", username="somebody")
+User.objects.create_user("else@localhost", "password", username="other")
+with connection.cursor() as cursor:
+    cursor.execute("BEGIN; UPDATE auth_permission SET content_type_id = content_type_id + 1000;"
+        "UPDATE django_content_type SET id = id + 1000; COMMIT")
+    cursor.execute("UPDATE users_user SET username = 'boss' WHERE username = 'admin'")
+host, notes = copies.restore({file!r}, "ada")
+tenant = Tenant.objects.get(slug="source")
+other = User.objects.get(email="other@localhost")
+with tenant:
+    kinds = Permission.objects.exclude(content_type__in=range(1000)).values_list(
+        "codename", "content_type__app_label", "content_type__model")
+    print(json.dumps(dict(
+        host=host, notes=notes, owner=tenant.owner.username, name=other.username,
+        authors=[*Note.objects.order_by("pk").values_list("text", "author__email")],
+        members=sorted(user.email for user in tenant.user_set.all()),
+        staff=other.is_staff, knows=other.has_usable_password(), kinds=[*kinds],
+        domains=sorted(str(domain) for domain in tenant.domains.all()),
+    )))
+connection.close()
+"""
+
+
+def test_elsewhere_people_are_found_by_their_mail(source, file):
+    execute("CREATE DATABASE elsewhere")
+    try:
+        process = start(ELSEWHERE.format(name="elsewhere", file=str(file)))
+        out, err = process.communicate(timeout=120)
+        assert err == ""
+    finally:
+        execute("DROP DATABASE elsewhere WITH (FORCE)")
+
+    with source:
+        permissions = execute(
+            "SELECT codename, app_label, model FROM auth_permission"
+            " JOIN django_content_type kind ON kind.id = content_type_id"
+        )
+    said = json.loads(out.splitlines()[-1])
+    assert {tuple(kind) for kind in said.pop("kinds")} == {*permissions}
+    assert said == {
+        "host": "source.localhost",
+        "notes": [],
+        "owner": "boss",
+        "authors": [["Remember", "admin@localhost"], ["This too", "other@localhost"]],
+        "members": ["admin@localhost", "other@localhost"],
+        "staff": True,
+        "name": "other-2",
+        "knows": True,
+        "domains": ["example.com", "old.example.com", "source.localhost"],
+    }
+
+
+def test_two_ids_may_change_places(source, file):
+    """Every person has another's mail by now: the rights, unique to each, go with the mail."""
+    users = get_user_model().objects
+    mails = dict(users.filter(username__in=["admin", "other"]).values_list("username", "email"))
+
+    def give(admin, other):
+        users.filter(username="admin").update(email="x@x")
+        users.filter(username="other").update(email=other)
+        users.filter(username="admin").update(email=admin)
+
+    give(mails["other"], mails["admin"])
+    try:
+        tenant = restored(file)
+        assert notes(tenant) == [("Remember", "other"), ("This too", "admin")]
+        assert tenant.owner.username == "other"
+    finally:
+        give(mails["admin"], mails["other"])
+
+
+def test_a_reference_to_the_tenant_is_to_the_new_one(source, tmp_path):
+    execute(f"CREATE TABLE {source.schema_name}.own (t bigint REFERENCES public.tenants_tenant)")
+    execute(f"INSERT INTO {source.schema_name}.own VALUES ({source.pk})")  # noqa: S608
+
+    tenant = restored(backup(source, tmp_path / "file", "ada"))
+
+    assert execute(f"SELECT t FROM {tenant.schema_name}.own") == [(tenant.pk,)]  # noqa: S608
+
+
+@pytest.mark.parametrize(
+    ("refers_to", "says"),
+    [
+        ("tenants_domain", "refers to <Domain: .*: tenants.Domain needs a natural_key"),
+        ("tenants_tenant", "refers to <Tenant: .*: tenants.Tenant needs a natural_key"),
+        ("unknown", "refs.ref refers to unknown, which is no model's table"),
+    ],
+)
+def test_what_nobody_could_find_again_is_not_backed_up(source, tmp_path, refers_to, says):
+    execute("CREATE TABLE public.unknown (id bigint PRIMARY KEY); INSERT INTO unknown VALUES (1)")
+    try:
+        execute(f"""
+            CREATE TABLE {source.schema_name}.refs (ref bigint REFERENCES public.{refers_to});
+            INSERT INTO {source.schema_name}.refs SELECT min(id) FROM public.{refers_to};
+        """)  # noqa: S608
+        with pytest.raises(CopyError, match=says):
+            backup(source, tmp_path / "file", "ada")
+        assert [*tmp_path.iterdir()] == []
+        execute(f"DROP TABLE {source.schema_name}.refs")
+    finally:
+        execute("DROP TABLE public.unknown")
+
+
+def test_a_generic_relation_to_what_is_shared_is_not_backed_up(source, tmp_path, monkeypatch):
+    relation = GenericForeignKey("content_type", "codename")
+    relation.name = "relation"
+    monkeypatch.setattr(Permission._meta, "private_fields", [relation])
+
+    with pytest.raises(CopyError, match=r"auth\.Permission\.relation refers to a shared "):
+        backup(source, tmp_path / "file", "ada")
+
+
+def test_what_was_nobodys_becomes_nobodys_else(source, tmp_path):
+    execute(f"UPDATE {source.schema_name}.notes_note SET author_id = 999999 WHERE id = 1")  # noqa: S608
+    file = backup(source, tmp_path / "file", "ada")
+    assert restored(file).slug == "again"
+
+    with opened(file) as whole:
+        said = whole.header["references"]
+    (people,) = (each for each in said if each["model"] == "users.User")
+    del people["keys"][0]  # as if nobody had been that
+    with pytest.raises(CopyError, match=r"which was no users\.User where the backup was made"):
+        restore(forged(file, {"references": said}), "ada", slug="third")
+
+
+# Who is killed
+
+
+@pytest.mark.usefixtures("source")
+def test_a_backup_that_is_killed_has_no_name(tmp_path):
+    source = "lifecycle.Tenant.objects.get(slug='source')"
+    code = f"copies.backup({source}, {str(tmp_path / 'f')!r}, '')"
+    process = stop_before("backup.add_files", code)
+    process.kill()
+    process.communicate()
+
+    assert [path.name[:3] for path in tmp_path.iterdir()] == [".f."]
+
+
+def test_a_restore_that_is_killed_is_never_finished_as_another_tenant(source, file):
+    code = f"copies.restore({str(file)!r}, 'ada', slug='again')"
+    kill(stop_before("provisioning.activate", code), "provision again")
+    left = get("again")
+    assert left.status == Status.PROVISIONING
+
+    with pytest.raises(IllegalTransition, match=r"half a restore of source as of .*: `provision"):
+        lifecycle.finish(left, "ada")
+    with pytest.raises(SlugTaken):
+        copies.clone(source, "again", "ada")
+
+    assert notes(restored(file)) == notes(source)
+
+
+# Files
+
+
+def test_a_file_is_for_nobody_else_and_not_overwritten(source, file):
+    assert file.stat().st_mode & 0o777 == 0o600
+    before = file.read_bytes()
+
+    with pytest.raises(CopyError, match="can't be written: it is there already"):
+        backup(source, file, "ada")
+    assert file.read_bytes() == before
+    file.write_bytes(b"")
+    assert backup(source, file, "ada", overwrite=True) == file
+    with opened(file):
+        pass
+    assert [*file.parent.iterdir()] == [file]
+
+
+def test_who_is_signed_in_is_not_in_it(source, tmp_path):
+    client = TenantClient(source, source.owner)
+    with zipfile.ZipFile(backup(source, tmp_path / "file", "ada")) as archive:
+        for name in archive.namelist():
+            assert client.cookies["sessionid"].value.encode() not in archive.read(name)
+
+
+def content(whole):
+    return {name: whole.archive.read(name) for name in whole.archive.namelist()}
+
+
+def test_wherever_a_byte_is_damaged_it_is_noticed_or_of_no_consequence(kept, tmp_path):
+    whole = kept.read_bytes()
+    with opened(kept) as before:
+        said = content(before)
+    damaged = tmp_path / "damaged"
+    noticed = 0
+    for place in [*range(0, len(whole), 97), *range(len(whole) - 200, len(whole), 7)]:
+        damaged.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
+        try:
+            with opened(damaged) as after:
+                assert content(after) == said
+        except CopyError as error:
+            assert len(str(error).splitlines()) == 1  # noqa: PT017
+            noticed += 1
+    assert noticed > 30
+
+
+@pytest.mark.parametrize("part", [0, 1, 0.01, 0.5, 0.99])
+@pytest.mark.usefixtures("db")
+def test_what_is_cut_off_is_refused(kept, tmp_path, part):
+    whole, file = kept.read_bytes(), tmp_path / "file"
+    file.write_bytes(whole[: int(len(whole) * part) - (part == 1)])
+
+    with pytest.raises(CopyError, match="is no backup that can be read"):
+        restore(file, "ada", slug="again")
+
+
+PEOPLE = {"model": "users.User", "field": "id", "columns": [], "keys": []}
+
+
+@pytest.mark.parametrize(
+    ("changes", "entries", "says"),
+    [
+        ({}, {"files/../../x": "!"}, "has a file that is none of a tenant's"),
+        ({}, {"files//etc/x": "!"}, "has a file that is none of a tenant's"),
+        ({}, {"/etc/x": "!"}, "has a file that is none of a tenant's"),
+        ({}, {"files/a/b/x": "!"}, "fails: .*File exists"),
+        ({}, {"files/" + "x" * 300: "!"}, "fails: .*name too long"),
+        ({}, {"rows/0": None}, "lacks rows/0"),
+        ({}, {"rows/0": "\\N\tx\n"}, "fails: "),
+        ({}, {"before.sql": "COMMIT; DROP TABLE users_user;"}, "No backup has .*: 'COMMIT;'"),
+        ({}, {"before.sql": "-- x\nDELETE FROM users_user;"}, "No backup has .*: 'DELETE"),
+        ({}, {"before.sql": "CREATE TABLE notes_note (id int);"}, "fails: "),
+        ({}, {"after.sql": "ALTER TABLE nowhere ADD x int;"}, "fails: .* does not exist"),
+        ({}, {"after.sql": b"\xff"}, "is no backup that can be read"),
+        ({}, {"header.json": "[]"}, "header isn't as a backup has it"),
+        ({}, {"header.json": "{"}, "is no backup that can be read"),
+        ({}, {"header.json": "[" * 100_000}, "is no backup that can be read"),
+        ({"format": 2}, {}, "has another format than 1"),
+        ({"name": 1}, {}, "header isn't as a backup has it"),
+        ({"name": "a\0"}, {}, "header isn't as a backup has it"),
+        ({"name": "\ud800"}, {}, "is no backup that can be read"),
+        ({"schema_name": ""}, {}, "header isn't as a backup has it"),
+        ({"schema_name": "public"}, {}, "header isn't as a backup has it"),
+        ({"more": 1}, {}, "header isn't as a backup has it"),
+        ({"sequences": [["notes_note_id_seq", 2**80, True]]}, {}, "fails: "),
+        ({"sequences": [['x"; DROP TABLE x; --', 1, True]]}, {}, "fails: .* does not exist"),
+        ({"members": [["", "", True]]}, {}, "fails: "),
+        ({"members": [["no mail", "no name", True]]}, {}, "fails: "),
+        ({"owner": ["nobody@nowhere", "nobody", True]}, {}, "no active user .*--owner"),
+        (
+            {"references": [PEOPLE | {"model": "x.Y"}]},
+            {},
+            "There is no x.Y here that has a field id",
+        ),
+        (
+            {"references": [PEOPLE | {"keys": [["1", []]]}]},
+            {},
+            "fails: ",
+        ),
+        (
+            {"migrations": [["notes", "0009_x"]]},
+            {},
+            "it lacks .*; unknown here: notes.0009_x. Restore",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("committed_db")
+def test_a_forged_file_leaves_nothing(kept, changes, entries, says):
+    people = get_user_model().objects.count()
+    folders = {*folder_of("any").parent.iterdir()}
+
+    with pytest.raises(LifecycleError, match=says) as refusal:
+        restore(forged(kept, changes, **entries), "ada", slug="again")
+
+    assert len(str(refusal.value).splitlines()) == 1
+    assert not Tenant.all_objects.filter(slug="again").exists()
+    assert get_user_model().objects.count() == people
+    assert {*folder_of("any").parent.iterdir()} == folders
+
+
+@pytest.mark.usefixtures("committed_db")
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["backup_tenant"], "the following arguments are required"),
+        (["backup_tenant", "nobody", "x"], "There is no tenant with the slug “nobody”"),
+        (["backup_tenant", "public", "x"], "Can't back up “public”: it is the main website"),
+        (["backup_tenant", "first", ""], "it is there already"),
+        (["backup_tenant", "first", "/"], "it is there already"),
+        (["backup_tenant", "first", "/nowhere/x"], "can't be written: No such file"),
+        (["backup_tenant", "first", "x" * 10_000], "can't be written: File name too long"),
+        (["backup_tenant", "first", "a\0"], "is no text"),
+        (["restore_tenant", "/nowhere/x"], "is no backup that can be read: No such file"),
+        (["restore_tenant", "/"], "is no backup that can be read: Is a directory"),
+        (["restore_tenant", __file__], "is no backup that can be read: File is not a zip file"),
+        (["restore_tenant", "a\0"], "is no text"),
+    ],
+)
+def test_the_commands_refuse_in_one_line(arguments, says):
+    with pytest.raises(CommandError, match=says) as refusal:
+        call_command(*arguments)
+
+    assert len(str(refusal.value).splitlines()) == 1
+
+
+@pytest.mark.usefixtures("source")
+def test_the_commands_say_where_it_is(capsys, tmp_path):
+    call_command("backup_tenant", "source", str(tmp_path / "file"))
+    call_command("restore_tenant", str(tmp_path / "file"), "--slug", "again")
+
+    said, *about_domains, host = capsys.readouterr().out.splitlines()
+    assert said == f"“source” is in {tmp_path / 'file'}."
+    assert len(about_domains) == 2
+    assert host == "again.localhost"

@@ -1,0 +1,241 @@
+"""No setting and no code that would mix tenants up passes `manage.py check`."""
+
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.middleware import AuthenticationMiddleware
+from django.contrib.postgres.operations import TrigramExtension
+from django.core.checks import Tags, run_checks
+from django.core.management import call_command
+from django.db import connection
+from django.db.migrations import RunSQL, SeparateDatabaseAndState
+from tenancy.health.checks import check_database, decorators, makes_extension
+from tenant_users.permissions.backend import UserBackend
+
+
+def ids(**kwargs):
+    return [message.id for message in run_checks(tags=["tenants"], **kwargs)]
+
+
+class OwnBackend(UserBackend):
+    pass
+
+
+class OwnAuthentication(AuthenticationMiddleware):
+    pass
+
+
+@pytest.mark.usefixtures("db")
+def test_the_project_as_it_is_passes():
+    assert run_checks(tags=["tenants", Tags.database], databases=["default"]) == []
+
+
+def test_the_public_site_is_not_shown_at_any_host(settings):
+    settings.SHOW_PUBLIC_IF_NO_TENANT_FOUND = True
+
+    assert ids() == ["tenancy.E001"]
+
+
+def test_no_other_backend_holds_the_tenants(settings, monkeypatch):
+    monkeypatch.setitem(
+        settings.DATABASES["default"], "ENGINE", "django_tenants.postgresql_backend"
+    )
+
+    assert ids() == ["tenancy.E002"]
+
+
+@pytest.mark.parametrize("router", ["TenantRouter", "TenantSyncRouter"])
+def test_no_router_is_forgotten(settings, router):
+    settings.DATABASE_ROUTERS = [
+        name for name in settings.DATABASE_ROUTERS if not name.endswith(f".{router}")
+    ]
+
+    assert ids() == ["tenancy.E003"]
+
+
+def test_rights_are_not_looked_up_for_all_tenants_together(settings):
+    settings.AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]
+    assert ids() == ["tenancy.E004"]
+
+    settings.AUTHENTICATION_BACKENDS += [f"{__name__}.OwnBackend"]
+    assert ids() == []
+
+
+@pytest.mark.parametrize(
+    ("moved", "to"),
+    [
+        *(("TenantMiddleware", -1), ("MembershipMiddleware", 0), ("SessionMiddleware", 0)),
+        *(("AuthenticationMiddleware", 0), ("TenantMiddleware", None)),
+        *(("MembershipMiddleware", None), ("SessionMiddleware", None)),
+    ],
+)
+def test_no_middleware_comes_too_late(settings, moved, to):
+    (name,) = (name for name in settings.MIDDLEWARE if name.endswith(f".{moved}"))
+    settings.MIDDLEWARE = [other for other in settings.MIDDLEWARE if other != name]
+    if to is not None:
+        settings.MIDDLEWARE.insert(to % (len(settings.MIDDLEWARE) + 1), name)
+
+    assert ids() == ["tenancy.E005"]
+
+
+def test_a_middleware_of_ones_own_will_do(settings):
+    settings.MIDDLEWARE = [
+        f"{__name__}.OwnAuthentication" if name.endswith(".AuthenticationMiddleware") else name
+        for name in settings.MIDDLEWARE
+    ]
+
+    assert ids() == []
+
+
+@pytest.mark.parametrize(
+    "app",
+    [
+        "django.contrib.contenttypes",
+        "django.contrib.contenttypes.apps.ContentTypesConfig",
+        "django.contrib.sites",
+    ],
+)
+def test_no_ids_differ_from_tenant_to_tenant(settings, app):
+    if app not in settings.INSTALLED_APPS and not app.endswith("Config"):
+        settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, app]
+    settings.TENANT_APPS = [*settings.TENANT_APPS, app]
+
+    assert ids() == ["tenancy.E006"]
+
+
+@pytest.mark.parametrize("names", ["SHARED_APPS", "TENANT_APPS"])
+@pytest.mark.parametrize(
+    "app", ["django.contrib.auth", "django.contrib.sessions", "tenant_users.permissions"]
+)
+def test_sessions_and_rights_are_not_shared(settings, app, names):
+    setattr(settings, names, [name for name in getattr(settings, names) if name != app])
+
+    assert ids() == ["tenancy.E007"]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from django_tenants.utils import tenant_context\n@tenant_context(t)\ndef f(): pass",
+        "from django_tenants.utils import schema_context\n@schema_context('x')\ndef f(): pass",
+        "from django_tenants.utils import tenant_context as tc\n@tc(t)\nasync def f(): pass",
+        "from django_tenants import utils\n@utils.schema_context('x')\nclass C: pass",
+        "import django_tenants.utils\n@django_tenants.utils.tenant_context(t)\ndef f(): pass",
+        "class C:\n  @tenant_context(t)\n  def f(self): pass\n  from x import tenant_context",
+    ],
+)
+def test_no_context_is_a_decorator(source):
+    assert [line for line, _ in decorators(source.encode())] == [2]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        b"from django_tenants.utils import tenant_context\nwith tenant_context(t): pass",
+        b"def schema_context(): pass\n@schema_context()\ndef f(): pass",
+        b"@tenant_context(",
+        b"# tenant_context\0",
+        b"# tenant_context\xff",
+        b"",
+    ],
+)
+def test_other_code_passes(source):
+    assert [*decorators(source)] == []
+
+
+def test_the_code_of_the_project_is_looked_at_and_no_other(settings, tmp_path, monkeypatch):
+    code = "from django_tenants.utils import tenant_context\n\n@tenant_context(1)\ndef f(): pass\n"
+    installed = tmp_path / ".venv" / "lib" / "site-packages"
+    for file in ("server/jobs.py", "server/a/b.py", "shop/tasks.py", "scripts/x.py"):
+        write(tmp_path / file, code)
+    write(installed / "bought" / "tasks.py", code)
+    for app, folder in (("shop", tmp_path), ("bought", installed)):
+        write(folder / app / "__init__.py")
+        monkeypatch.syspath_prepend(folder)
+    settings.BASE_DIR = tmp_path
+    settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "shop", "bought"]
+
+    found = run_checks(tags=["tenants"])
+
+    assert {message.id for message in found} == {"tenancy.E008"}
+    assert [message.obj for message in found] == [
+        f"{file}:3" for file in ("server/a/b.py", "server/jobs.py", "shop/tasks.py")
+    ]
+
+
+def write(file: Path, text=""):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        TrigramExtension(),
+        RunSQL("SET x = 1; create  extension\nIF NOT EXISTS hstore"),
+        RunSQL(["SELECT 1", ("CREATE\nEXTENSION %s", ["hstore"])]),
+        SeparateDatabaseAndState([SeparateDatabaseAndState([TrigramExtension()])]),
+    ],
+)
+def test_no_extension_escapes(operation):
+    assert makes_extension(operation)
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        RunSQL("CREATE TABLE extension ()"),
+        RunSQL(RunSQL.noop, "CREATE EXTENSION hstore"),
+        RunSQL([]),
+        SeparateDatabaseAndState(state_operations=[TrigramExtension()]),
+    ],
+)
+def test_other_operations_pass(operation):
+    assert not makes_extension(operation)
+
+
+def test_no_migration_of_a_tenants_app_makes_an_extension(settings, tmp_path, monkeypatch):
+    write(tmp_path / "extensions" / "__init__.py")
+    write(
+        tmp_path / "extensions" / "0001_trigrams.py",
+        "from django.contrib.postgres.operations import TrigramExtension\n"
+        "from django.db import migrations\n"
+        "class Migration(migrations.Migration):\n"
+        "    operations = [TrigramExtension()]\n",
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+
+    settings.MIGRATION_MODULES = {"users": "extensions"}
+    assert ids() == []
+
+    settings.MIGRATION_MODULES = {"notes": "extensions", "auth": "extensions"}
+    found = run_checks(tags=["tenants"])
+    assert {message.id for message in found} == {"tenancy.E009"}
+    assert {message.obj for message in found} == {"notes.0001_trigrams", "auth.0001_trigrams"}
+
+
+def test_a_missing_table_is_found_when_the_database_is_asked_for(tenant):
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TABLE notes_note")
+
+    found = run_checks(tags=[Tags.database], databases=["default"])
+
+    assert [(message.obj, message.id) for message in found] == [
+        (tenant.schema_name, "tenancy.E105")
+    ]
+    assert [*check_database(databases=[])] == []
+
+
+def test_a_missing_table_does_not_stop_the_migration_that_makes_it(tenant):
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TABLE notes_note; DELETE FROM django_migrations WHERE app = 'notes'")
+
+    call_command("migrate_schemas", schema_name=tenant.schema_name, skip_checks=False, verbosity=0)
+
+    assert run_checks(tags=[Tags.database], databases=["default"]) == []
+
+
+def test_sessions_that_every_host_believes_are_refused(settings):
+    settings.SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
+
+    assert ids() == ["tenancy.E010"]

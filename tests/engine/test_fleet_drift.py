@@ -1,0 +1,141 @@
+"""A tenant whose tables aren't like the others' is migrated by Django alone."""
+
+import pytest
+from django.db import connection
+from django.db.migrations.loader import MigrationLoader
+from django_tenants.utils import schema_context
+from tenancy.fleet import drift
+
+from engine.zoo import ADD_COLOR
+
+UNIQUE = 'migrations.AlterField("animal", "name", models.CharField(max_length=20, unique=True))'
+CAGE = (
+    'migrations.CreateModel("Cage", [("animal", models.OneToOneField("zoo.animal",'
+    " models.CASCADE, primary_key=True))])"
+)
+VISIT = (
+    'migrations.CreateModel("Visit", [("id", models.BigAutoField(primary_key=True)),'
+    ' ("cage", models.ForeignKey("zoo.cage", models.CASCADE)),'
+    ' ("keepers", models.ManyToManyField("auth.group"))])'
+)
+ZOO = {"zoo_animal", "zoo_cage", "zoo_visit", "zoo_visit_keepers"}
+
+
+@pytest.mark.parametrize("more", [[], ["migrations.RunPython(lambda apps, editor: None)"]])
+def test_drift(zoo, more):
+    zoo.write("0002_unique", UNIQUE)
+    zoo.migrate()
+    drifted = zoo.schemas[0]
+    [name] = zoo.sql(
+        "SELECT conname FROM pg_constraint WHERE conrelid = 'zoo_animal'::regclass"
+        " AND contype = 'u'",
+        schema=drifted,
+    )
+    zoo.sql(f"ALTER TABLE zoo_animal RENAME CONSTRAINT {name} TO own_name", schema=drifted)
+    zoo.write("0003_common", UNIQUE.replace(", unique=True", ""), *more)
+
+    text = zoo.migrate()
+
+    assert "4 migrated, 0 up to date, 1 drifted" in text
+    assert f"Drifted: {drifted}." in text
+    assert f"[fleet:{drifted}]   Applying zoo.0003_common..." in text
+    assert f"[fleet:{zoo.schemas[1]}]   Applying zoo.0003_common..." in text
+    assert f"[fleet:{zoo.schemas[2]}]   Applying" not in text
+    assert len({tuple(zoo.catalog(schema)) for schema in zoo.schemas}) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "ALTER TABLE zoo_animal ADD COLUMN legs int",
+        "ALTER TABLE zoo_animal ALTER COLUMN name TYPE varchar(21)",
+        "ALTER TABLE zoo_animal ALTER COLUMN name DROP NOT NULL",
+        "ALTER TABLE zoo_animal ALTER COLUMN name SET DEFAULT 'cat'",
+        "ALTER TABLE zoo_animal ALTER COLUMN id DROP IDENTITY",
+        "ALTER TABLE zoo_animal ADD CONSTRAINT two CHECK (id > 2)",
+        "ALTER TABLE zoo_animal ADD FOREIGN KEY (id) REFERENCES auth_permission",
+        "CREATE INDEX own ON zoo_animal (name)",
+        "CREATE INDEX own ON zoo_animal (lower(name)) WHERE id > 2",
+        "CREATE TABLE own (id int)",
+        "CREATE VIEW own AS SELECT 1",
+    ],
+)
+def test_what_is_drift(zoo, change):
+    first, second, *_ = zoo.schemas
+    zoo.sql(change, schema=first)
+
+    prints = drift.fingerprints(connection, zoo.schemas)
+
+    assert len(set(prints.values())) == 2
+    zoo.sql(change, schema=second)
+    prints = drift.fingerprints(connection, zoo.schemas)
+    assert prints[first] == prints[second]
+
+
+def test_a_column_s_number_is_no_drift(zoo):
+    first = zoo.schemas[0]
+    zoo.sql("ALTER TABLE zoo_animal ADD COLUMN x int, ADD COLUMN y varchar(9)", schema=first)
+    zoo.sql("ALTER TABLE zoo_animal DROP COLUMN x, ADD UNIQUE (y)", schema=first)
+    for schema in zoo.schemas[1:]:
+        zoo.sql("ALTER TABLE zoo_animal ADD COLUMN y varchar(9) UNIQUE", schema=schema)
+
+    assert len(set(drift.fingerprints(connection, zoo.schemas).values())) == 1
+
+
+def loaded(zoo, *names):
+    """The states' apps, and the migrations of these names."""
+    with schema_context(zoo.schemas[0]):
+        loader = MigrationLoader(connection)
+    return [loader.get_migration(*name) for name in names], loader.project_state().apps
+
+
+@pytest.mark.parametrize(
+    ("operation", "tables"),
+    [
+        (ADD_COLOR, ZOO),
+        (UNIQUE, ZOO),
+        ('migrations.RunSQL("SELECT 1")', None),
+        (f"migrations.SeparateDatabaseAndState([], [{ADD_COLOR}])", None),
+        ('migrations.AlterModelOptions("animal", {"managed": True})', None),
+    ],
+)
+def test_the_tables_that_a_migration_concerns(zoo, operation, tables):
+    zoo.write("0002_more", CAGE, VISIT)
+    zoo.write("0003_last", operation)
+
+    found = drift.concerned(*loaded(zoo, ("zoo", "0003_last")))
+
+    assert (found and set(found)) == tables
+
+
+def test_those_that_refer_to_a_table_are_concerned_with_it(zoo):
+    zoo.write("0002_more", CAGE, VISIT)
+
+    migrations, apps = loaded(zoo, ("auth", "0001_initial"), ("contenttypes", "0001_initial"))
+
+    found = set(drift.concerned(migrations, apps))
+    assert found >= {"auth_group", "auth_group_permissions", "zoo_visit_keepers"}
+    assert "zoo_animal" not in found
+    assert drift.concerned(migrations[1:], apps) == []  # shared, and not in a tenant
+
+
+def test_drift_elsewhere_is_none(zoo):
+    first = zoo.schemas[0]
+    zoo.write("0002_color", ADD_COLOR)
+    zoo.sql("ALTER TABLE auth_permission ADD COLUMN own int", schema=first)
+
+    assert "drifted" not in zoo.migrate()
+    zoo.write("0003_sql", 'migrations.RunSQL("SELECT 1")')
+    assert f"Drifted: {first}." in zoo.migrate()
+
+
+def test_a_canary_that_has_drifted(zoo):
+    canary = zoo.schemas[3]
+    zoo.sql("ALTER TABLE zoo_animal ADD COLUMN legs int", schema=canary)
+    zoo.write("0002_color", ADD_COLOR)
+
+    text = zoo.migrate(canary=canary)
+
+    assert text.startswith(f"[fleet:{canary}]")
+    assert f"Drifted: {canary}." in text
+    assert all("color" in zoo.columns(schema) for schema in zoo.schemas)

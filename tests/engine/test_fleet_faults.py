@@ -1,0 +1,382 @@
+"""What goes wrong while the fleet migrates is one tenant's failure, and running again finishes."""
+
+import contextlib
+import io
+
+import pytest
+from django.core.management import CommandError
+from django.db import connection
+from django_tenants.migration_executors.base import run_migrations
+from django_tenants.signals import schema_migrated
+from server.tenants.models import Tenant
+from tenancy.fleet import pending_signals, run
+from tenancy.locks import advisory_lock
+
+from engine.zoo import ADD_COLOR, CATALOG, CREATE_ANIMAL
+
+UNIQUE = 'migrations.AlterField("animal", "name", models.CharField(max_length=20, unique=True))'
+TWO_CATS = "INSERT INTO zoo_animal (name) VALUES ('cat'), ('cat')"
+# Both ways: what is replayed, and what is done operation by operation.
+WAYS = [[], ["migrations.RunPython(lambda apps, editor: None)"]]
+
+
+@contextlib.contextmanager
+def after_each_tenant(function):
+    """Inside, `function` is called with the schema of each tenant that has been migrated."""
+
+    def receiver(schema_name, **kwargs):
+        function(schema_name)
+
+    schema_migrated.connect(receiver, sender=run_migrations)
+    try:
+        yield
+    finally:
+        schema_migrated.disconnect(receiver, sender=run_migrations)
+
+
+def expect_failure(zoo, failed, **options) -> str:
+    """The other tenants get the color; running again tries only the one that failed."""
+    with pytest.raises(CommandError) as failure:
+        zoo.migrate(**options)
+    assert str(failure.value).startswith("1 of 4 tenants failed")
+    for schema in zoo.schemas:
+        if schema != failed:
+            assert "0002" in str(zoo.applied(schema))
+            assert "color" in zoo.columns(schema)
+    return next(line for line in str(failure.value).splitlines() if failed in line)
+
+
+def expect_all(zoo):
+    assert len({tuple(zoo.applied(schema)) for schema in zoo.schemas}) == 1
+    assert len({tuple(zoo.catalog(schema)) for schema in zoo.schemas}) == 1
+
+
+@pytest.mark.parametrize("more", WAYS)
+def test_a_tenant_s_data(zoo, more):
+    failed = zoo.schemas[2]
+    zoo.sql(TWO_CATS, schema=failed)
+    zoo.write("0002_unique", ADD_COLOR, UNIQUE, *more)
+
+    reason = expect_failure(zoo, failed)
+
+    assert "zoo.0002_unique: IntegrityError: could not create unique index" in reason
+    assert zoo.columns(failed) == ["id", "name"]
+    zoo.sql("DELETE FROM zoo_animal", schema=failed)
+    assert "1 migrated, 3 up to date, 0 failed" in zoo.migrate()
+    expect_all(zoo)
+
+
+def test_a_canary_stops_its_cohort_only(zoo):
+    first, second, third, fourth = zoo.schemas
+    zoo.write("0002_color", ADD_COLOR)
+    for schema in (third, fourth):
+        zoo.migrate(schema_name=schema)
+    zoo.sql(TWO_CATS, schema=first)
+    zoo.write("0003_unique", UNIQUE)
+
+    with pytest.raises(CommandError) as failure:
+        zoo.migrate()
+
+    assert f"{first}: zoo.0003_unique: IntegrityError" in str(failure.value)
+    assert f"not touched, for their canary failed: {second}" in str(failure.value)
+    assert zoo.applied(second) == ["0001_initial"]
+    assert (
+        zoo.applied(third) == zoo.applied(fourth) == ["0001_initial", "0002_color", "0003_unique"]
+    )
+
+
+def test_a_history_that_contradicts_itself(zoo):
+    failed = zoo.schemas[1]
+    zoo.write("0002_color", ADD_COLOR)
+    zoo.write("0003_more")
+    zoo.sql(
+        "INSERT INTO django_migrations (app, name, applied) VALUES ('zoo', '0003_more', now())",
+        schema=failed,
+    )
+
+    assert "InconsistentMigrationHistory: Migration zoo.0003" in expect_failure(zoo, failed)
+
+
+def test_migrations_that_cannot_be_loaded(zoo):
+    first, *others = zoo.schemas
+    zoo.write("0002_color", ADD_COLOR, after="0009_nowhere")
+    output = io.StringIO()
+
+    with pytest.raises(CommandError) as failure:
+        zoo.migrate(stdout=output)
+
+    assert "0 migrated, 0 up to date, 1 failed, 3 not touched" in output.getvalue()
+    assert str(failure.value).startswith("1 of 4 tenants failed")
+    assert f"{first}: NodeNotFoundError" in str(failure.value)
+    assert f"not touched, for their canary failed: {', '.join(others)}" in str(failure.value)
+
+
+@pytest.mark.parametrize("more", WAYS)
+def test_a_schema_that_is_dropped_meanwhile(zoo, monkeypatch, more):
+    failed = zoo.schemas[2]
+    zoo.write("0002_color", ADD_COLOR, *more)
+    options = connection.settings_dict["OPTIONS"]
+    monkeypatch.setitem(options, "options", "-c lock_timeout=2000")
+    connection.close()
+    other = connection.copy()
+
+    def drop(schema):
+        if schema == zoo.schemas[1]:
+            zoo.sql(f'DROP SCHEMA "{failed}" CASCADE')
+
+    zoo.sql("CREATE TABLE zoo_animal (id int)")
+    try:
+        # Who waits for this has taken public's table for the tenant's.
+        with after_each_tenant(drop), other.cursor() as cursor:
+            cursor.execute("BEGIN; LOCK TABLE zoo_animal")
+            reason = expect_failure(zoo, failed)
+    finally:
+        other.close()
+        zoo.sql("DROP TABLE zoo_animal")
+
+    assert f'ProgrammingError: schema "{failed}" does not exist' in reason
+
+
+@pytest.mark.parametrize("index", [0, 1])
+@pytest.mark.parametrize("more", WAYS)
+def test_a_table_that_only_public_has_stays_as_it_is(zoo, index, more):
+    failed = zoo.schemas[index]
+    zoo.sql("DROP TABLE zoo_animal", schema=failed)
+    zoo.sql("CREATE TABLE zoo_animal (name text)")
+    before = zoo.sql(CATALOG, "public")
+    zoo.write("0002_unique", UNIQUE, *more)
+    try:
+        with pytest.raises(CommandError) as failure:
+            zoo.migrate()
+        assert zoo.sql(CATALOG, "public") == before
+    finally:
+        zoo.sql("DROP TABLE zoo_animal")
+
+    assert f"{failed}: zoo.0002_unique: PublicWouldChange: {failed} lacks" in str(failure.value)
+    assert zoo.applied(failed) == ["0001_initial"]
+
+
+def test_a_tenant_without_a_schema(zoo):
+    failed = zoo.schemas[1]
+    zoo.sql(f'DROP SCHEMA "{failed}" CASCADE')
+    zoo.write("0002_color", ADD_COLOR)
+
+    assert f"{failed}: there is no such schema" in zoo.migrate(plan=True)
+    assert "there is no such schema" in expect_failure(zoo, failed)
+
+
+def test_a_connection_that_is_killed(zoo):
+    failed = zoo.schemas[2]
+    kill = f"SELECT pg_terminate_backend(pg_backend_pid()) WHERE current_schema() = '{failed}'"
+    zoo.write("0002_color", ADD_COLOR, f'migrations.RunSQL("{kill}")')
+
+    reason = expect_failure(zoo, failed)
+
+    assert "zoo.0002_color: OperationalError: " in reason
+    zoo.write("0002_color", ADD_COLOR, after="0001_initial")
+    zoo.migrate()
+    expect_all(zoo)
+
+
+@pytest.mark.parametrize("comes_back", [True, False])
+def test_a_database_that_is_away(zoo, monkeypatch, comes_back):
+    canary, killed, *rest = zoo.schemas
+    kill = f"SELECT pg_terminate_backend(pg_backend_pid()) WHERE current_schema() = '{killed}'"
+    zoo.write("0002_color", ADD_COLOR, f'migrations.RunSQL("{kill}")')
+    port = connection.settings_dict["PORT"]
+    ports = []  # of the next connections
+
+    def go_away(schema):
+        if schema == canary:
+            ports.extend([1, 1, port if comes_back else 1])
+
+    monkeypatch.setitem(
+        connection.settings_dict, "SERVER", lambda: {"PORT": ports.pop(0) if ports else port}
+    )
+    monkeypatch.setattr(run, "PATIENCE", 30 if comes_back else 0)
+    with after_each_tenant(go_away), pytest.raises(CommandError) as failure:
+        zoo.migrate()
+    connection.close()
+    ports.clear()
+
+    assert f"{killed}: zoo.0002_color: OperationalError" in str(failure.value)
+    left = f"not reached: {', '.join(rest)}"
+    assert (left in str(failure.value)) != comes_back
+    last = "0002_color" if comes_back else "0001_initial"
+    assert [zoo.applied(schema)[-1] for schema in rest] == [last, last]
+
+
+def test_a_connection_that_is_killed_between_tenants(zoo, monkeypatch):
+    whole = run.drift.fingerprints
+    failed, *rest = zoo.schemas
+    zoo.write("0002_shy", ADD_COLOR.replace("color", "shy"))
+    zoo.migrate(schema_name=failed)
+    zoo.write("0003_color", ADD_COLOR.replace('"red"', "lambda: 1 / 0"))
+
+    def kill(connection, schemas, *tables):
+        if len(schemas) > 1:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        return whole(connection, schemas, *tables)
+
+    monkeypatch.setattr(run.drift, "fingerprints", kill)
+    with pytest.raises(CommandError) as failure:
+        zoo.migrate()
+    connection.close()
+
+    assert f"{failed}: zoo.0003_color: ZeroDivisionError" in str(failure.value)
+    assert "  OperationalError: " in str(failure.value)
+    assert f"; not reached: {', '.join(rest)}" in str(failure.value)
+
+
+def test_a_migration_that_exits(zoo):
+    failed = zoo.schemas[2]
+    code = (
+        "def leave(apps, editor):\n"
+        f"    if connection.schema_name == {failed!r}:\n"
+        "        raise SystemExit(3)\n"
+    )
+    zoo.write("0002_exit", ADD_COLOR, "migrations.RunPython(leave)", code=code)
+
+    assert "SystemExit: 3" in expect_failure(zoo, failed)
+
+
+def test_a_process_that_is_killed(zoo):
+    stuck = zoo.schemas[2]
+    wait = f"SELECT pg_advisory_xact_lock(42) WHERE current_schema() = '{stuck}'"
+    zoo.write("0002_color", ADD_COLOR, f'migrations.RunSQL("{wait}")')
+    waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'advisory'"
+    zoo.sql("SELECT pg_advisory_lock(42)")
+    process = zoo.start()
+    try:
+        until(lambda: zoo.sql(waiting) or process.poll() is not None)
+    finally:
+        process.kill()
+        process.communicate()
+    [backend] = zoo.sql(waiting)
+    assert [zoo.applied(schema)[-1] for schema in zoo.schemas] == ["0002_color"] * 2 + [
+        "0001_initial"
+    ] * 2
+
+    zoo.sql("SELECT pg_advisory_unlock(42)")
+    until(lambda: not zoo.sql("SELECT 1 FROM pg_stat_activity WHERE pid = %s", backend))
+    zoo.migrate()
+
+    expect_all(zoo)
+    assert zoo.applied(stuck) == ["0001_initial", "0002_color"]
+
+
+def until(condition):
+    while not condition():
+        connection.ensure_connection()
+
+
+@pytest.mark.parametrize("more", WAYS)
+def test_what_somebody_else_applied_meanwhile_is_not_applied_twice(zoo, more):
+    failed = zoo.schemas[2]
+    zoo.write(
+        "0002_color",
+        ADD_COLOR,
+        f'migrations.RunSQL("{TWO_CATS}, (1)")'.replace(
+            "(name) VALUES ('cat'), ('cat'), (1)", "(name, color) VALUES ('cat', '')"
+        ),
+        *more,
+    )
+
+    def migrate(schema):
+        if schema == zoo.schemas[1]:
+            zoo.migrate(schema_name=failed, verbosity=0)
+
+    with after_each_tenant(migrate):
+        assert "0002_color was applied by somebody else" in expect_failure(zoo, failed)
+
+    assert zoo.sql("SELECT count(*) FROM zoo_animal", schema=failed) == [1]
+    assert zoo.applied(failed) == ["0001_initial", "0002_color"]
+
+
+@pytest.mark.parametrize("index", [0, 2])
+def test_permissions_that_could_not_be_made_come_with_the_next_run(zoo, index):
+    failed = zoo.schemas[index]
+    zoo.sql(
+        "ALTER TABLE auth_permission ADD CONSTRAINT locked CHECK (false) NOT VALID", schema=failed
+    )
+    zoo.write("0002_cage", CREATE_ANIMAL.replace("Animal", "Cage"))
+
+    with pytest.raises(CommandError, match=f"{failed}: .*IntegrityError"):
+        zoo.migrate()
+
+    zoo.sql("ALTER TABLE auth_permission DROP CONSTRAINT locked", schema=failed)
+    zoo.migrate()
+    expect_all(zoo)
+    assert "add_cage" in zoo.catalog(failed)
+
+
+def test_who_is_owed_permissions_is_migrated_like_the_others(zoo):
+    owed = zoo.schemas[1]
+    zoo.sql(f"COMMENT ON TABLE django_migrations IS '{pending_signals.NOTE}'", schema=owed)
+    zoo.write("0002_color", ADD_COLOR, "migrations.RunPython(lambda apps, editor: None)")
+
+    zoo.migrate()
+
+    assert "color" in zoo.columns(owed)
+    expect_all(zoo)
+
+
+def test_a_tenant_that_is_made_meanwhile(zoo):
+    zoo.write("0002_color", ADD_COLOR)
+    first = Tenant.all_objects.get(slug="first")
+
+    def make(schema):
+        if schema == zoo.schemas[1]:
+            zoo.add("zoo-x_00000000", first)
+
+    with after_each_tenant(make):
+        zoo.migrate()
+
+    assert zoo.applied("zoo-x_00000000") == ["0001_initial", "0002_color"]
+
+
+def test_two_at_once(zoo):
+    first, second, _, failed = zoo.schemas
+    zoo.sql(TWO_CATS, schema=failed)
+    zoo.write("0002_unique", UNIQUE)
+    with advisory_lock("migrate_schemas"):
+        process = zoo.start()
+        assert "Another migrate_schemas is running" in process.stdout.readline()
+        zoo.migrate(schema_name=first)  # as for a tenant that is being made
+        assert zoo.applied(second) == ["0001_initial"]
+    output, _ = process.communicate()
+
+    assert "2 migrated, 1 up to date, 1 failed" in output
+    assert f"{failed}: zoo.0002_unique: IntegrityError" in output
+    assert "Traceback" not in output
+    assert process.returncode == 1
+
+
+def test_nothing_stays_set(zoo):
+    def settings():
+        return zoo.sql("SELECT name || ' ' || setting FROM pg_settings ORDER BY 1")
+
+    connection.close()
+    before = settings()
+    move = "SELECT set_config('search_path', 'nowhere', false)"
+    zoo.write("0002_color", ADD_COLOR)
+    zoo.write("0003_move", f'migrations.RunSQL("{move}")')
+
+    zoo.migrate()
+
+    assert settings() == before
+    expect_all(zoo)
+
+
+def test_a_bar_in_a_terminal(zoo):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    zoo.write("0002_color", ADD_COLOR)
+    terminal = Terminal()
+
+    zoo.migrate(stdout=terminal)
+
+    assert f"[{'#' * 15:30}] 2/4 {zoo.schemas[1]}" in terminal.getvalue()

@@ -1,0 +1,230 @@
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import IntegrityError, OperationalError, ProgrammingError, connection, transaction
+from django_tenants.signals import post_schema_sync, schema_migrated
+from django_tenants.utils import schema_exists
+from server.tenants.models import Organization, Tenant
+from tenancy.exceptions import InvalidName, InvalidSlug, ProvisioningError, SlugTaken, UnknownUser
+from tenancy.lifecycle import provision_tenant, provisioning, reservation
+from tenancy.schemas import blueprint
+from tenancy.schemas.ddl import create_schema, drop_schema
+
+
+@pytest.fixture
+def committed(committed_db):
+    """Nothing is rolled back, and nothing is left behind."""
+
+    def everything():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT nspname FROM pg_namespace ORDER BY 1")
+            schemas = cursor.fetchall()
+        return [*Tenant.all_objects.all()], [*Organization.objects.all()], schemas
+
+    before = everything()
+    yield
+    assert everything() == before
+
+
+@pytest.mark.usefixtures("db")
+def test_a_tenant_is_born():
+    assert provision_tenant("EvilCorp", "evilcorp", "org", "admin") == "evilcorp.localhost"
+
+    tenant = Tenant.objects.get(domains__domain="evilcorp.localhost")
+    assert (tenant.name, tenant.organization.name) == ("EvilCorp", "org")
+    assert tenant.status == Tenant.Status.ACTIVE
+    assert schema_exists(tenant.schema_name)
+    with tenant:
+        assert tenant.owner.username == "admin"
+        assert tenant.owner.is_superuser
+        assert tenant.owner.is_staff
+
+
+@pytest.mark.parametrize("organization", ["First Organization", "new"])
+def test_beside_the_schema_a_tenant_costs_few_statements(
+    db, django_assert_max_num_queries, organization
+):
+    """The lock, owner and customer; the rows in two; and where the search_path is set."""
+    provision_tenant("One", "one", "org", "admin")
+
+    with django_assert_max_num_queries(10):
+        provision_tenant("Two", "two", organization, "admin")
+
+
+@pytest.mark.usefixtures("db")
+def test_the_organization_is_found_by_its_name():
+    provision_tenant("One", "one", "First Organization", "admin@localhost")
+
+    assert Organization.objects.get(name="First Organization").tenants.count() == 2
+
+
+@pytest.mark.usefixtures("db")
+def test_the_caller_stays_in_their_tenant(tenant):
+    provision_tenant("One", "one", "org", "admin")
+
+    assert connection.tenant == tenant
+
+
+@pytest.mark.usefixtures("committed")
+@pytest.mark.parametrize(
+    "slug",
+    [
+        *("", "a b", "ACME", "acme.evil", "../x", "9lives", "-a", "a-", "a--b", "a_b", "é", "a\n"),
+        *("a" * 41, "www", "public", "admin", "pg", "a\0", "x'; DROP SCHEMA public"),
+    ],
+)
+def test_an_impossible_slug_is_refused(slug):
+    with pytest.raises(InvalidSlug, match=r"slug"):
+        provision_tenant("Name", slug, "org", "admin")
+
+
+@pytest.mark.usefixtures("committed")
+def test_a_taken_slug_is_refused():
+    with pytest.raises(SlugTaken, match="“first” is taken"):
+        provision_tenant("Name", "first", "org", "admin")
+
+
+@pytest.mark.usefixtures("committed")
+@pytest.mark.parametrize("username", ["nobody", "", "nobody@example.com", "Ad min", "a\0"])
+def test_an_unknown_user_is_refused(username):
+    with pytest.raises(UnknownUser, match="no active user"):
+        provision_tenant("Name", "acme", "org", username)
+
+
+def test_a_user_who_was_deactivated_is_refused(other_tenant):
+    other_tenant.owner.is_active = False
+    other_tenant.owner.save()
+
+    with pytest.raises(UnknownUser):
+        provision_tenant("Name", "acme", "org", "other")
+
+
+@pytest.mark.usefixtures("committed")
+@pytest.mark.parametrize("name", ["", "  ", "x" * 201, "a\0b"])
+@pytest.mark.parametrize("what", ["tenant", "organization"])
+def test_an_impossible_name_is_refused(name, what):
+    names = {"tenant": "Name", "organization": "org"} | {what: name}
+
+    with pytest.raises(InvalidName, match=what):
+        provision_tenant(names["tenant"], "acme", names["organization"], "admin")
+
+
+@pytest.mark.usefixtures("committed")
+def test_a_failure_in_the_middle_leaves_nothing(monkeypatch):
+    monkeypatch.setattr(provisioning, "activate", lambda *args: 1 / 0)
+
+    with pytest.raises(ZeroDivisionError):
+        provision_tenant("Name", "acme", "org", "admin")
+
+
+@pytest.mark.usefixtures("committed")
+def test_who_hears_of_the_schema_hears_before_the_tenant_is_active():
+    seen = []
+
+    def receiver(schema_name, **kwargs):
+        seen.append(Tenant.all_objects.get(schema_name=schema_name).status)
+        raise RuntimeError("A mail server is away.")
+
+    schema_migrated.connect(receiver)
+    try:
+        with pytest.raises(RuntimeError):
+            provision_tenant("Name", "acme", "org", "admin")
+    finally:
+        schema_migrated.disconnect(receiver)
+
+    assert seen == [Tenant.Status.PROVISIONING]
+
+
+@pytest.mark.usefixtures("committed")
+@pytest.mark.parametrize(
+    "step",
+    [(provisioning, "find_user"), (blueprint, "send_schema_signals"), (provisioning, "activate")],
+)
+def test_a_connection_that_is_killed_leaves_nothing(monkeypatch, step):
+    def die(*args, **kwargs):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    monkeypatch.setattr(*step, die)
+
+    with pytest.raises(OperationalError):
+        provision_tenant("Name", "acme", "org", "admin")
+
+
+@pytest.mark.usefixtures("committed")
+def test_a_schema_that_exists_is_neither_adopted_nor_dropped(monkeypatch):
+    monkeypatch.setattr(reservation.secrets, "token_hex", lambda length: "00000000")
+    create_schema("acme_00000000")
+    try:
+        with pytest.raises(ProgrammingError, match="already exists"):
+            provision_tenant("Name", "acme", "org", "admin")
+    finally:
+        drop_schema("acme_00000000")
+
+
+@pytest.mark.usefixtures("db")
+def test_post_schema_sync_is_sent_once_the_tenant_is_active():
+    seen = []
+
+    def receiver(tenant, **kwargs):
+        seen.append(Tenant.objects.get(pk=tenant.pk).status)
+
+    post_schema_sync.connect(receiver)
+    try:
+        provision_tenant("Name", "acme", "org", "admin")
+    finally:
+        post_schema_sync.disconnect(receiver)
+
+    assert seen == [Tenant.Status.ACTIVE]
+
+
+@pytest.mark.usefixtures("db")
+def test_the_owner_takes_no_rights_along_to_other_tenants():
+    seen = []
+
+    def receiver(tenant, **kwargs):
+        seen.append(tenant.owner._state.fields_cache)
+
+    post_schema_sync.connect(receiver)
+    try:
+        provision_tenant("Name", "acme", "org", "admin")
+    finally:
+        post_schema_sync.disconnect(receiver)
+
+    assert seen == [{}]
+
+
+@pytest.mark.usefixtures("db")
+def test_the_commands_last_line_is_the_host(capsys):
+    call_command("provision_tenant", "EvilCorp", "evilcorp", "org", "admin")
+
+    assert capsys.readouterr().out.splitlines()[-1] == "evilcorp.localhost"
+
+
+@pytest.mark.usefixtures("committed")
+@pytest.mark.parametrize("arguments", [("x", "www", "org", "admin"), ("x", "x", "org", "nobody")])
+def test_the_command_refuses_with_the_sentence(arguments):
+    with pytest.raises(ProvisioningError) as refusal:
+        provision_tenant(*arguments)
+
+    with pytest.raises(CommandError, match=str(refusal.value)):
+        call_command("provision_tenant", *arguments)
+
+
+@pytest.mark.usefixtures("committed")
+def test_it_cannot_be_part_of_a_transaction():
+    with pytest.raises(RuntimeError, match="durable"), transaction.atomic():
+        provision_tenant("Name", "acme", "org", "admin")
+
+
+@pytest.mark.usefixtures("db")
+def test_blanks_make_no_second_organization():
+    provision_tenant(" One ", "one", " First Organization ", "admin")
+
+    tenant = Tenant.objects.get(slug="one")
+    assert (tenant.name, tenant.organization.name) == ("One", "First Organization")
+
+
+def test_no_tenant_is_without_an_organization(tenant):
+    tenant.deactivate()
+    with pytest.raises(IntegrityError, match="tenant_has_organization"), transaction.atomic():
+        Tenant.objects.filter(pk=tenant.pk).update(organization=None)

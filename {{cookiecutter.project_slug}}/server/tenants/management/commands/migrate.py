@@ -1,5 +1,0 @@
-from server.tenants.management.commands import migrate_schemas
-
-
-class Command(migrate_schemas.Command):
-    """As django-tenants has it: `migrate` is `migrate_schemas`."""

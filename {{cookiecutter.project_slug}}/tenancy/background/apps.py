@@ -1,0 +1,9 @@
+from django.apps import AppConfig
+
+
+class BackgroundConfig(AppConfig):
+    name = "tenancy.background"
+    label = "tenancy_background"
+
+    def ready(self):
+        from tenancy.background import checks, receivers  # noqa: F401 (registered by the import)

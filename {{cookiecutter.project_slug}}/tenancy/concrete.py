@@ -1,0 +1,23 @@
+"""The project's own models, by the settings that name them.
+
+Import this once Django's models are loaded: from commands, views, receivers, not from `models.py`.
+"""
+
+from django.apps import apps
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.db.models import Field, Model
+from django_tenants.utils import get_tenant_domain_model, get_tenant_model
+
+Tenant = get_tenant_model()
+Domain = get_tenant_domain_model()
+Organization = apps.get_model(settings.TENANT_ORGANIZATION_MODEL)
+User = get_user_model()
+
+
+def added_fields(model: type[Model]) -> list[Field]:
+    """Return the fields that the project adds to one of the engine's abstract models."""
+    abstract = next(base for base in model.__mro__ if base.__module__.startswith("tenancy."))
+    known = {field.name for field in abstract._meta.local_fields}
+    fields = model._meta.concrete_fields
+    return [field for field in fields if not field.primary_key and field.name not in known]

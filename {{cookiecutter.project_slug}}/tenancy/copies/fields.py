@@ -1,0 +1,83 @@
+"""Values of the fields that a project added to the engine's models, in a form that JSON holds."""
+
+from django.core.exceptions import ObjectDoesNotExist, ValidationError
+from django.db.models import Field, Model
+
+from tenancy.concrete import Tenant, User, added_fields
+from tenancy.copies.references import key_of
+from tenancy.exceptions import CopyError, one_line
+
+PROFILE = ("name", "language", "time_zone")  # the engine's own fields of a person, copied likewise
+
+
+def copied_fields(model: type[Model]) -> list[Field]:
+    fields = added_fields(model)
+    if model is User:
+        fields += [model._meta.get_field(name) for name in PROFILE]
+    return fields
+
+
+def cloned_values(source: Tenant) -> dict:
+    """Return the values that a clone takes over. A unique value stays with the source."""
+    return {
+        field.name: getattr(source, field.name)
+        for field in added_fields(Tenant)
+        if not field.unique
+    }
+
+
+def export_fields(row: Model, tenant: Tenant) -> dict:
+    """Return the row's values by the fields' names. A foreign key is a natural key.
+
+    Raises CopyError for a row that can't be named in another installation.
+    """
+    return {field.name: export(field, row, tenant) for field in copied_fields(type(row))}
+
+
+def export(field: Field, row: Model, tenant: Tenant):
+    value = getattr(row, field.name)
+    if value is None:
+        return None
+    return key_of(value, tenant) if field.is_relation else field.value_to_string(row)
+
+
+def import_fields(model: type[Model], values: dict, notes: list[str]) -> dict:
+    """Return the values for a new row, from what `export_fields` returned.
+
+    `notes` gets a sentence for each value that is left out, because the field doesn't exist here,
+    or another row has the value. Raises CopyError for a value that the field refuses.
+    """
+    known = {field.name: field for field in copied_fields(model)}
+    found = {}
+    for name, value in values.items():
+        what = f"{model._meta.object_name}.{name}"
+        if name not in known:
+            notes.append(f"{what!a} doesn't exist here: its value is left out.")
+            continue
+        value = import_value(known[name], value)
+        if known[name].unique and model._base_manager.filter(**{name: value}).exists():
+            notes.append(f"Another row has the value of {what}: it is left out.")
+            continue
+        found[name] = value
+    return found
+
+
+def import_value(field: Field, value):
+    if value is None:
+        return None
+    try:
+        if field.is_relation:
+            return field.related_model._default_manager.get_by_natural_key(
+                *as_natural_key(field, value)
+            )
+        return field.clean(field.to_python(value), None)
+    except (ValidationError, TypeError, ValueError, ObjectDoesNotExist) as error:
+        name = f"{field.model._meta.object_name}.{field.name}"
+        raise CopyError(
+            f"The backup's value of {name} can't be used here: {one_line(error)}"
+        ) from None
+
+
+def as_natural_key(field: Field, value: list) -> list:
+    # A person's key has the e-mail first, which also the user manager takes.
+    return value[:1] if field.related_model is User else value

@@ -1,0 +1,88 @@
+"""The executor of `migrate_schemas`: tenants with the same migrations are migrated together.
+
+For each tenant the library's signals fire as its standard executor fires them, also where there is
+nothing to do: `schema_pre_migration` and `schema_migrated`, both in the public schema and with
+`run_migrations` as the sender, and `schema_migrate_message` for each line about it. So do Django's
+`pre_migrate` and `post_migrate` for receivers that aren't Django's own. Without receivers a tenant
+that is up to date costs nothing but its share of the queries that find that out.
+"""
+
+import os
+import sys
+from importlib import import_module
+
+from django.apps import apps
+from django.core.management import CommandError
+from django.db import DatabaseError, InterfaceError, connections
+from django.db.models import QuerySet
+from django.utils.module_loading import module_has_submodule
+from django_tenants import migration_executors
+from django_tenants.migration_executors.base import MigrationExecutor
+
+from tenancy.exceptions import one_line
+from tenancy.fleet import plan, strategies
+from tenancy.fleet.report import Report, names
+from tenancy.fleet.run import Run
+
+
+def get_executor(codename: str | None = None) -> type[MigrationExecutor]:
+    """The executor's class (GET_EXECUTOR_FUNCTION): this one, unless another is named.
+
+    Raises NotImplementedError for a name that no executor has.
+    """
+    codename = codename or os.environ.get("EXECUTOR", FleetExecutor.codename)
+    return migration_executors.get_executor(codename)
+
+
+class FleetExecutor(MigrationExecutor):
+    codename = strategies.FLEET
+
+    def __init__(self, args, options):
+        super().__init__(args, options)
+        for config in apps.get_app_configs():  # where receivers may be connected, says Django
+            if module_has_submodule(config.module, "management"):
+                import_module(".management", config.name)
+        self.connection = connections[options.get("database") or self.TENANT_DB_ALIAS]
+        self.stdout = options.get("stdout") or sys.stdout
+
+    def run_migrations(self, tenants=()) -> None:
+        """Migrate the schemas, or with `plan` or `check_unapplied` among the options look only.
+
+        A queryset is looked at once more when the work is done, for tenants that came meanwhile.
+        Raises CommandError, which names each tenant that failed and why; SystemExit for --check.
+        """
+        schemas = list(tenants)
+        if self.options.get("plan") or self.options.get("check_unapplied"):
+            self.look(schemas)
+            return
+        if self.PUBLIC_SCHEMA_NAME in schemas:
+            schemas.remove(self.PUBLIC_SCHEMA_NAME)
+            self.migrate_public()
+        report = Report(self.stdout, self.options.get("verbosity", 1), len(schemas))
+        current = Run(self.connection, self.args, self.options, report)
+        try:
+            current.migrate(schemas)
+            if isinstance(tenants, QuerySet):
+                current.migrate([schema for schema in tenants.all() if schema not in schemas])
+        except (DatabaseError, InterfaceError) as error:
+            if current.inside_transaction:
+                raise
+            report.stopped = f"{one_line(error)}; not reached: {names(current.left)}"
+        report.finish()
+
+    def migrate_public(self) -> None:
+        try:
+            strategies.by_django(self.connection, self.PUBLIC_SCHEMA_NAME, self.args, self.options)
+        except CommandError:
+            raise
+        except Exception as error:
+            raise CommandError(f"{self.PUBLIC_SCHEMA_NAME}: {one_line(error)}") from error
+
+    def look(self, schemas: list[str]) -> None:
+        cohorts, missing = plan.make(self.connection, schemas, self.options)
+        if self.options.get("plan"):
+            for line in plan.describe(cohorts, missing):
+                self.stdout.write(f"{line}\n")
+        work = any(cohort.has_work or cohort.error for cohort in cohorts)
+        if self.options.get("check_unapplied") and (work or missing):
+            sys.exit(1)

@@ -1,0 +1,202 @@
+"""What `manage.py check` finds besides: settings and code that would mix tenants up.
+
+With `--database default` it also finds what `tenant_doctor` does.
+"""
+
+import ast
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from django.apps import apps
+from django.conf import settings
+from django.contrib.auth.middleware import AuthenticationMiddleware
+from django.contrib.postgres.operations import CreateExtension
+from django.contrib.sessions.middleware import SessionMiddleware
+from django.core.checks import CheckMessage, Error, Tags, register
+from django.db import router
+from django.db.migrations import RunSQL, SeparateDatabaseAndState
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.operations.base import Operation
+from django.utils.module_loading import import_string
+from django_tenants.routers import TenantSyncRouter
+from django_tenants.utils import get_tenant_database_alias
+from tenant_users.permissions.backend import UserBackend
+
+from tenancy.health import doctor
+from tenancy.isolation.router import TenantRouter
+from tenancy.requests.middleware import MembershipMiddleware, TenantMiddleware
+
+ENGINE = "tenancy.database"
+ROUTERS = [TenantRouter, TenantSyncRouter]
+MIDDLEWARE = [TenantMiddleware, SessionMiddleware, AuthenticationMiddleware, MembershipMiddleware]
+SHARED_ONLY = ["contenttypes", "sites"]  # Django remembers their rows for all tenants together
+IN_BOTH = ["auth", "permissions", "sessions"]  # what a person may on one host is nothing on others
+DECORATORS = {"schema_context", "tenant_context"}
+CREATE_EXTENSION = re.compile(r"\bCREATE\s+EXTENSION\b", re.IGNORECASE)
+
+
+@register(Tags.database)
+def check_database(databases=None, **kwargs) -> Iterable[CheckMessage]:
+    return doctor.examine() if get_tenant_database_alias() in (databases or ()) else []
+
+
+@register("tenants")
+def check_settings(**kwargs) -> Iterator[CheckMessage]:
+    if getattr(settings, "SHOW_PUBLIC_IF_NO_TENANT_FOUND", False):
+        yield Error(
+            "SHOW_PUBLIC_IF_NO_TENANT_FOUND shows the public site, its admin too, at any host.",
+            hint="Remove it.",
+            id="tenancy.E001",
+        )
+    alias = get_tenant_database_alias()
+    if settings.DATABASES[alias]["ENGINE"] != ENGINE:
+        yield Error(
+            f"DATABASES: the ENGINE of “{alias}” keeps no tenants apart as {ENGINE} does.",
+            hint=f'Set it to "{ENGINE}", and ORIGINAL_BACKEND to what it was.',
+            id="tenancy.E002",
+        )
+    for wanted in ROUTERS:
+        if not any(isinstance(installed, wanted) for installed in router.routers):
+            yield Error(
+                f"DATABASE_ROUTERS lacks {path(wanted)}.", hint="Add it.", id="tenancy.E003"
+            )
+    if settings.SESSION_ENGINE.endswith("signed_cookies"):
+        yield Error(
+            "SESSION_ENGINE keeps sessions in cookies that are good at every tenant's host.",
+            hint="Set it to “django.contrib.sessions.backends.db”.",
+            id="tenancy.E010",
+        )
+    if not any(is_a(UserBackend, name) for name in settings.AUTHENTICATION_BACKENDS):
+        yield Error(
+            f"AUTHENTICATION_BACKENDS lacks {path(UserBackend)}, and so nobody has rights.",
+            hint="Put it where Django's ModelBackend is.",
+            id="tenancy.E004",
+        )
+
+
+@register("tenants")
+def check_middleware(**kwargs) -> Iterator[CheckMessage]:
+    order = [
+        next((at for at, name in enumerate(settings.MIDDLEWARE) if is_a(wanted, name)), None)
+        for wanted in MIDDLEWARE
+    ]
+    if None in order or order != sorted(order):
+        yield Error(
+            "MIDDLEWARE lacks one of these, or has them in another order: "
+            f"{', '.join(map(path, MIDDLEWARE))}.",
+            hint="A session is read in the tenant's schema, and membership is that of a user.",
+            id="tenancy.E005",
+        )
+
+
+@register("tenants")
+def check_apps(**kwargs) -> Iterator[CheckMessage]:
+    for label in filter(apps.app_configs.get, SHARED_ONLY):
+        if is_in(settings.TENANT_APPS, label):
+            yield Error(
+                f"TENANT_APPS has {label}, whose ids would differ from tenant to tenant.",
+                hint="Leave it in SHARED_APPS only.",
+                id="tenancy.E006",
+            )
+    for label in filter(apps.app_configs.get, IN_BOTH):
+        for name in ("SHARED_APPS", "TENANT_APPS"):
+            if not is_in(getattr(settings, name), label):
+                yield Error(
+                    f"{name} lacks {label}: one site's rights or sessions would be another's.",
+                    hint="Name it in SHARED_APPS and in TENANT_APPS.",
+                    id="tenancy.E007",
+                )
+
+
+@register("tenants")
+def check_decorators(**kwargs) -> Iterator[CheckMessage]:
+    for file in own_files():
+        for line, name in decorators(file.read_bytes()):
+            yield Error(
+                f"@{name} as a decorator mixes threads up and does nothing for async functions.",
+                hint=f"Write “with {name}(…):” inside the function.",
+                obj=f"{file.relative_to(settings.BASE_DIR)}:{line}",
+                id="tenancy.E008",
+            )
+
+
+@register("tenants")
+def check_migrations(**kwargs) -> Iterator[CheckMessage]:
+    loader = MigrationLoader(None, load=False)
+    loader.load_disk()
+    for (label, name), migration in loader.disk_migrations.items():
+        if is_in(settings.TENANT_APPS, label) and any(map(makes_extension, migration.operations)):
+            yield Error(
+                "makes an extension in the first tenant's schema: it goes when that tenant goes.",
+                hint="Make it in a migration of an app that is in SHARED_APPS only.",
+                obj=f"{label}.{name}",
+                id="tenancy.E009",
+            )
+
+
+def path(wanted: type) -> str:
+    return f"{wanted.__module__}.{wanted.__qualname__}"
+
+
+def is_a(wanted: type, name: str) -> bool:
+    """Whether a name in the settings is that of the class or of a subclass."""
+    named = import_string(name)
+    return isinstance(named, type) and issubclass(named, wanted)
+
+
+def is_in(names: list[str], label: str) -> bool:
+    """Whether a list of apps in the settings has the app with the label."""
+    return TenantSyncRouter().app_in_list(label, names)
+
+
+def own_files() -> Iterator[Path]:
+    """Yield the Python files of the project and of its apps."""
+    base = Path(settings.BASE_DIR)
+    project = base / settings.ROOT_URLCONF.partition(".")[0]
+    folders = {project, *(Path(app.path) for app in apps.get_app_configs())}
+    own = (
+        folder
+        for folder in folders
+        if folder.is_relative_to(base) and "site-packages" not in folder.parts
+    )
+    return iter(sorted({file for folder in own for file in folder.rglob("*.py")}))
+
+
+def decorators(source: bytes) -> Iterator[tuple[int, str]]:
+    """The lines of a Python file where a context of django-tenants is a decorator, and its name."""
+    if not any(name.encode() in source for name in DECORATORS):
+        return  # most files: parsing is what takes time
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return  # Python says so when it gets there
+    nodes = list(ast.walk(tree))
+    imported = {
+        alias.asname or alias.name: alias.name
+        for node in nodes
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if alias.name in DECORATORS
+    }
+    for node in nodes:
+        for decorator in getattr(node, "decorator_list", ()):
+            match decorator.func if isinstance(decorator, ast.Call) else decorator:
+                case ast.Attribute(attr=name) if name in DECORATORS:
+                    yield decorator.lineno, name
+                case ast.Name(id=name) if name in imported:
+                    yield decorator.lineno, imported[name]
+
+
+def makes_extension(operation: Operation) -> bool:
+    match operation:
+        case CreateExtension():
+            return True
+        case RunSQL(sql=str(sql)):
+            return bool(CREATE_EXTENSION.search(sql))
+        case RunSQL(sql=statements):  # each a text, or a text and its parameters
+            texts = (one if isinstance(one, str) else one[0] for one in statements)
+            return any(map(CREATE_EXTENSION.search, texts))
+        case SeparateDatabaseAndState(database_operations=operations):
+            return any(map(makes_extension, operations))
+    return False

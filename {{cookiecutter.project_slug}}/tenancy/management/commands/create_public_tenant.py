@@ -1,0 +1,3 @@
+from tenancy.management.refused import refused
+
+Command = refused("create_public_tenant")

@@ -1,0 +1,3 @@
+from tenancy.management.base import transition_command
+
+Command = transition_command("delete")

@@ -1,0 +1,34 @@
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+from django.db import OperationalError, connection
+
+from tenancy.lifecycle import create_public_tenant
+from tenancy.locks import advisory_lock
+
+
+class Command(BaseCommand):
+    help = (
+        "Bring the shared schema up to date, and make the public tenant with its domain and its"
+        " owner where it is missing. Safe to repeat: after rendering, in a fresh clone, with"
+        " every deployment."
+    )
+
+    def handle(self, *, verbosity, **options):
+        try:
+            connection.ensure_connection()
+        except OperationalError as error:
+            raise CommandError(f"The database doesn't answer: {str(error).strip()}") from None
+        with advisory_lock("init_tenant"):
+            call_command("migrate_schemas", shared=True, interactive=False, verbosity=verbosity)
+            try:
+                tenant = create_public_tenant(
+                    settings.DOMAIN,
+                    settings.ADMIN_USERNAME,
+                    settings.ADMIN_PASSWORD,
+                    email=settings.ADMIN_EMAIL,
+                )
+            except ValidationError as error:
+                raise CommandError(" ".join(error.messages)) from None
+        self.stdout.write(f"The public site is {settings.DOMAIN}; {tenant.owner} administers it.")

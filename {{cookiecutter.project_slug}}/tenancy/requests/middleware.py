@@ -1,0 +1,118 @@
+"""From a request to its tenant, and who may see it."""
+
+from functools import lru_cache
+from http import HTTPStatus
+
+from django.conf import settings
+from django.contrib.auth.middleware import AuthenticationMiddleware
+from django.core.exceptions import DisallowedHost
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django_tenants.middleware.main import TenantMainMiddleware
+from django_tenants.utils import get_public_schema_name
+
+from tenancy import hosts
+from tenancy.concrete import Tenant
+from tenancy.requests import routes
+
+PUBLIC = get_public_schema_name()
+ACTIVE = Tenant.Status.ACTIVE
+PAGES = {
+    Tenant.Status.SUSPENDED: ("tenancy/suspended_host.html", HTTPStatus.SERVICE_UNAVAILABLE),
+    Tenant.Status.DELETED: ("tenancy/deleted_host.html", HTTPStatus.GONE),
+}
+RETRY_AFTER = 3600  # seconds
+LONGEST_HOST = len("www.") + 253 + len(".:65535")  # what is longer would only fill the memory
+DJANGOS = AuthenticationMiddleware.__module__
+
+
+class TenantMiddleware(TenantMainMiddleware):
+    """Puts the connection into the schema of the host's tenant.
+
+    A host that is unknown, or whose tenant is suspended or deleted, gets a page that says so, and
+    an earlier host redirects; for these the connection stays in public.
+    """
+
+    def process_request(self, request):
+        connection = connections[DEFAULT_DB_ALIAS]
+        connection.leave_tenant()  # that of a request which came to no end
+        tenant = find_tenant(request, connection)
+        if tenant is None or tenant.status != ACTIVE or tenant.moved_to:
+            return answer_without(request, tenant)
+        request.tenant = tenant
+        connection.set_tenant_unchecked(tenant, include_public=True)
+        if tenant.schema_name == PUBLIC:
+            request.urlconf = settings.PUBLIC_SCHEMA_URLCONF
+        return None
+
+
+def answer_without(request, tenant: Tenant | None) -> HttpResponse:
+    """What a request gets that is in no tenant."""
+    if tenant is None:
+        public_url = hosts.site_url(request, settings.DOMAIN)
+        return render(request, "tenancy/unknown_host.html", {"public_url": public_url}, status=404)
+    if tenant.status == ACTIVE:
+        # A browser would keep a permanent one, also when the name goes back to what it was.
+        place = hosts.site_url(request, tenant.moved_to).removesuffix("/")
+        return HttpResponseRedirect(place + request.get_full_path(), preserve_request=True)
+    template, status = PAGES[tenant.status]
+    response = render(request, template, status=status)
+    response["Cache-Control"] = "no-store"  # a browser would keep the page of what is gone
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        response["Retry-After"] = RETRY_AFTER
+    return response
+
+
+class MembershipMiddleware:
+    """A person who is signed in but no member of the tenant gets a page that says so.
+
+    Views marked with Django's `login_not_required` stay open: people must be able to sign out.
+    """
+
+    def __init__(self, get_response):
+        self.get_response = get_response
+
+    def __call__(self, request):
+        return self.get_response(request)
+
+    def process_view(self, request, view, args, kwargs):
+        open_to_all = not getattr(view, "login_required", True)
+        if open_to_all or is_nobody(request) or not request.user.is_authenticated:
+            return None
+        if request.user.has_tenant_permissions():
+            return None
+        return render(request, "tenancy/not_a_member.html", status=403)
+
+
+def is_nobody(request) -> bool:
+    """Whether the user, not loaded yet, would come from a session, and there is none.
+
+    To load nobody takes a while, and lets the answer vary with the cookie. False is always right.
+    """
+    load = vars(request.user).get("_setupfunc")
+    return getattr(load, "__module__", None) == DJANGOS and request.session.is_empty()
+
+
+def find_tenant(request, connection) -> Tenant | None:
+    """The tenant whose site this process serves at the request's host."""
+    text = request._get_raw_host()
+    if len(text) > LONGEST_HOST:
+        return None
+    host = host_of(text, *settings.ALLOWED_HOSTS)
+    tenant = routes.find(host, connection) if host else None
+    if tenant is None:
+        return None
+    is_served = settings.SERVE_PUBLIC if tenant.schema_name == PUBLIC else settings.SERVE_TENANTS
+    return tenant if is_served else None
+
+
+@lru_cache(maxsize=routes.MOST)
+def host_of(text: str, *allowed_hosts: str) -> str | None:
+    """The normalised host that a header names; None where it isn't allowed, or names none."""
+    request = HttpRequest()
+    request.META["HTTP_HOST"] = text
+    try:
+        return hosts.normalise_host(request.get_host())
+    except DisallowedHost:
+        return None

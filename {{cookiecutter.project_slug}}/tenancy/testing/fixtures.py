@@ -1,0 +1,87 @@
+import pytest
+from django.db import connection
+from django_tenants.utils import schema_context
+
+from tenancy.concrete import Tenant
+from tenancy.people.accounts import create_user
+from tenancy.testing.client import TenantClient
+from tenancy.testing.database import populate
+
+NEEDS_FLUSH = "transactional_db", "django_db_reset_sequences", "live_server"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef, request):
+    result = yield
+    if fixturedef.argname == "django_db_setup":
+        with request.getfixturevalue("django_db_blocker").unblock():
+            populate()
+    return result
+
+
+def pytest_collection_modifyitems(items):
+    """Refuse tests after which Django would empty all tables, those of the two tenants too."""
+    for item in items:
+        marker = item.get_closest_marker("django_db")
+        if (marker and marker.kwargs.get("transaction")) or {*NEEDS_FLUSH} & {*item.fixturenames}:
+            raise pytest.UsageError(
+                f"{item.nodeid}: Django would empty the tenants' tables after it. Ask for the"
+                " fixture `committed_db` instead, and undo in the test what it writes."
+            )
+
+
+@pytest.fixture(autouse=True)
+def _back_to_public():
+    yield
+    connection.set_schema_to_public()
+
+
+@pytest.fixture
+def committed_db(django_db_setup, django_db_blocker):
+    """The database without a transaction around the test, which must undo what it writes."""
+    with django_db_blocker.unblock():
+        yield
+
+
+@pytest.fixture
+def public(db):
+    """The main website's tenant; `admin` owns it."""
+    return Tenant.objects.get(slug="public")
+
+
+@pytest.fixture
+def tenant(db):
+    """The tenant that the test runs in; `admin` owns it."""
+    with Tenant.objects.get(slug="first") as tenant:
+        yield tenant
+
+
+@pytest.fixture
+def other_tenant(db):
+    """Another tenant, which `other` owns. Enter it with `with other_tenant:`."""
+    return Tenant.objects.get(slug="other")
+
+
+@pytest.fixture
+def ada(db):
+    """A person who is a member of no tenant."""
+    with schema_context("public"):
+        return create_user("ada", "ada@example.com", "analytical engine")
+
+
+@pytest.fixture
+def public_client(public):
+    """Signed in at the main website as its owner."""
+    return TenantClient(public, public.owner)
+
+
+@pytest.fixture
+def tenant_client(tenant):
+    """Signed in at the tenant's host as its owner."""
+    return TenantClient(tenant, tenant.owner)
+
+
+@pytest.fixture
+def other_client(other_tenant):
+    """Signed in at the other tenant's host as its owner."""
+    return TenantClient(other_tenant, other_tenant.owner)
