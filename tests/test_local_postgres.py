@@ -100,6 +100,17 @@ def test_the_application_can_make_databases_for_its_tests(directory):
     assert query(address, "SELECT current_database()", "test_server") == ("test_server",)
 
 
+@pytest.mark.parametrize("database", ["server", "test_extensions"])
+def test_the_application_can_create_trusted_extensions(directory, database):
+    address = local_postgres.start(directory)
+    if database != "server":
+        query(address, f"CREATE DATABASE {database}")
+    for name in ("btree_gist", "citext", "hstore", "pg_trgm", "unaccent"):
+        query(address, f"CREATE EXTENSION {name}", database)
+    uses = "SELECT 'A'::citext = 'a', similarity('word', 'words') > 0.5, unaccent('é')"
+    assert query(address, uses, database) == (True, True, "e")
+
+
 def test_nobody_connects_without_the_password(directory):
     address = local_postgres.start(directory)
     for user in ("server", "postgres"):
