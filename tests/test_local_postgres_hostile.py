@@ -102,6 +102,8 @@ NEEDED = {"local_postgres.py", "postgres_binaries.py"}
 
 
 def ids(user):
+    if isinstance(user, int):
+        return user, user
     account = pwd.getpwnam(user)
     return account.pw_uid, account.pw_gid
 
@@ -387,6 +389,30 @@ def test_root_and_the_owner_of_the_folder_take_turns(make_project):
     project.stop()
     project.user = "daemon"
     assert project.start() == address
+
+
+NAMELESS = 54321  # as in `docker run --user 54321`
+
+
+def test_a_user_without_a_name_is_told_what_to_do(make_project):
+    require_root()
+    error = make_project(user=NAMELESS).start_error()
+    assert f"as user {NAMELESS}, who is not in /etc/passwd" in error
+    assert "`RUN useradd --uid" in error
+    assert "set DATABASE_URL=" in error
+    assert error.count("\n") == 1
+
+
+def test_a_user_without_a_name_can_start_a_cluster_that_exists(make_project):
+    require_root()
+    project = make_project(user="daemon")
+    address = project.start()
+    project.stop()
+    for path in (project.path, *project.path.rglob("*")):
+        os.chown(path, *ids(NAMELESS))
+    project.user = NAMELESS
+    assert project.start() == address
+    assert project.query(address, "SELECT 1") == "1"
 
 
 def test_another_user_can_neither_read_nor_start(project):

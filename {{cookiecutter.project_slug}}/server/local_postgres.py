@@ -229,8 +229,9 @@ def _free_port(saved: Path) -> int:
 
 
 def _make_cluster(directory: Path, binaries: Binaries) -> None:
-    data = Path(tempfile.mkdtemp(prefix="unfinished-", dir=directory))
     account = postgres_binaries.account_without_root(directory)
+    postgres_binaries.require_user_name(account[0] if account else os.geteuid())
+    data = Path(tempfile.mkdtemp(prefix="unfinished-", dir=directory))
     if account:
         os.chown(data, *account)
     locale = ["--locale=C"]

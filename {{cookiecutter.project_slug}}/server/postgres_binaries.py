@@ -152,6 +152,19 @@ def account_without_root(directory: Path) -> tuple[int, int] | None:
     return nobody.pw_uid, nobody.pw_gid
 
 
+def require_user_name(user: int) -> None:
+    """Raise LocalPostgresError if the user has no name: initdb asks for it, even with `-U`."""
+    try:
+        pwd.getpwuid(user)
+    except KeyError:
+        raise LocalPostgresError(
+            f"PostgreSQL's initdb refuses to run as user {user}, who is not in /etc/passwd. With"
+            f" Docker add `RUN useradd --uid {user} app` to the Dockerfile, or `--volume"
+            " /etc/passwd:/etc/passwd:ro` to `docker run`; or set"
+            " DATABASE_URL=postgres://user:password@host/name."
+        ) from None
+
+
 def without_root(directory: Path) -> list[str]:
     """Return the beginning of a command that gives root up, as PostgreSQL demands."""
     account = account_without_root(directory)
