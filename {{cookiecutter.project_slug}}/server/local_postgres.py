@@ -78,7 +78,8 @@ def start(directory: Path = DIRECTORY, *, postgis: bool = False) -> dict[str, st
     """
     directory = Path(directory).absolute()
     server = _serving(directory)
-    if server is None or (postgis and not _postgis_mark(directory).exists()):
+    add_postgis = postgis and not _postgis_mark(directory).exists()
+    if server is None or add_postgis or _has_lost_its_programs(directory):
         server = _start(directory, postgis=postgis)
     password = _passwords(directory)[ROLE]
     return {"HOST": HOST, "PORT": server.port, "USER": ROLE, "PASSWORD": password}
@@ -113,12 +114,12 @@ def _start(directory: Path, *, postgis: bool) -> Server:
         server = _settled(directory)
         postgis_mark = _postgis_mark(directory)
         add_postgis = postgis and not postgis_mark.exists()
-        if server and not add_postgis:
+        if server and not add_postgis and not _has_lost_its_programs(directory):
             return server
         binaries = postgres_binaries.find(
             directory / "data", postgis=postgis or postgis_mark.exists()
         )
-        if server:  # perhaps from other binaries, without PostGIS
+        if server:
             _shut_down(directory, server)
         if not (directory / "data").exists():
             _make_cluster(directory, binaries)
@@ -150,6 +151,21 @@ def _is_postgres(pid: int) -> bool:
     except OSError:
         return False
     return b"(postgres)" in process and b") Z " not in process
+
+
+def _has_lost_its_programs(directory: Path) -> bool:
+    """True if the server's programs are gone: another wheel came, or .venv has another Python.
+
+    Such a server still answers, but can load no extension and no time zone.
+    """
+    try:
+        command = (directory / "data/postmaster.opts").read_bytes()
+        Path(os.fsdecode(command.partition(b' "-D" ')[0])).stat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False  # another user's programs, which we may not look at
+    return False
 
 
 def _settled(directory: Path) -> Server | None:
