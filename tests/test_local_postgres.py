@@ -1,4 +1,4 @@
-"""The private PostgreSQL, with servers of the tests' own: development's is left alone."""
+"""The private PostgreSQL. The tests start servers of their own in temporary folders."""
 
 import functools
 import json
@@ -20,7 +20,7 @@ from projects import wait_for
 
 wait_until = functools.partial(wait_for, seconds=10)
 SOURCE = Path(__file__).parent.parent / "{{cookiecutter.project_slug}}" / "server"
-# The two files alone: the package itself would import what this environment has not.
+# Only the two files: the whole package needs Django, which this environment lacks.
 _copy = tempfile.TemporaryDirectory()
 PROJECT = Path(_copy.name)
 (PROJECT / "server").mkdir()
@@ -42,7 +42,7 @@ def fresh(tmp_path):
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory):
-    """A directory with a cluster; each test starts the server as it wants it."""
+    """A directory with a cluster, shared by the tests. Each test starts the server itself."""
     directory = tmp_path_factory.mktemp("local_postgres") / ".postgres"
     local_postgres.start(directory)
     yield directory
@@ -94,7 +94,7 @@ def test_the_application_owns_its_database_and_is_no_superuser(directory):
     assert query(address, owner) == ("server",)
 
 
-def test_the_application_can_make_databases_for_its_tests(directory):
+def test_the_application_can_create_test_databases(directory):
     address = local_postgres.start(directory)
     query(address, "CREATE DATABASE test_server")
     assert query(address, "SELECT current_database()", "test_server") == ("test_server",)
@@ -133,27 +133,27 @@ def test_a_directory_that_was_open_to_others_is_closed(directory):
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
 
 
-def test_only_this_machine_is_listened_to(directory):
+def test_the_server_listens_only_on_this_machine(directory):
     address = local_postgres.start(directory)
     assert query(address, "SHOW listen_addresses") == ("127.0.0.1",)
     socket_folder = (directory / "data/postmaster.pid").read_text().splitlines()[4]
     assert socket_folder == ""
 
 
-def test_a_server_that_runs_is_found_without_running_a_program(directory, monkeypatch):
+def test_finding_a_running_server_runs_no_program(directory, monkeypatch):
     address = local_postgres.start(directory)
     monkeypatch.setattr(subprocess, "run", None)
     assert local_postgres.start(directory) == address
 
 
-def test_many_who_start_at_once_get_one_server(fresh):
+def test_concurrent_starts_make_one_server(fresh):
     processes = [starting_process(fresh) for _ in range(5)]
     answers = {process.communicate()[0] for process in processes}
     assert [process.returncode for process in processes] == [0] * 5
     assert answers == {f"{local_postgres.start(fresh)}\n"}
 
 
-def test_the_server_outlives_its_starter_out_of_reach_of_the_terminal(directory):
+def test_the_server_outlives_its_starter_in_a_session_of_its_own(directory):
     local_postgres.stop(directory)
     with starting_process(directory) as process:
         process.wait()
@@ -163,7 +163,7 @@ def test_the_server_outlives_its_starter_out_of_reach_of_the_terminal(directory)
     assert process_id(directory) == server
 
 
-def test_a_killed_server_is_started_again_with_all_that_was_committed(directory):
+def test_a_killed_server_restarts_with_all_committed_data(directory):
     address = local_postgres.start(directory)
     query(address, "CREATE TABLE kept AS SELECT 42 AS answer")
     killed = process_id(directory)
@@ -192,7 +192,7 @@ def test_a_server_whose_programs_were_removed_is_replaced(fresh, tmp_path, monke
     assert query(address, "SELECT answer FROM kept") == (42,)
 
 
-def test_a_process_id_that_was_used_again_is_not_mistaken_for_the_server(directory, fresh):
+def test_a_reused_process_id_is_not_mistaken_for_the_server(directory, fresh):
     local_postgres.start(directory)
     local_postgres.start(fresh)
     kill(directory)
@@ -211,7 +211,7 @@ def test_a_stopped_server_comes_back_on_its_port(directory):
     assert str(address["PORT"]) in local_postgres.status(directory)
 
 
-def test_whoever_took_the_port_is_not_mistaken_for_the_server(directory):
+def test_another_program_on_the_port_is_not_mistaken_for_the_server(directory):
     address = local_postgres.start(directory)
     kill(directory)
     with socket.create_server(("127.0.0.1", address["PORT"])):
@@ -220,7 +220,7 @@ def test_whoever_took_the_port_is_not_mistaken_for_the_server(directory):
         assert query(again, "SELECT 1") == (1,)
 
 
-def test_a_port_that_is_taken_at_the_last_moment_is_given_up(directory, monkeypatch):
+def test_a_port_taken_at_the_last_moment_is_replaced(directory, monkeypatch):
     local_postgres.stop(directory)
     with socket.create_server(("127.0.0.1", 0)) as stranger:
         taken, free_port = stranger.getsockname()[1], local_postgres._free_port
@@ -229,7 +229,7 @@ def test_a_port_that_is_taken_at_the_last_moment_is_given_up(directory, monkeypa
         assert query(local_postgres.start(directory), "SELECT 1") == (1,)
 
 
-def test_a_half_made_cluster_is_cleared_away_and_made_anew(fresh):
+def test_an_unfinished_cluster_is_removed_and_replaced(fresh):
     wreck = fresh / "unfinished-wreck"
     wreck.mkdir(parents=True)
     (wreck / "PG_VERSION").write_text("18\n")
@@ -237,7 +237,7 @@ def test_a_half_made_cluster_is_cleared_away_and_made_anew(fresh):
     assert not wreck.exists()
 
 
-def test_the_environment_of_the_person_does_no_harm(fresh):
+def test_the_users_environment_does_no_harm(fresh):
     hostile = {
         "PGDATA": "/nowhere",
         "PGHOST": "nowhere.invalid",
@@ -256,7 +256,7 @@ def test_the_environment_of_the_person_does_no_harm(fresh):
     assert query(address, "SHOW server_encoding") == ("UTF8",)
 
 
-def test_secrets_of_the_environment_stay_out_of_the_server(monkeypatch):
+def test_the_server_inherits_no_secrets(monkeypatch):
     monkeypatch.setenv("SECRET_KEY", "do not pass on")
     assert "SECRET_KEY" not in postgres_binaries.environment()
 
@@ -281,7 +281,7 @@ def test_without_postgresql_the_error_says_how_to_get_it(fresh, tmp_path, monkey
         local_postgres.start(fresh, postgis=True)
 
 
-def test_a_linked_postgres_is_used_where_its_other_programs_are(tmp_path, monkeypatch):
+def test_a_link_to_postgres_is_resolved(tmp_path, monkeypatch):
     monkeypatch.delenv("LOCAL_POSTGRES_BIN", raising=False)
     folder = postgres_binaries.find(tmp_path, postgis=False).folder
     (tmp_path / "postgres").symlink_to(folder / "postgres")
@@ -317,15 +317,15 @@ def test_the_wheel_has_psql_and_pg_dump_of_the_servers_version(directory, monkey
         assert found[0] == server.folder / program
 
 
-def test_the_folder_that_is_named_comes_first(tmp_path, monkeypatch):
+def test_local_postgres_bin_comes_first(tmp_path, monkeypatch):
     write_program(tmp_path / "pg_dump", "pg_dump (PostgreSQL) 18.1")
     monkeypatch.setenv("LOCAL_POSTGRES_BIN", str(tmp_path))
     assert postgres_binaries.programs("pg_dump", version=18)[0] == tmp_path / "pg_dump"
 
 
 @pytest.mark.parametrize("version", [15, 16, 17, 18])
-def test_the_systems_postgis_is_found_whatever_its_version(tmp_path, monkeypatch, version):
-    """Beside a newer PostgreSQL that has none, and for data of its version beside newer ones."""
+def test_the_systems_postgis_is_found_in_any_version(tmp_path, monkeypatch, version):
+    """Even next to a newer PostgreSQL without it. A cluster gets its version, not the newest."""
     monkeypatch.delenv("LOCAL_POSTGRES_BIN", raising=False)
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     monkeypatch.setattr(postgres_binaries, "SYSTEM_FOLDERS", (f"{tmp_path}/*/bin",))
@@ -345,20 +345,21 @@ def test_the_systems_postgis_is_found_whatever_its_version(tmp_path, monkeypatch
     assert postgres_binaries.find(tmp_path, postgis=True).version == version
 
 
-def test_a_cluster_of_another_version_is_refused_by_both_names(directory):
+def test_a_cluster_of_another_version_is_refused_naming_both(directory):
     local_postgres.stop(directory)
     version_file = directory / "data/PG_VERSION"
     ours = version_file.read_text()
     version_file.write_text("11\n")
     try:
-        with pytest.raises(LocalPostgresError, match=r"PostgreSQL 11 made ") as caught:
+        with pytest.raises(LocalPostgresError, match=r"data needs PostgreSQL 11, ") as caught:
             local_postgres.start(directory)
     finally:
         version_file.write_text(ours)
-    assert re.search(rf"is PostgreSQL .*\b{ours.strip()}\. Install", str(caught.value))
+    assert re.search(rf"only PostgreSQL .*\b{ours.strip()}\. Install", str(caught.value))
+    assert "\n" not in str(caught.value)
 
 
-def test_the_entry_of_databases_starts_postgis_only_where_it_is_wanted():
+def test_only_the_postgis_engine_adds_postgis():
     plain = local_postgres.database("django.db.backends.postgresql")
     assert plain["NAME"] == "server"
     assert plain["SERVER"].keywords == {"postgis": False}
@@ -366,7 +367,7 @@ def test_the_entry_of_databases_starts_postgis_only_where_it_is_wanted():
     assert spatial["SERVER"].keywords == {"postgis": True}
 
 
-def test_the_command_line_tells_by_its_exit_status(tmp_path):
+def test_the_command_line_reports_by_exit_status(tmp_path):
     copy = tmp_path / "server"
     copy.mkdir()
     for name in ("local_postgres.py", "postgres_binaries.py"):

