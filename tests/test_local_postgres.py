@@ -363,6 +363,7 @@ def test_only_the_postgis_engine_adds_postgis():
     plain = local_postgres.database("django.db.backends.postgresql")
     assert plain["NAME"] == "server"
     assert plain["SERVER"].keywords == {"postgis": False}
+    assert plain["OPTIONS"] == {"sslmode": "disable"}
     spatial = local_postgres.database("django.contrib.gis.db.backends.postgis")
     assert spatial["SERVER"].keywords == {"postgis": True}
 

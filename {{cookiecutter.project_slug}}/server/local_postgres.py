@@ -57,7 +57,9 @@ class Server(NamedTuple):
 def database(engine: str) -> dict[str, object]:
     """Return an entry for DATABASES. The backend calls SERVER before each connection."""
     start_server = functools.partial(start, postgis="postgis" in engine)
-    return {"ENGINE": engine, "NAME": ROLE, "SERVER": start_server}
+    # The server has no TLS, whatever PGSSLMODE demands for others.
+    options = {"sslmode": "disable"}
+    return {"ENGINE": engine, "NAME": ROLE, "OPTIONS": options, "SERVER": start_server}
 
 
 @contextlib.contextmanager
