@@ -86,17 +86,36 @@ class Tool(NamedTuple):
 def main() -> None:
     sys.stdout.reconfigure(errors="backslashreplace")  # a path may not fit the terminal's encoding
     answers = json.loads(r"""{{ cookiecutter | jsonify }}""")
+    if is_for_comparison(answers):
+        drop_declined(answers)
+        write_env_example(answers)
+        return
     uv = os.environ.get("UV") or shutil.which("uv")
     tool = with_uv(uv) if uv else with_pip()
     with progress("Drop what was declined"):
         drop_declined(answers)
     with progress("Write .env"):
-        write_env(answers)
+        write_env_example(answers)
+        write_env()
     left = set_up(tool.steps) if answers["set_up_now"] else tool.steps
     if left:
         say_how_to_finish(answers, left)
     else:
         say_next(answers, tool)
+
+
+def is_for_comparison(answers: dict) -> bool:
+    """Return True for `cruft update` and `cruft diff`, False for `cruft create`.
+
+    They render one or two versions, compare them and delete them. cruft doesn't tell the hook, and
+    it passes no `_output_dir`. It renders into a folder that Python's tempfile has made.
+    """
+    folder = Path.cwd().parent
+    return (
+        "_output_dir" not in answers
+        and folder.parent == Path(tempfile.gettempdir()).resolve()
+        and re.fullmatch("tmp[a-z0-9_]{8}", folder.name) is not None
+    )
 
 
 def drop_declined(answers: dict) -> None:
@@ -105,12 +124,16 @@ def drop_declined(answers: dict) -> None:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def write_env(answers: dict) -> None:
-    example, target = Path(".env.example"), Path(".env")
+def write_env_example(answers: dict) -> None:
     keys = ("project_name", "admin_username", "admin_email")
-    env_file().answer(example, answers["domain"], {key.upper(): str(answers[key]) for key in keys})
-    if not target.exists():  # it does with --overwrite-if-exists, and fits the database there
-        env_file().write(example, target)
+    values = {key.upper(): str(answers[key]) for key in keys}
+    env_file().answer(Path(".env.example"), answers["domain"], values)
+
+
+def write_env() -> None:
+    # With --overwrite-if-exists there may be one, whose password is that of the database.
+    if not Path(".env").exists():
+        env_file().write(Path(".env.example"), Path(".env"))
 
 
 def set_up(steps: list[Step]) -> list[Step]:
@@ -163,7 +186,7 @@ A tenant, at http://evilcorp.localhost:8000/, and the tests:
 def go_there(answers: dict) -> str:
     # Only the shell knows where the person is: Cookiecutter may have been given --output-dir.
     here = os.path.realpath(os.environ.get("PWD", ""))
-    beside = here == os.path.realpath(answers["_output_dir"])
+    beside = here == str(Path.cwd().parent)
     return "cd " + shlex.quote(answers["project_slug"] if beside else str(Path.cwd()))
 
 

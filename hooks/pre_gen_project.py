@@ -123,7 +123,8 @@ def main() -> None:
     line = refusal(answers)
     if line:
         print(line, file=sys.stderr)
-        sweep(Path.cwd(), Path(answers["_output_dir"]).resolve())
+        if "_output_dir" in answers:  # cruft passes none, and the empty folders stay
+            sweep(Path.cwd(), Path(answers["_output_dir"]).resolve())
         sys.exit(1)
 
 

@@ -1,6 +1,5 @@
 """What the hook does after rendering: with stand-ins for uv, Python and a terminal; no network."""
 
-import json
 import os
 import pty
 import re
@@ -20,37 +19,6 @@ POST_GEN = runpy.run_path(str(ROOT / "hooks" / "post_gen_project.py"))
 ENV_FILE = runpy.run_path(str(ROOT / PROJECT / "server" / "env_file.py"))
 UV_STEPS = [["sync"], ["run", "manage.py", "init_tenant"]]
 DATABASE = "Make the database and the public site"
-
-
-@pytest.fixture
-def calls(tmp_path):
-    """Return what the stand-ins were called with, so far."""
-    file = tmp_path / "calls"
-
-    def calls():
-        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-
-    return calls
-
-
-@pytest.fixture
-def stand_in(person, tmp_path):
-    """Put a program on the PATH that notes how it was called, then does what this Python says."""
-
-    def stand_in(name, behaviour=""):
-        program = person.bin / name
-        program.write_text(f"""#!{sys.executable}
-import json, os, shutil, sys, time
-arguments = sys.argv[1:]
-call = {{"arguments": arguments, "folder": os.getcwd(), "env": dict(os.environ)}}
-with open({str(tmp_path / "calls")!r}, "a") as calls:
-    print(json.dumps(call), file=calls)
-{behaviour}
-""")
-        program.chmod(0o755)
-        return program
-
-    return stand_in
 
 
 @pytest.fixture

@@ -1,0 +1,139 @@
+"""What happens to a project that exists: `cruft update`, and rendering over it."""
+
+import json
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from conftest import PROJECT, run
+from projects import copy_template
+
+IDENTITY = {
+    f"GIT_{role}_{key}": value
+    for role in ("AUTHOR", "COMMITTER")
+    for key, value in (("NAME", "Jane"), ("EMAIL", "jane@example.com"))
+}
+SECOND_LINE = "Added in the second version.\n"
+
+
+@dataclass
+class Developer:
+    """Somebody who has a repository of the template, and types `cruft` and `git`."""
+
+    folder: Path
+    template: Path
+    env: dict
+
+    @property
+    def project(self):
+        return self.folder / "acme_cloud"
+
+    def run(self, *command, cwd=None):
+        return run(*map(str, command), cwd=cwd or self.project, env=self.env)
+
+    def git(self, *arguments, cwd=None):
+        result = self.run("git", *arguments, cwd=cwd)
+        assert result.returncode == 0, result.stdout + result.stderr
+        return result.stdout
+
+    def commit(self, folder):
+        """Commit all files of the folder, ignored ones only if they were added before."""
+        if not (folder / ".git").exists():
+            self.git("init", "-q", cwd=folder)
+        self.git("add", ".", cwd=folder)
+        self.git("commit", "-q", "-m", "A version", cwd=folder)
+        return self.git("rev-parse", "HEAD", cwd=folder).strip()
+
+    def cruft(self, command, *arguments, cwd=None):
+        result = self.run(sys.executable, "-m", "cruft", command, *arguments, cwd=cwd)
+        assert result.returncode == 0, result.stdout + result.stderr
+        return result.stdout + result.stderr
+
+    def create(self, **answers):
+        context = json.dumps({"set_up_now": "no"} | answers)
+        return self.cruft(
+            "create", self.template, "-y", "--extra-context", context, cwd=self.folder
+        )
+
+    def publish(self, *files):
+        """Commit a second version of the template: a line more in the README, and these files."""
+        with (self.template / PROJECT / "README.md").open("a") as readme:
+            readme.write(SECOND_LINE)
+        for file in files:
+            path = self.template / PROJECT / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("the template's")
+            self.git("add", "--force", path, cwd=self.template)
+        return self.commit(self.template)
+
+
+@pytest.fixture
+def developer(person, tmp_path):
+    (person.bin / "git").symlink_to(shutil.which("git"))
+    (tmp_path / "repository").mkdir()
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    env = person.env(**IDENTITY, TMPDIR=temporary)
+    developer = Developer(person.folder, copy_template(tmp_path / "repository"), env)
+    developer.commit(developer.template)
+    return developer
+
+
+def contents(folder):
+    """Every file below the folder, with its content and mode, but git's own."""
+    return {
+        str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mode)
+        for path in folder.rglob("*")
+        if path.is_file() and ".git" not in path.relative_to(folder).parts
+    }
+
+
+def changed(before, after):
+    return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+
+
+def test_cruft_creates_the_project_that_cookiecutter_creates(developer, stand_in, calls, tmp_path):
+    stand_in("uv")
+    printed = developer.create(set_up_now="yes")
+    assert [call["arguments"] for call in calls()] == [
+        ["sync"],
+        ["run", "manage.py", "init_tenant"],
+    ]
+    assert {call["folder"] for call in calls()} == {str(developer.project)}
+    assert "\n    cd acme_cloud\n    uv run manage.py runserver\n" in printed
+    (tmp_path / "other").mkdir()
+    command = (sys.executable, "-m", "cookiecutter", developer.template, "--no-input")
+    assert developer.run(*command, cwd=tmp_path / "other").returncode == 0
+    other = contents(tmp_path / "other" / "acme_cloud")
+    assert changed(contents(developer.project), other) == {".cruft.json", ".env"}
+
+
+@pytest.mark.parametrize("command", ["create", "link"])
+def test_an_update_changes_what_the_template_changed_and_sets_nothing_up(
+    developer, stand_in, calls, command
+):
+    stand_in("uv")
+    if command == "create":
+        developer.create(set_up_now="yes")
+        developer.commit(developer.project)
+    else:
+        cookiecutter = (sys.executable, "-m", "cookiecutter", developer.template, "--no-input")
+        developer.run(*cookiecutter, "set_up_now=no", cwd=developer.folder)
+        developer.commit(developer.project)
+        developer.cruft("link", developer.template, "-y")
+        developer.commit(developer.project)
+    before, called = contents(developer.project), len(calls())
+    developer.publish()
+
+    printed = developer.cruft("update", "-y")
+
+    assert len(calls()) == called
+    assert (
+        printed.strip()
+        == "Good work! Project's cruft has been updated and is as clean as possible!"
+    )
+    assert changed(before, contents(developer.project)) == {"README.md", ".cruft.json"}
+    assert (developer.project / "README.md").read_text().endswith(SECOND_LINE)
+    assert [path for path in Path(developer.env["TMPDIR"]).iterdir() if path.is_dir()] == []
