@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ IDENTITY = {
     for role in ("AUTHOR", "COMMITTER")
     for key, value in (("NAME", "Jane"), ("EMAIL", "jane@example.com"))
 }
-SECOND_LINE = "Added in the second version.\n"
+ADDED_LINE = "Added in a new version.\n"
 
 
 @dataclass
@@ -57,14 +58,14 @@ class Developer:
             "create", self.template, "-y", "--extra-context", context, cwd=self.folder
         )
 
-    def publish(self, *files):
-        """Commit a second version of the template: a line more in the README, and these files."""
+    def publish(self, **files):
+        """Commit the next version of the template: a line more in the README, and these files."""
         with (self.template / PROJECT / "README.md").open("a") as readme:
-            readme.write(SECOND_LINE)
-        for file in files:
-            path = self.template / PROJECT / file
+            readme.write(ADDED_LINE)
+        for name, text in files.items():
+            path = self.template / PROJECT / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text("the template's")
+            path.write_text(text)
             self.git("add", "--force", path, cwd=self.template)
         return self.commit(self.template)
 
@@ -135,5 +136,40 @@ def test_an_update_changes_what_the_template_changed_and_sets_nothing_up(
         == "Good work! Project's cruft has been updated and is as clean as possible!"
     )
     assert changed(before, contents(developer.project)) == {"README.md", ".cruft.json"}
-    assert (developer.project / "README.md").read_text().endswith(SECOND_LINE)
+    assert (developer.project / "README.md").read_text().endswith(ADDED_LINE)
     assert [path for path in Path(developer.env["TMPDIR"]).iterdir() if path.is_dir()] == []
+
+
+def test_an_update_touches_no_ignored_file(developer):
+    """Not even one that two versions of the template render: `[tool.cruft]` skips it."""
+    folder = developer.template / PROJECT
+    rules = [line for line in (folder / ".gitignore").read_text().split("\n") if line[:1] != "#"]
+    patterns = list(filter(None, rules))
+    files = [f"{pattern}file" if pattern[-1] == "/" else pattern for pattern in patterns]
+    files = [file.replace("*", "x") for file in files]
+    files += [f"server/{file}" for file in files]
+    developer.publish(**dict.fromkeys(files, "the first version's"))
+    developer.create(use_celery="yes")
+    for file in files:
+        (developer.project / file).chmod(0o600)
+    developer.commit(developer.project)
+    assert not set(files) & set(developer.git("ls-files").split())
+    before = contents(developer.project)
+    developer.publish(**dict.fromkeys(files, "the second version's"))
+
+    developer.cruft("update", "-y")
+
+    assert changed(before, contents(developer.project)) == {"README.md", ".cruft.json"}
+    settings = tomllib.loads((developer.project / "pyproject.toml").read_text())
+    assert settings["tool"]["cruft"]["skip"] == [
+        f"**/{pattern.rstrip('/')}" for pattern in patterns
+    ]
+
+
+def test_a_diff_shows_no_secret(developer):
+    developer.create()
+    with (developer.project / "README.md").open("a") as readme:
+        readme.write("Mine.\n")
+    shown = developer.cruft("diff")
+    assert "\n-Mine.\n" in shown
+    assert shown.count("diff --git") == 1
