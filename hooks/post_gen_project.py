@@ -29,18 +29,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple
 
-DECLINED = {
-    "use_celery": (
-        *("server/background", "server/celery.py", "server/notes/tasks.py"),
-        *("tests/tasks.py", "tests/workers.py"),
-        *("tests/test_celery.py", "tests/test_celery_provisioning.py"),
-        "tests/test_celery_workers.py",
-    ),
-    "use_postgis": (
-        *("server/places", "server/postgis"),
-        *("tests/shapes", "tests/test_places.py", "tests/test_postgis.py"),
-    ),
-}
+ASIDE = Path(".set-aside")  # made by the pre-generation hook
+LIST = ASIDE / "declined.json"
 
 # They name another project's Python, packages or settings.
 FOREIGN = {
@@ -87,16 +77,20 @@ def main() -> None:
     sys.stdout.reconfigure(errors="backslashreplace")  # a path may not fit the terminal's encoding
     answers = json.loads(r"""{{ cookiecutter | jsonify }}""")
     if is_for_comparison(answers):
-        drop_declined(answers)
+        drop_declined()
         write_env_example(answers)
+        shutil.rmtree(ASIDE)
         return
     uv = os.environ.get("UV") or shutil.which("uv")
     tool = with_uv(uv) if uv else with_pip()
     with progress("Drop what was declined"):
-        drop_declined(answers)
+        kept = drop_declined()
     with progress("Write .env"):
         write_env_example(answers)
         write_env()
+    shutil.rmtree(ASIDE)
+    if kept:
+        print(f"Kept your own files: {', '.join(kept)}")
     left = set_up(tool.steps) if answers["set_up_now"] else tool.steps
     if left:
         say_how_to_finish(answers, left)
@@ -118,16 +112,26 @@ def is_for_comparison(answers: dict) -> bool:
     )
 
 
-def drop_declined(answers: dict) -> None:
-    for option, paths in DECLINED.items():
-        for path in () if answers[option] else map(Path, paths):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+def drop_declined() -> list[str]:
+    """Remove what was declined. Move the owner's files back there; return their paths."""
+    kept = []
+    for path in json.loads(LIST.read_text(encoding="utf-8")):
+        rendered, owned = Path(path), ASIDE / "files" / path
+        shutil.rmtree(rendered) if rendered.is_dir() else rendered.unlink()
+        if os.path.lexists(owned):
+            owned.rename(rendered)
+            kept.append(path)
+    shutil.rmtree(ASIDE / "files", ignore_errors=True)  # empty folders by now, if it exists
+    return kept
 
 
 def write_env_example(answers: dict) -> None:
+    example = Path(".env.example")
+    if example.stat().st_mtime_ns < LIST.stat().st_mtime_ns:
+        return  # it is the owner's: --skip-if-file-exists
     keys = ("project_name", "admin_username", "admin_email")
     values = {key.upper(): str(answers[key]) for key in keys}
-    env_file().answer(Path(".env.example"), answers["domain"], values)
+    env_file().answer(example, answers["domain"], values)
 
 
 def write_env() -> None:

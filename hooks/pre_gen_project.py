@@ -13,8 +13,24 @@ if __name__ == "__main__":
 import json
 import os
 import re
+import shutil
 import time
 from pathlib import Path
+
+# The files and folders of each option.
+DECLINED = {
+    "use_celery": (
+        *("server/background", "server/celery.py", "server/notes/tasks.py"),
+        *("tests/tasks.py", "tests/workers.py"),
+        *("tests/test_celery.py", "tests/test_celery_provisioning.py"),
+        "tests/test_celery_workers.py",
+    ),
+    "use_postgis": (
+        *("server/places", "server/postgis"),
+        *("tests/shapes", "tests/test_places.py", "tests/test_postgis.py"),
+    ),
+}
+ASIDE = Path(".set-aside")  # for the post-generation hook, which removes it
 
 # As cookiecutter.json asks them, each with an answer that works.
 QUESTIONS = {
@@ -118,6 +134,25 @@ def sweep(project: Path, output: Path) -> None:
         os._exit(0)
 
 
+def set_aside(answers: dict) -> None:
+    """Move away the owner's files that stand where Cookiecutter will render declined ones.
+
+    Cookiecutter overwrites some of them even with --skip-if-file-exists. The post-generation hook
+    removes what was declined, by the list made here, and moves the owner's files back.
+    """
+    if (ASIDE / "files").exists():
+        sys.exit(f"{ASIDE}/files: move these files back, then remove {ASIDE}. They are yours.")
+    shutil.rmtree(ASIDE, ignore_errors=True)
+    options = (paths for option, paths in DECLINED.items() if not answers[option])
+    declined = [path for paths in options for path in paths]
+    ASIDE.mkdir()
+    (ASIDE / "declined.json").write_text(json.dumps(declined), encoding="utf-8")
+    for path in map(Path, declined):
+        if os.path.lexists(path):
+            (ASIDE / "files" / path).parent.mkdir(parents=True, exist_ok=True)
+            path.rename(ASIDE / "files" / path)
+
+
 def main() -> None:
     answers = json.loads(r"""{{ cookiecutter | jsonify }}""")
     line = refusal(answers)
@@ -126,6 +161,7 @@ def main() -> None:
         if "_output_dir" in answers:  # cruft passes none, and the empty folders stay
             sweep(Path.cwd(), Path(answers["_output_dir"]).resolve())
         sys.exit(1)
+    set_aside(answers)
 
 
 if __name__ == "__main__":

@@ -173,3 +173,94 @@ def test_a_diff_shows_no_secret(developer):
     shown = developer.cruft("diff")
     assert "\n-Mine.\n" in shown
     assert shown.count("diff --git") == 1
+
+
+OWN = {
+    "server/celery.py": "the owner's",
+    "server/places/models.py": "the owner's",
+    "server/places/static/places/maps.js": "the owner's",  # Cookiecutter copies it over any other
+    "server/places/own/deeper/file.py": "the owner's",
+}
+
+
+@pytest.fixture
+def again(person):
+    """Render over the project with the answers of the last time, and further options."""
+
+    def again(*options):
+        command = person.command("--replay", "--overwrite-if-exists", *options)
+        return run(*command, cwd=person.folder, env=person.env())
+
+    return again
+
+
+@pytest.fixture
+def project(person):
+    """A project whose owner has declined all options, and has files of the same names."""
+    project = person.folder / "acme_cloud"
+    assert person.cookiecutter("set_up_now=no").returncode == 0
+    for name, text in OWN.items():
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_text(text)
+    (project / "server/celery.py").chmod(0o700)
+    (project / "server/places/empty").mkdir()
+    (project / "server/notes/tasks.py").symlink_to("../celery.py")
+    return project
+
+
+@pytest.mark.parametrize("options", [[], ["--skip-if-file-exists"]], ids=["over", "skip"])
+def test_rendering_again_keeps_the_owners_files_where_others_were_declined(project, again, options):
+    before = contents(project)
+
+    made = again(*options)
+
+    assert (made.returncode, made.stderr) == (0, "")
+    assert changed(before, contents(project)) == set()
+    assert (project / "server/places/empty").is_dir()
+    assert (project / "server/notes/tasks.py").readlink() == Path("../celery.py")
+    assert not (project / ".set-aside").exists()
+    kept = "server/celery.py, server/notes/tasks.py, server/places"
+    assert f"\nKept your own files: {kept}\n" in made.stdout
+
+
+def test_rendering_again_brings_back_no_declined_file(person, again):
+    person.cookiecutter("set_up_now=no")
+    before = contents(person.folder)
+    made = again("--skip-if-file-exists")
+    assert "Kept" not in made.stdout
+    assert changed(before, contents(person.folder)) == set()
+
+
+def test_an_option_declined_later_keeps_its_files(person):
+    person.cookiecutter("set_up_now=no", "use_celery=yes")
+    celery = person.folder / "acme_cloud" / "server" / "celery.py"
+    text = celery.read_text()
+    made = person.cookiecutter("set_up_now=no", "use_celery=no", "--overwrite-if-exists")
+    assert made.returncode == 0
+    assert celery.read_text() == text
+
+
+def test_rendering_again_leaves_a_skipped_env_example_alone(project, again):
+    example = project / ".env.example"
+    example.write_text("# The owner's\nPROJECT_NAME=Another\n")
+    made = again("--skip-if-file-exists")
+    assert (made.returncode, made.stderr) == (0, "")
+    assert example.read_text() == "# The owner's\nPROJECT_NAME=Another\n"
+
+    again()
+    assert '\nPROJECT_NAME="Acme Cloud"\n' in example.read_text()
+
+
+def test_files_that_an_interrupted_run_left_aside_are_not_lost(project, again):
+    aside = project / ".set-aside" / "files" / "server" / "celery.py"
+    aside.parent.mkdir(parents=True)
+    (project / "server" / "celery.py").rename(aside)
+    before = contents(project)
+    refused = again()
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(".set-aside/files: move these files back")
+    assert changed(before, contents(project)) == set()
+
+    aside.rename(project / "server" / "celery.py")
+    shutil.rmtree(project / ".set-aside")
+    assert again().returncode == 0
