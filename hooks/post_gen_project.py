@@ -1,7 +1,7 @@
-"""Finish what Cookiecutter rendered: files, .env, packages, database; then say what to type next.
+"""Finish the rendered project: declined options, .env, packages, database. Print the next steps.
 
-Cookiecutter deletes the project of a hook that fails. A set-up that fails for want of a network or
-a database is no reason for that, so this ends with status 0, and with the command that finishes.
+Cookiecutter deletes the project if this hook fails. A step of the set-up may fail, for example
+without a network. The hook then prints the command that finishes the set-up, and exits with 0.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 
 if __name__ == "__main__":
-    sys.path.pop(0)  # the temporary folder: somebody's json.py there would be imported
+    sys.path.pop(0)  # the system's temporary folder, which may contain a json.py
 
 import contextlib
 import importlib.util
@@ -29,10 +29,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple
 
-ASIDE = Path(".set-aside")  # made by the pre-generation hook
-LIST = ASIDE / "declined.json"
+# The pre-generation hook creates this folder with the list and the owner's files.
+SET_ASIDE = Path(".set-aside")
+DECLINED_LIST = SET_ASIDE / "declined.json"
 
-# They name another project's Python, packages or settings.
+# Variables that point to the Python, the packages or the settings of another project.
 FOREIGN = {
     "DJANGO_SETTINGS_MODULE",
     "PIP_PREFIX",
@@ -43,8 +44,8 @@ FOREIGN = {
     "VIRTUAL_ENV",
 }
 
-# Where pip and uv say why, the best place first: without a network pip ends with "No matching
-# distribution found". For other programs it is the last line.
+# Patterns for the reason in the output of pip and uv, the most precise one first. (Without a
+# network, pip's last line is "No matching distribution found".) The last pattern fits any program.
 REASONS = (
     r"connection broken by '(?:.*[>)]: )?(.+?)(?:['\"]\)+)?': \S+$",
     r"^ *cause: (.+)",
@@ -52,21 +53,21 @@ REASONS = (
     r"^ *(\S.*)",
 )
 
-NEW_ENOUGH = sys.version_info >= (3, 11)  # for the project; Cookiecutter runs on older ones
+NEW_ENOUGH = sys.version_info >= (3, 11)  # Cookiecutter itself runs on older versions
 
 
 class StepError(Exception):
-    """A step of the set-up failed; the text is the reason, in one line."""
+    """A step of the set-up failed. The text is the reason, in one line."""
 
 
 class Step(NamedTuple):
     label: str
     verb: Callable[[], None]
-    typed: str  # what a person types to do the same; nothing if the next step does it too
+    typed: str  # the same as a shell command; empty if the next step does it as well
 
 
 class Tool(NamedTuple):
-    """What installs the packages and runs programs with them: uv, or venv and pip."""
+    """How to install the packages and run the project: with uv, or with venv and pip."""
 
     steps: list[Step]
     manage: str
@@ -74,21 +75,21 @@ class Tool(NamedTuple):
 
 
 def main() -> None:
-    sys.stdout.reconfigure(errors="backslashreplace")  # a path may not fit the terminal's encoding
+    sys.stdout.reconfigure(errors="backslashreplace")  # the terminal may not be able to show a path
     answers = json.loads(r"""{{ cookiecutter | jsonify }}""")
     if is_for_comparison(answers):
-        drop_declined()
+        remove_declined()
         write_env_example(answers)
-        shutil.rmtree(ASIDE)
+        shutil.rmtree(SET_ASIDE)
         return
     uv = os.environ.get("UV") or shutil.which("uv")
     tool = with_uv(uv) if uv else with_pip()
-    with progress("Drop what was declined"):
-        kept = drop_declined()
+    with progress("Remove declined options"):
+        kept = remove_declined()
     with progress("Write .env"):
         write_env_example(answers)
         write_env()
-    shutil.rmtree(ASIDE)
+    shutil.rmtree(SET_ASIDE)
     if kept:
         print(f"Kept your own files: {', '.join(kept)}")
     left = set_up(tool.steps) if answers["set_up_now"] else tool.steps
@@ -99,10 +100,10 @@ def main() -> None:
 
 
 def is_for_comparison(answers: dict) -> bool:
-    """Return True for `cruft update` and `cruft diff`, False for `cruft create`.
+    """Return True for `cruft update` and `cruft diff`, which only compare renderings.
 
-    They render one or two versions, compare them and delete them. cruft doesn't tell the hook, and
-    it passes no `_output_dir`. It renders into a folder that Python's tempfile has made.
+    cruft passes no `_output_dir`. For a comparison, it renders into a folder from Python's
+    tempfile, which it deletes. `cruft create` renders into a folder of the user's.
     """
     folder = Path.cwd().parent
     return (
@@ -112,36 +113,36 @@ def is_for_comparison(answers: dict) -> bool:
     )
 
 
-def drop_declined() -> list[str]:
-    """Remove what was declined. Move the owner's files back there; return their paths."""
+def remove_declined() -> list[str]:
+    """Remove the files of declined options. Restore the owner's files; return their paths."""
     kept = []
-    for path in json.loads(LIST.read_text(encoding="utf-8")):
-        rendered, owned = Path(path), ASIDE / "files" / path
+    for path in json.loads(DECLINED_LIST.read_text(encoding="utf-8")):
+        rendered, owners = Path(path), SET_ASIDE / "files" / path
         shutil.rmtree(rendered) if rendered.is_dir() else rendered.unlink()
-        if os.path.lexists(owned):
-            owned.rename(rendered)
+        if os.path.lexists(owners):
+            owners.rename(rendered)
             kept.append(path)
-    shutil.rmtree(ASIDE / "files", ignore_errors=True)  # empty folders by now, if it exists
+    shutil.rmtree(SET_ASIDE / "files", ignore_errors=True)  # has only empty folders left
     return kept
 
 
 def write_env_example(answers: dict) -> None:
     example = Path(".env.example")
-    if example.stat().st_mtime_ns < LIST.stat().st_mtime_ns:
-        return  # it is the owner's: --skip-if-file-exists
+    if example.stat().st_mtime_ns < DECLINED_LIST.stat().st_mtime_ns:
+        return  # older than this rendering: Cookiecutter skipped the owner's file
     keys = ("project_name", "admin_username", "admin_email")
     values = {key.upper(): str(answers[key]) for key in keys}
     env_file().answer(example, answers["domain"], values)
 
 
 def write_env() -> None:
-    # With --overwrite-if-exists there may be one, whose password is that of the database.
+    # An existing .env has the password of the existing database.
     if not Path(".env").exists():
         env_file().write(Path(".env.example"), Path(".env"))
 
 
 def set_up(steps: list[Step]) -> list[Step]:
-    """Take the steps in order; return those that are left, if one fails or is interrupted."""
+    """Run the steps until one fails or is interrupted. Return that step and those after it."""
     for done, step in enumerate(steps):
         try:
             with progress(step.label):
@@ -156,8 +157,8 @@ def say_how_to_finish(answers: dict, left: list[Step]) -> None:
     commands = [go_there(answers), *(step.typed for step in left if step.typed)]
     print(
         f"""
-The project is rendered; {answers["admin_username"]}'s password is ADMIN_PASSWORD in its .env.
-This sets it up, and its README.md says what comes then:
+The project is rendered. {answers["admin_username"]}'s password is ADMIN_PASSWORD in its .env.
+This command finishes the set-up. Its README.md has the next steps:
 
     {" && ".join(commands)}"""
     )
@@ -167,10 +168,10 @@ def say_next(answers: dict, tool: Tool) -> None:
     admin = answers["admin_username"]
     lines = Path(".env").read_text(encoding="utf-8")
     password = "".join(re.findall(r"^ADMIN_PASSWORD=(.*)", lines, re.M))
-    database = "The database is DATABASE_URL's: keep that set, or write it into .env."
+    database = "The database is the one in DATABASE_URL. Keep it set, or write it to .env."
     print(
         f"""
-Ready. What to type next:
+Ready. Type this next:
 
     {go_there(answers)}
     {tool.manage} runserver
@@ -178,7 +179,7 @@ Ready. What to type next:
 http://localhost:8000/         the public site
 http://localhost:8000/admin/   sign in as {admin} with {password} (ADMIN_PASSWORD in .env)
 
-A tenant, at http://evilcorp.localhost:8000/, and the tests:
+Create a tenant at http://evilcorp.localhost:8000/, and run the tests:
 
     {tool.manage} provision_tenant EvilCorp evilcorp org {admin}
     {tool.test}
@@ -188,7 +189,7 @@ A tenant, at http://evilcorp.localhost:8000/, and the tests:
 
 
 def go_there(answers: dict) -> str:
-    # Only the shell knows where the person is: Cookiecutter may have been given --output-dir.
+    # With --output-dir, the project is not below the shell's folder, which PWD names.
     here = os.path.realpath(os.environ.get("PWD", ""))
     beside = here == str(Path.cwd().parent)
     return "cd " + shlex.quote(answers["project_slug"] if beside else str(Path.cwd()))
@@ -200,7 +201,7 @@ def with_uv(uv: str) -> Tool:
         steps=[
             Step("Install the packages, with uv", partial(run, uv, "sync"), ""),
             Step(
-                "Make the database and the public site",
+                "Create the database and the public site",
                 partial(run, uv, "run", "manage.py", "init_tenant"),
                 f"{typed} run manage.py init_tenant",
             ),
@@ -220,20 +221,20 @@ def with_pip() -> Tool:
 
     return Tool(
         steps=[
-            Step("Make .venv", make_venv, f"{shlex.quote(ours)} -m venv .venv"),
-            step("Update its pip", f"{pip} 'pip>=25.1'"),  # the first that is sure to know --group
+            Step("Create .venv", create_venv, f"{shlex.quote(ours)} -m venv .venv"),
+            step("Upgrade pip in .venv", f"{pip} 'pip>=25.1'"),  # the first with --group
             step("Install the packages, with pip", f"{pip} --editable . --group dev"),
-            step("Make the database and the public site", f"{python} manage.py init_tenant"),
+            step("Create the database and the public site", f"{python} manage.py init_tenant"),
         ],
         manage=f"{python} manage.py",
         test=f"{python} -m pytest",
     )
 
 
-def make_venv() -> None:
+def create_venv() -> None:
     if not NEW_ENOUGH:
         version = platform.python_version()
-        raise StepError(f"the project needs Python 3.11 or newer, and this is {version}")
+        raise StepError(f"the project needs Python 3.11 or newer; this is Python {version}")
     if importlib.util.find_spec("ensurepip") is None:
         raise StepError(
             "this Python has no ensurepip: on Debian and Ubuntu, apt install python3-venv"
@@ -243,7 +244,7 @@ def make_venv() -> None:
 
 @contextlib.contextmanager
 def progress(label: str) -> Iterator[None]:
-    """Print the label; behind it, when the block is done, how long it took, or that it failed."""
+    """Print the label, and then how long the block took, or that it failed."""
     started = time.monotonic()
     print(f"{label:<40}", end="", flush=True)
     try:
@@ -255,7 +256,7 @@ def progress(label: str) -> Iterator[None]:
 
 
 def run(*command: str) -> None:
-    """Run a command of the set-up without its output. Raises StepError if it fails."""
+    """Run a command and hide its output. Raises StepError if it fails."""
     started = time.monotonic()
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
         try:
@@ -264,7 +265,7 @@ def run(*command: str) -> None:
                 env=environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=errors,  # a file: the database that is started here would keep a pipe open
+                stderr=errors,  # not a pipe: the database server inherits it and would keep it open
             )
         except OSError as error:
             raise StepError(f"{command[0]}: {error.strerror}") from error
@@ -283,19 +284,19 @@ def run(*command: str) -> None:
 
 
 def environment() -> dict[str, str]:
-    """Return what the set-up inherits. What .env sets comes from there, whatever is inherited."""
+    """Return the environment of the set-up, without the variables that .env sets."""
     ours = FOREIGN | env_file().names(Path(".env").read_text(encoding="utf-8"))
     inherited = {name: value for name, value in os.environ.items() if name not in ours}
     return {"PIP_RETRIES": "1", **inherited}
 
 
 def env_file() -> SimpleNamespace:
-    # By its path: the package `server` imports what isn't installed yet.
+    # The package can't be imported before its dependencies are installed.
     return SimpleNamespace(**runpy.run_path("server/env_file.py"))
 
 
 def reason(errors: str) -> str:
-    """Return the line of a program's stderr that says why it failed."""
+    """Return the line of a program's error output that has the reason."""
     found = (re.findall(pattern, errors, re.M) for pattern in REASONS)
     return next((lines[-1].strip() for lines in found if lines), "")
 

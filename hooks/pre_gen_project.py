@@ -1,6 +1,6 @@
-"""Refuse answers from which no project can be made, before a file is rendered.
+"""Validate the answers, and protect the owner's files, before Cookiecutter renders anything.
 
-The first wrong answer is one line on stderr, which names its question; the exit status is then 1.
+For the first invalid answer, print one line that names the question, and exit with 1.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 
 if __name__ == "__main__":
-    sys.path.pop(0)  # the temporary folder: somebody's json.py there would be imported
+    sys.path.pop(0)  # the system's temporary folder, which may contain a json.py
 
 import json
 import os
@@ -17,7 +17,7 @@ import shutil
 import time
 from pathlib import Path
 
-# The files and folders of each option.
+# The files and folders that belong to an option. They are removed if it is declined.
 DECLINED = {
     "use_celery": (
         *("server/background", "server/celery.py", "server/notes/tasks.py"),
@@ -30,9 +30,9 @@ DECLINED = {
         *("tests/shapes", "tests/test_places.py", "tests/test_postgis.py"),
     ),
 }
-ASIDE = Path(".set-aside")  # for the post-generation hook, which removes it
+SET_ASIDE = Path(".set-aside")  # the post-generation hook removes it
 
-# As cookiecutter.json asks them, each with an answer that works.
+# The prompts of cookiecutter.json, each with a valid answer.
 QUESTIONS = {
     "project_name": ("Name of your product", "Acme Cloud"),
     "project_slug": ("Name of its folder", "acme_cloud"),
@@ -43,17 +43,17 @@ QUESTIONS = {
 
 LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 DOMAIN_PROBLEMS = (
-    (r"\s", "has a space in it"),
-    (r"[^\x00-\x7f]", "has letters outside ASCII; its punycode, which begins with xn--, works"),
-    (r"://", "has a scheme: only the host name is wanted"),
-    (r"/", "has a path: only the host name is wanted"),
-    (r":.*:|(^|\.)\d[^.:]*$", "is an IP address, and tenants need names below it"),
-    (r":", "has a port: only the host name is wanted"),
-    (r"_", "has an underscore, which no host name may have"),
-    (r"[A-Z]", "has upper-case letters: host names are compared in lower case"),
+    (r"\s", "has a space"),
+    (r"[^\x00-\x7f]", "has letters outside ASCII: write it in punycode, as xn--…"),
+    (r"://", "has a scheme: give the host name only"),
+    (r"/", "has a path: give the host name only"),
+    (r":.*:|(^|\.)\d[^.:]*$", "is an IP address: tenants need subdomains"),
+    (r":", "has a port: give the host name only"),
+    (r"_", "has an underscore, which is not allowed in host names"),
+    (r"[A-Z]", "has upper-case letters: write it in lower case"),
     (r".{254}", "is longer than 253 characters"),
-    (r"^www\.", "begins with www., which leads to the same site without being named"),
-    (r"^[^.]*$", "has no dot: it is no domain of the internet"),
+    (r"^www\.", "begins with www.: leave that out, both lead to the site"),
+    (r"^[^.]*$", "has no dot: give a full domain"),
     (rf"^(?!{LABEL}(\.{LABEL})*$)", "has a part that isn't 1 to 63 of a-z, 0-9 and inner hyphens"),
 )
 ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`|~-]+"
@@ -63,7 +63,7 @@ def project_name(answer: str) -> str | None:
     if not answer.strip():
         return "is blank"
     if "\0" in answer or any("\ud800" <= character <= "\udfff" for character in answer):
-        return "is no text"
+        return "is not valid text"
     if len(answer) > 200:
         return "is longer than 200 characters"
     return None
@@ -71,7 +71,7 @@ def project_name(answer: str) -> str | None:
 
 def project_slug(answer: str) -> str | None:
     if not re.fullmatch(r"[a-z][a-z0-9_-]*", answer):
-        return "must be a-z, 0-9, _ and -, and begin with a letter"
+        return "may contain a-z, 0-9, _ and -, and must begin with a letter"
     return None
 
 
@@ -82,14 +82,14 @@ def domain(answer: str) -> str | None:
 
 def admin_username(answer: str) -> str | None:
     if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]{0,63}", answer):
-        return "must be 1 to 64 of a-z, 0-9, _, . and -, and begin with a letter or a digit"
+        return "must have 1 to 64 of a-z, 0-9, _, . and -, and begin with a letter or a digit"
     return None
 
 
 def admin_email(answer: str) -> str | None:
     local, _, host = answer.rpartition("@")
     if not re.fullmatch(rf"{ATOM}(\.{ATOM})*", local) or domain(host.lower()):
-        return "is no e-mail address"
+        return "is not an e-mail address"
     if len(answer) > 254:
         return "is longer than 254 characters"
     return None
@@ -99,7 +99,7 @@ VALIDATORS = (project_name, project_slug, domain, admin_username, admin_email)
 
 
 def refusal(answers: dict) -> str | None:
-    """Return the line that refuses the first wrong answer, None if all can be used."""
+    """Return the line to print for the first invalid answer, None if all are valid."""
     for validator in VALIDATORS:
         key = validator.__name__
         problem = validator(str(answers[key]))
@@ -112,10 +112,10 @@ def refusal(answers: dict) -> str | None:
 
 
 def sweep(project: Path, output: Path) -> None:
-    """Remove the empty folders above the project that a slug such as a/b/c or /x/y made.
+    """Remove the empty folders that Cookiecutter created for a slug such as a/b/c or /x/y.
 
-    Cookiecutter removes the project's folder, and that alone, when this process has ended: a child
-    waits for it. Folders at or above the output folder stay.
+    Cookiecutter removes only the last of them, and only after this hook has failed. So a child
+    process waits for that. It stops at the output folder and at the folders above it.
     """
     if os.fork():
         return
@@ -135,22 +135,25 @@ def sweep(project: Path, output: Path) -> None:
 
 
 def set_aside(answers: dict) -> None:
-    """Move away the owner's files that stand where Cookiecutter will render declined ones.
+    """List the paths of declined options. Move the owner's files at these paths out of the way.
 
-    Cookiecutter overwrites some of them even with --skip-if-file-exists. The post-generation hook
-    removes what was declined, by the list made here, and moves the owner's files back.
+    Cookiecutter would overwrite them, some even with --skip-if-file-exists. After the rendering,
+    the post-generation hook removes the listed paths and moves the owner's files back.
     """
-    if (ASIDE / "files").exists():
-        sys.exit(f"{ASIDE}/files: move these files back, then remove {ASIDE}. They are yours.")
-    shutil.rmtree(ASIDE, ignore_errors=True)
+    if (SET_ASIDE / "files").exists():
+        sys.exit(
+            f"An earlier run was interrupted. Your files are in {SET_ASIDE}/files: "
+            f"move them back, then remove {SET_ASIDE}."
+        )
+    shutil.rmtree(SET_ASIDE, ignore_errors=True)
     options = (paths for option, paths in DECLINED.items() if not answers[option])
     declined = [path for paths in options for path in paths]
-    ASIDE.mkdir()
-    (ASIDE / "declined.json").write_text(json.dumps(declined), encoding="utf-8")
+    SET_ASIDE.mkdir()
+    (SET_ASIDE / "declined.json").write_text(json.dumps(declined), encoding="utf-8")
     for path in map(Path, declined):
         if os.path.lexists(path):
-            (ASIDE / "files" / path).parent.mkdir(parents=True, exist_ok=True)
-            path.rename(ASIDE / "files" / path)
+            (SET_ASIDE / "files" / path).parent.mkdir(parents=True, exist_ok=True)
+            path.rename(SET_ASIDE / "files" / path)
 
 
 def main() -> None:
@@ -158,7 +161,7 @@ def main() -> None:
     line = refusal(answers)
     if line:
         print(line, file=sys.stderr)
-        if "_output_dir" in answers:  # cruft passes none, and the empty folders stay
+        if "_output_dir" in answers:  # cruft doesn't pass it
             sweep(Path.cwd(), Path(answers["_output_dir"]).resolve())
         sys.exit(1)
     set_aside(answers)

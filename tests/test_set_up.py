@@ -18,7 +18,7 @@ from projects import ROOT
 POST_GEN = runpy.run_path(str(ROOT / "hooks" / "post_gen_project.py"))
 ENV_FILE = runpy.run_path(str(ROOT / PROJECT / "server" / "env_file.py"))
 UV_STEPS = [["sync"], ["run", "manage.py", "init_tenant"]]
-DATABASE = "Make the database and the public site"
+DATABASE = "Create the database and the public site"
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_a_database_that_the_environment_names_is_used_and_told(person, stand_in
     url = "postgres://me:s3cret@host/name"
     made = person.cookiecutter(DATABASE_URL=url)
     assert {call["env"]["DATABASE_URL"] for call in calls()} == {url}
-    assert "The database is DATABASE_URL's: keep that set" in made.stdout
+    assert "The database is the one in DATABASE_URL. Keep it set" in made.stdout
     assert "s3cret" not in made.stdout
 
 
@@ -173,7 +173,7 @@ def test_a_failed_pip_leaves_only_what_is_left(person, python):
 def test_a_python_without_ensurepip_says_what_to_install(person, python, calls):
     failed = person.cookiecutter(**python(changes="sys.modules['ensurepip'] = None"))
     assert re.search(
-        r"\nMake \.venv: .*: on Debian and Ubuntu, apt install python3-venv\n", failed.stdout
+        r"\nCreate \.venv: .*: on Debian and Ubuntu, apt install python3-venv\n", failed.stdout
     )
     assert calls() == []
     finish = (
@@ -184,7 +184,9 @@ def test_a_python_without_ensurepip_says_what_to_install(person, python, calls):
 
 def test_an_old_python_says_which_it_should_be(person, python, calls):
     failed = person.cookiecutter(**python(changes="sys.version_info = (3, 10, 13, 'final', 0)"))
-    assert "\nMake .venv: the project needs Python 3.11 or newer, and this is " in failed.stdout
+    assert (
+        "\nCreate .venv: the project needs Python 3.11 or newer; this is Python " in failed.stdout
+    )
     assert calls() == []
     assert last_line(failed.stdout).startswith("cd acme_cloud && python3.11 -m venv .venv && ")
 
