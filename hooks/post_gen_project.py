@@ -86,6 +86,7 @@ def main() -> None:
     tool = with_uv(uv) if uv else with_pip()
     with progress("Remove declined options"):
         kept = remove_declined()
+        restore_skipped()
     with progress("Write .env"):
         write_env_example(answers)
         write_env()
@@ -122,17 +123,28 @@ def remove_declined() -> list[str]:
         if os.path.lexists(owners):
             owners.rename(rendered)
             kept.append(path)
-    shutil.rmtree(SET_ASIDE / "files", ignore_errors=True)  # has only empty folders left
     return kept
 
 
+def restore_skipped() -> None:
+    """With --skip-if-file-exists, restore the files that Cookiecutter has overwritten anyway."""
+    saved = SET_ASIDE / "files"
+    if any(map(is_skipped, (".env.example", ".gitignore", "manage.py", "pyproject.toml"))):
+        for path in filter(Path.is_file, saved.rglob("*")):
+            shutil.copy2(path, path.relative_to(saved))
+
+
+def is_skipped(rendered: str) -> bool:
+    """Return True if the file is older than this rendering: Cookiecutter kept the owner's file."""
+    return Path(rendered).stat().st_mtime_ns < DECLINED_LIST.stat().st_mtime_ns
+
+
 def write_env_example(answers: dict) -> None:
-    example = Path(".env.example")
-    if example.stat().st_mtime_ns < DECLINED_LIST.stat().st_mtime_ns:
-        return  # older than this rendering: Cookiecutter skipped the owner's file
+    if is_skipped(".env.example"):
+        return
     keys = ("project_name", "admin_username", "admin_email")
     values = {key.upper(): str(answers[key]) for key in keys}
-    env_file().answer(example, answers["domain"], values)
+    env_file().answer(Path(".env.example"), answers["domain"], values)
 
 
 def write_env() -> None:

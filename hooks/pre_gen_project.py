@@ -15,6 +15,8 @@ import os
 import re
 import shutil
 import time
+from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 
 # The files and folders that belong to an option. They are removed if it is declined.
@@ -31,6 +33,7 @@ DECLINED = {
     ),
 }
 SET_ASIDE = Path(".set-aside")  # the post-generation hook removes it
+IGNORED = {"media", "static_root", "node_modules"}  # large folders without a rendered file
 
 # The prompts of cookiecutter.json, each with a valid answer.
 QUESTIONS = {
@@ -135,15 +138,16 @@ def sweep(project: Path, output: Path) -> None:
 
 
 def set_aside(answers: dict) -> None:
-    """List the paths of declined options. Move the owner's files at these paths out of the way.
+    """List the paths of declined options. Save the owner's files that Cookiecutter would overwrite.
 
-    Cookiecutter would overwrite them, some even with --skip-if-file-exists. After the rendering,
-    the post-generation hook removes the listed paths and moves the owner's files back.
+    Those at declined paths are moved: the post-generation hook removes what is rendered there, and
+    moves them back. Those that match `_copy_without_render` are copied, because Cookiecutter
+    overwrites them even with --skip-if-file-exists.
     """
     if (SET_ASIDE / "files").exists():
         sys.exit(
             f"An earlier run was interrupted. Your files are in {SET_ASIDE}/files: "
-            f"move them back, then remove {SET_ASIDE}."
+            f"move back those you need, then remove {SET_ASIDE}."
         )
     shutil.rmtree(SET_ASIDE, ignore_errors=True)
     options = (paths for option, paths in DECLINED.items() if not answers[option])
@@ -154,6 +158,18 @@ def set_aside(answers: dict) -> None:
         if os.path.lexists(path):
             (SET_ASIDE / "files" / path).parent.mkdir(parents=True, exist_ok=True)
             path.rename(SET_ASIDE / "files" / path)
+    for path in files_like(answers["_copy_without_render"]):
+        (SET_ASIDE / "files" / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, SET_ASIDE / "files" / path)
+
+
+def files_like(patterns: list[str]) -> Iterator[Path]:
+    """Yield the project's files that match a pattern, as Cookiecutter matches it."""
+    for above, folders, names in os.walk("."):
+        folders[:] = [name for name in folders if name[0] != "." and name not in IGNORED]
+        for path in (Path(above, name) for name in names):
+            if path.is_file() and any(fnmatch(str(path), pattern) for pattern in patterns):
+                yield path
 
 
 def main() -> None:

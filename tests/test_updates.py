@@ -232,6 +232,24 @@ def test_rendering_again_brings_back_no_declined_file(person, again):
     assert changed(before, contents(person.folder)) == set()
 
 
+def test_rendering_again_overwrites_pages_and_styles_unless_told_to_skip_them(project, again):
+    copied = [next(project.rglob(f"server/**/{name}")) for name in ("*.html", "*.css")]
+    rendered = [path.read_text() for path in copied]
+    for path in copied:
+        path.write_text("the owner's")
+    before = contents(project)
+    assert again("--skip-if-file-exists").returncode == 0
+    assert changed(before, contents(project)) == set()
+
+    (project / "manage.py").unlink()
+    (project / ".env.example").unlink()
+    assert again("--skip-if-file-exists").returncode == 0
+    assert changed(before, contents(project)) == set()
+
+    assert again().returncode == 0
+    assert [path.read_text() for path in copied] == rendered
+
+
 def test_an_option_declined_later_keeps_its_files(person):
     person.cookiecutter("set_up_now=no", "use_celery=yes")
     celery = person.folder / "acme_cloud" / "server" / "celery.py"
