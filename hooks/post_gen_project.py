@@ -1,7 +1,7 @@
-"""Finish what Cookiecutter rendered: files, .env, packages, database; then say what to type next.
+"""Finish the rendered project: declined options, .env, packages, database. Print the next steps.
 
-Cookiecutter deletes the project of a hook that fails. A set-up that fails for want of a network or
-a database is no reason for that, so this ends with status 0, and with the command that finishes.
+Cookiecutter deletes the project if this hook fails. A step of the set-up may fail, for example
+without a network. The hook then prints the command that finishes the set-up, and exits with 0.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 
 if __name__ == "__main__":
-    sys.path.pop(0)  # the temporary folder: somebody's json.py there would be imported
+    sys.path.pop(0)  # the system's temporary folder, which may contain a json.py
 
 import contextlib
 import importlib.util
@@ -29,12 +29,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple
 
-DECLINED = {
-    "use_celery": ("server/celery.py", "server/notes/tasks.py"),
-    "use_postgis": ("server/places",),
-}
+# The pre-generation hook creates this folder with the list and the owner's files.
+SET_ASIDE = Path(".set-aside")
+DECLINED_LIST = SET_ASIDE / "declined.json"
 
-# They name another project's Python, packages or settings.
+# Variables that point to the Python, the packages or the settings of another project.
 FOREIGN = {
     "DJANGO_SETTINGS_MODULE",
     "PIP_PREFIX",
@@ -45,8 +44,8 @@ FOREIGN = {
     "VIRTUAL_ENV",
 }
 
-# Where pip and uv say why, the best place first: without a network pip ends with "No matching
-# distribution found". For other programs it is the last line.
+# Patterns for the reason in the output of pip and uv, the most precise one first. (Without a
+# network, pip's last line is "No matching distribution found".) The last pattern fits any program.
 REASONS = (
     r"connection broken by '(?:.*[>)]: )?(.+?)(?:['\"]\)+)?': \S+$",
     r"^ *cause: (.+)",
@@ -54,21 +53,21 @@ REASONS = (
     r"^ *(\S.*)",
 )
 
-NEW_ENOUGH = sys.version_info >= (3, 11)  # for the project; Cookiecutter runs on older ones
+NEW_ENOUGH = sys.version_info >= (3, 11)  # Cookiecutter itself runs on older versions
 
 
 class StepError(Exception):
-    """A step of the set-up failed; the text is the reason, in one line."""
+    """A step of the set-up failed. The text is the reason, in one line."""
 
 
 class Step(NamedTuple):
     label: str
     verb: Callable[[], None]
-    typed: str  # what a person types to do the same; nothing if the next step does it too
+    typed: str  # the same as a shell command; empty if the next step does it as well
 
 
 class Tool(NamedTuple):
-    """What installs the packages and runs programs with them: uv, or venv and pip."""
+    """How to install the packages and run the project: with uv, or with venv and pip."""
 
     steps: list[Step]
     manage: str
@@ -76,14 +75,24 @@ class Tool(NamedTuple):
 
 
 def main() -> None:
-    sys.stdout.reconfigure(errors="backslashreplace")  # a path may not fit the terminal's encoding
+    sys.stdout.reconfigure(errors="backslashreplace")  # the terminal may not be able to show a path
     answers = json.loads(r"""{{ cookiecutter | jsonify }}""")
+    if is_for_comparison(answers):
+        remove_declined()
+        write_env_example(answers)
+        shutil.rmtree(SET_ASIDE)
+        return
     uv = os.environ.get("UV") or shutil.which("uv")
     tool = with_uv(uv) if uv else with_pip()
-    with progress("Drop what was declined"):
-        drop_declined(answers)
+    with progress("Remove declined options"):
+        kept = remove_declined()
+        restore_skipped()
     with progress("Write .env"):
-        write_env(answers)
+        write_env_example(answers)
+        write_env()
+    shutil.rmtree(SET_ASIDE)
+    if kept:
+        print(f"Kept your own files: {', '.join(kept)}")
     left = set_up(tool.steps) if answers["set_up_now"] else tool.steps
     if left:
         say_how_to_finish(answers, left)
@@ -91,22 +100,61 @@ def main() -> None:
         say_next(answers, tool)
 
 
-def drop_declined(answers: dict) -> None:
-    for option, paths in DECLINED.items():
-        for path in () if answers[option] else map(Path, paths):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+def is_for_comparison(answers: dict) -> bool:
+    """Return True for `cruft update` and `cruft diff`, which only compare renderings.
+
+    cruft passes no `_output_dir`. For a comparison, it renders into a folder from Python's
+    tempfile, which it deletes. `cruft create` renders into a folder of the user's.
+    """
+    folder = Path.cwd().parent
+    return (
+        "_output_dir" not in answers
+        and folder.parent == Path(tempfile.gettempdir()).resolve()
+        and re.fullmatch("tmp[a-z0-9_]{8}", folder.name) is not None
+    )
 
 
-def write_env(answers: dict) -> None:
-    example, target = Path(".env.example"), Path(".env")
+def remove_declined() -> list[str]:
+    """Remove the files of declined options. Restore the owner's files; return their paths."""
+    kept = []
+    for path in json.loads(DECLINED_LIST.read_text(encoding="utf-8")):
+        rendered, owners = Path(path), SET_ASIDE / "files" / path
+        shutil.rmtree(rendered) if rendered.is_dir() else rendered.unlink()
+        if os.path.lexists(owners):
+            owners.rename(rendered)
+            kept.append(path)
+    return kept
+
+
+def restore_skipped() -> None:
+    """With --skip-if-file-exists, restore the files that Cookiecutter has overwritten anyway."""
+    saved = SET_ASIDE / "files"
+    if any(map(is_skipped, (".env.example", ".gitignore", "manage.py", "pyproject.toml"))):
+        for path in filter(Path.is_file, saved.rglob("*")):
+            shutil.copy2(path, path.relative_to(saved))
+
+
+def is_skipped(rendered: str) -> bool:
+    """Return True if the file is older than this rendering: Cookiecutter kept the owner's file."""
+    return Path(rendered).stat().st_mtime_ns < DECLINED_LIST.stat().st_mtime_ns
+
+
+def write_env_example(answers: dict) -> None:
+    if is_skipped(".env.example"):
+        return
     keys = ("project_name", "admin_username", "admin_email")
-    env_file().answer(example, answers["domain"], {key.upper(): str(answers[key]) for key in keys})
-    if not target.exists():  # it does with --overwrite-if-exists, and fits the database there
-        env_file().write(example, target)
+    values = {key.upper(): str(answers[key]) for key in keys}
+    env_file().answer(Path(".env.example"), answers["domain"], values)
+
+
+def write_env() -> None:
+    # An existing .env has the password of the existing database.
+    if not Path(".env").exists():
+        env_file().write(Path(".env.example"), Path(".env"))
 
 
 def set_up(steps: list[Step]) -> list[Step]:
-    """Take the steps in order; return those that are left, if one fails or is interrupted."""
+    """Run the steps until one fails or is interrupted. Return that step and those after it."""
     for done, step in enumerate(steps):
         try:
             with progress(step.label):
@@ -121,8 +169,8 @@ def say_how_to_finish(answers: dict, left: list[Step]) -> None:
     commands = [go_there(answers), *(step.typed for step in left if step.typed)]
     print(
         f"""
-The project is rendered; {answers["admin_username"]}'s password is ADMIN_PASSWORD in its .env.
-This sets it up, and its README.md says what comes then:
+The project is rendered. {answers["admin_username"]}'s password is ADMIN_PASSWORD in its .env.
+This command finishes the set-up. Its README.md has the next steps:
 
     {" && ".join(commands)}"""
     )
@@ -132,10 +180,10 @@ def say_next(answers: dict, tool: Tool) -> None:
     admin = answers["admin_username"]
     lines = Path(".env").read_text(encoding="utf-8")
     password = "".join(re.findall(r"^ADMIN_PASSWORD=(.*)", lines, re.M))
-    database = "The database is DATABASE_URL's: keep that set, or write it into .env."
+    database = "The database is the one in DATABASE_URL. Keep it set, or write it to .env."
     print(
         f"""
-Ready. What to type next:
+Ready. Type this next:
 
     {go_there(answers)}
     {tool.manage} runserver
@@ -143,7 +191,7 @@ Ready. What to type next:
 http://localhost:8000/         the public site
 http://localhost:8000/admin/   sign in as {admin} with {password} (ADMIN_PASSWORD in .env)
 
-A tenant, at http://evilcorp.localhost:8000/, and the tests:
+Create a tenant at http://evilcorp.localhost:8000/, and run the tests:
 
     {tool.manage} provision_tenant EvilCorp evilcorp org {admin}
     {tool.test}
@@ -153,9 +201,9 @@ A tenant, at http://evilcorp.localhost:8000/, and the tests:
 
 
 def go_there(answers: dict) -> str:
-    # Only the shell knows where the person is: Cookiecutter may have been given --output-dir.
+    # With --output-dir, the project is not below the shell's folder, which PWD names.
     here = os.path.realpath(os.environ.get("PWD", ""))
-    beside = here == os.path.realpath(answers["_output_dir"])
+    beside = here == str(Path.cwd().parent)
     return "cd " + shlex.quote(answers["project_slug"] if beside else str(Path.cwd()))
 
 
@@ -165,7 +213,7 @@ def with_uv(uv: str) -> Tool:
         steps=[
             Step("Install the packages, with uv", partial(run, uv, "sync"), ""),
             Step(
-                "Make the database and the public site",
+                "Create the database and the public site",
                 partial(run, uv, "run", "manage.py", "init_tenant"),
                 f"{typed} run manage.py init_tenant",
             ),
@@ -185,20 +233,20 @@ def with_pip() -> Tool:
 
     return Tool(
         steps=[
-            Step("Make .venv", make_venv, f"{shlex.quote(ours)} -m venv .venv"),
-            step("Update its pip", f"{pip} 'pip>=25.1'"),  # the first that is sure to know --group
+            Step("Create .venv", create_venv, f"{shlex.quote(ours)} -m venv .venv"),
+            step("Upgrade pip in .venv", f"{pip} 'pip>=25.1'"),  # the first with --group
             step("Install the packages, with pip", f"{pip} --editable . --group dev"),
-            step("Make the database and the public site", f"{python} manage.py init_tenant"),
+            step("Create the database and the public site", f"{python} manage.py init_tenant"),
         ],
         manage=f"{python} manage.py",
         test=f"{python} -m pytest",
     )
 
 
-def make_venv() -> None:
+def create_venv() -> None:
     if not NEW_ENOUGH:
         version = platform.python_version()
-        raise StepError(f"the project needs Python 3.11 or newer, and this is {version}")
+        raise StepError(f"the project needs Python 3.11 or newer; this is Python {version}")
     if importlib.util.find_spec("ensurepip") is None:
         raise StepError(
             "this Python has no ensurepip: on Debian and Ubuntu, apt install python3-venv"
@@ -208,7 +256,7 @@ def make_venv() -> None:
 
 @contextlib.contextmanager
 def progress(label: str) -> Iterator[None]:
-    """Print the label; behind it, when the block is done, how long it took, or that it failed."""
+    """Print the label, and then how long the block took, or that it failed."""
     started = time.monotonic()
     print(f"{label:<40}", end="", flush=True)
     try:
@@ -220,7 +268,7 @@ def progress(label: str) -> Iterator[None]:
 
 
 def run(*command: str) -> None:
-    """Run a command of the set-up without its output. Raises StepError if it fails."""
+    """Run a command and hide its output. Raises StepError if it fails."""
     started = time.monotonic()
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
         try:
@@ -229,7 +277,7 @@ def run(*command: str) -> None:
                 env=environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=errors,  # a file: the database that is started here would keep a pipe open
+                stderr=errors,  # not a pipe: the database server inherits it and would keep it open
             )
         except OSError as error:
             raise StepError(f"{command[0]}: {error.strerror}") from error
@@ -248,19 +296,19 @@ def run(*command: str) -> None:
 
 
 def environment() -> dict[str, str]:
-    """Return what the set-up inherits. What .env sets comes from there, whatever is inherited."""
+    """Return the environment of the set-up, without the variables that .env sets."""
     ours = FOREIGN | env_file().names(Path(".env").read_text(encoding="utf-8"))
     inherited = {name: value for name, value in os.environ.items() if name not in ours}
     return {"PIP_RETRIES": "1", **inherited}
 
 
 def env_file() -> SimpleNamespace:
-    # By its path: the package isn't importable here, and what it imports isn't installed yet.
+    # The package can't be imported before its dependencies are installed.
     return SimpleNamespace(**runpy.run_path("tenancy/env_file.py"))
 
 
 def reason(errors: str) -> str:
-    """Return the line of a program's stderr that says why it failed."""
+    """Return the line of a program's error output that has the reason."""
     found = (re.findall(pattern, errors, re.M) for pattern in REASONS)
     return next((lines[-1].strip() for lines in found if lines), "")
 

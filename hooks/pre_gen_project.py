@@ -1,6 +1,6 @@
-"""Refuse answers from which no project can be made, before a file is rendered.
+"""Validate the answers, and protect the owner's files, before Cookiecutter renders anything.
 
-The first wrong answer is one line on stderr, which names its question; the exit status is then 1.
+For the first invalid answer, print one line that names the question, and exit with 1.
 """
 
 from __future__ import annotations
@@ -8,15 +8,26 @@ from __future__ import annotations
 import sys
 
 if __name__ == "__main__":
-    sys.path.pop(0)  # the temporary folder: somebody's json.py there would be imported
+    sys.path.pop(0)  # the system's temporary folder, which may contain a json.py
 
 import json
 import os
 import re
+import shutil
 import time
+from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 
-# As cookiecutter.json asks them, each with an answer that works.
+# The files and folders that belong to an option. They are removed if it is declined.
+DECLINED = {
+    "use_celery": ("server/celery.py", "server/notes/tasks.py"),
+    "use_postgis": ("server/places",),
+}
+SET_ASIDE = Path(".set-aside")  # the post-generation hook removes it
+IGNORED = {"media", "static_root", "node_modules"}  # large folders without a rendered file
+
+# The prompts of cookiecutter.json, each with a valid answer.
 QUESTIONS = {
     "project_name": ("Name of your product", "Acme Cloud"),
     "project_slug": ("Name of its folder", "acme_cloud"),
@@ -27,17 +38,17 @@ QUESTIONS = {
 
 LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 DOMAIN_PROBLEMS = (
-    (r"\s", "has a space in it"),
-    (r"[^\x00-\x7f]", "has letters outside ASCII; its punycode, which begins with xn--, works"),
-    (r"://", "has a scheme: only the host name is wanted"),
-    (r"/", "has a path: only the host name is wanted"),
-    (r":.*:|(^|\.)\d[^.:]*$", "is an IP address, and tenants need names below it"),
-    (r":", "has a port: only the host name is wanted"),
-    (r"_", "has an underscore, which no host name may have"),
-    (r"[A-Z]", "has upper-case letters: host names are compared in lower case"),
+    (r"\s", "has a space"),
+    (r"[^\x00-\x7f]", "has letters outside ASCII: write it in punycode, as xn--…"),
+    (r"://", "has a scheme: give the host name only"),
+    (r"/", "has a path: give the host name only"),
+    (r":.*:|(^|\.)\d[^.:]*$", "is an IP address: tenants need subdomains"),
+    (r":", "has a port: give the host name only"),
+    (r"_", "has an underscore, which is not allowed in host names"),
+    (r"[A-Z]", "has upper-case letters: write it in lower case"),
     (r".{254}", "is longer than 253 characters"),
-    (r"^www\.", "begins with www., which leads to the same site without being named"),
-    (r"^[^.]*$", "has no dot: it is no domain of the internet"),
+    (r"^www\.", "begins with www.: leave that out, both lead to the site"),
+    (r"^[^.]*$", "has no dot: give a full domain"),
     (rf"^(?!{LABEL}(\.{LABEL})*$)", "has a part that isn't 1 to 63 of a-z, 0-9 and inner hyphens"),
 )
 ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`|~-]+"
@@ -47,7 +58,7 @@ def project_name(answer: str) -> str | None:
     if not answer.strip():
         return "is blank"
     if "\0" in answer or any("\ud800" <= character <= "\udfff" for character in answer):
-        return "is no text"
+        return "is not valid text"
     if len(answer) > 200:
         return "is longer than 200 characters"
     return None
@@ -55,7 +66,7 @@ def project_name(answer: str) -> str | None:
 
 def project_slug(answer: str) -> str | None:
     if not re.fullmatch(r"[a-z][a-z0-9_-]*", answer):
-        return "must be a-z, 0-9, _ and -, and begin with a letter"
+        return "may contain a-z, 0-9, _ and -, and must begin with a letter"
     return None
 
 
@@ -66,14 +77,14 @@ def domain(answer: str) -> str | None:
 
 def admin_username(answer: str) -> str | None:
     if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]{0,63}", answer):
-        return "must be 1 to 64 of a-z, 0-9, _, . and -, and begin with a letter or a digit"
+        return "must have 1 to 64 of a-z, 0-9, _, . and -, and begin with a letter or a digit"
     return None
 
 
 def admin_email(answer: str) -> str | None:
     local, _, host = answer.rpartition("@")
     if not re.fullmatch(rf"{ATOM}(\.{ATOM})*", local) or domain(host.lower()):
-        return "is no e-mail address"
+        return "is not an e-mail address"
     if len(answer) > 254:
         return "is longer than 254 characters"
     return None
@@ -83,7 +94,7 @@ VALIDATORS = (project_name, project_slug, domain, admin_username, admin_email)
 
 
 def refusal(answers: dict) -> str | None:
-    """Return the line that refuses the first wrong answer, None if all can be used."""
+    """Return the line to print for the first invalid answer, None if all are valid."""
     for validator in VALIDATORS:
         key = validator.__name__
         problem = validator(str(answers[key]))
@@ -96,10 +107,10 @@ def refusal(answers: dict) -> str | None:
 
 
 def sweep(project: Path, output: Path) -> None:
-    """Remove the empty folders above the project that a slug such as a/b/c or /x/y made.
+    """Remove the empty folders that Cookiecutter created for a slug such as a/b/c or /x/y.
 
-    Cookiecutter removes the project's folder, and that alone, when this process has ended: a child
-    waits for it. Folders at or above the output folder stay.
+    Cookiecutter removes only the last of them, and only after this hook has failed. So a child
+    process waits for that. It stops at the output folder and at the folders above it.
     """
     if os.fork():
         return
@@ -118,13 +129,50 @@ def sweep(project: Path, output: Path) -> None:
         os._exit(0)
 
 
+def set_aside(answers: dict) -> None:
+    """List the paths of declined options. Save the owner's files that Cookiecutter would overwrite.
+
+    Those at declined paths are moved: the post-generation hook removes what is rendered there, and
+    moves them back. Those that match `_copy_without_render` are copied, because Cookiecutter
+    overwrites them even with --skip-if-file-exists.
+    """
+    if (SET_ASIDE / "files").exists():
+        sys.exit(
+            f"An earlier run was interrupted. Your files are in {SET_ASIDE}/files: "
+            f"move back those you need, then remove {SET_ASIDE}."
+        )
+    shutil.rmtree(SET_ASIDE, ignore_errors=True)
+    options = (paths for option, paths in DECLINED.items() if not answers[option])
+    declined = [path for paths in options for path in paths]
+    SET_ASIDE.mkdir()
+    (SET_ASIDE / "declined.json").write_text(json.dumps(declined), encoding="utf-8")
+    for path in map(Path, declined):
+        if os.path.lexists(path):
+            (SET_ASIDE / "files" / path).parent.mkdir(parents=True, exist_ok=True)
+            path.rename(SET_ASIDE / "files" / path)
+    for path in files_like(answers["_copy_without_render"]):
+        (SET_ASIDE / "files" / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, SET_ASIDE / "files" / path)
+
+
+def files_like(patterns: list[str]) -> Iterator[Path]:
+    """Yield the project's files that match a pattern, as Cookiecutter matches it."""
+    for above, folders, names in os.walk("."):
+        folders[:] = [name for name in folders if name[0] != "." and name not in IGNORED]
+        for path in (Path(above, name) for name in names):
+            if path.is_file() and any(fnmatch(str(path), pattern) for pattern in patterns):
+                yield path
+
+
 def main() -> None:
     answers = json.loads(r"""{{ cookiecutter | jsonify }}""")
     line = refusal(answers)
     if line:
         print(line, file=sys.stderr)
-        sweep(Path.cwd(), Path(answers["_output_dir"]).resolve())
+        if "_output_dir" in answers:  # cruft doesn't pass it
+            sweep(Path.cwd(), Path(answers["_output_dir"]).resolve())
         sys.exit(1)
+    set_aside(answers)
 
 
 if __name__ == "__main__":

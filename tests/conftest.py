@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -69,6 +70,37 @@ def person(template, tmp_path):
     for folder in folders:
         folder.mkdir()
     return Person(*folders, template)
+
+
+@pytest.fixture
+def calls(tmp_path):
+    """Return what the stand-ins were called with, so far."""
+    file = tmp_path / "calls"
+
+    def calls():
+        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+    return calls
+
+
+@pytest.fixture
+def stand_in(person, tmp_path):
+    """Put a program on the PATH that notes how it was called, then does what this Python says."""
+
+    def stand_in(name, behaviour=""):
+        program = person.bin / name
+        program.write_text(f"""#!{sys.executable}
+import json, os, shutil, sys, time
+arguments = sys.argv[1:]
+call = {{"arguments": arguments, "folder": os.getcwd(), "env": dict(os.environ)}}
+with open({str(tmp_path / "calls")!r}, "a") as calls:
+    print(json.dumps(call), file=calls)
+{behaviour}
+""")
+        program.chmod(0o755)
+        return program
+
+    return stand_in
 
 
 @pytest.fixture(scope="session")

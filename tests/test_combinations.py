@@ -118,7 +118,7 @@ def test_without_postgis_the_set_up_says_what_to_install(template, tmp_path):
 
     output = cookiecutter(template, tmp_path, "use_postgis=yes", LOCAL_POSTGRES_BIN=empty)
 
-    assert "Make the database and the public site: " in output, output
+    assert "Create the database and the public site: " in output, output
     assert "PostGIS" in output
     for line in ("apt install", "dnf install", "brew install", "DATABASE_URL=postgis://"):
         assert line in output

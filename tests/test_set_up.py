@@ -1,6 +1,5 @@
 """What the hook does after rendering: with stand-ins for uv, Python and a terminal; no network."""
 
-import json
 import os
 import pty
 import re
@@ -19,38 +18,7 @@ from projects import ROOT
 POST_GEN = runpy.run_path(str(ROOT / "hooks" / "post_gen_project.py"))
 ENV_FILE = runpy.run_path(str(ROOT / PROJECT / "server" / "env_file.py"))
 UV_STEPS = [["sync"], ["run", "manage.py", "init_tenant"]]
-DATABASE = "Make the database and the public site"
-
-
-@pytest.fixture
-def calls(tmp_path):
-    """Return what the stand-ins were called with, so far."""
-    file = tmp_path / "calls"
-
-    def calls():
-        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-
-    return calls
-
-
-@pytest.fixture
-def stand_in(person, tmp_path):
-    """Put a program on the PATH that notes how it was called, then does what this Python says."""
-
-    def stand_in(name, behaviour=""):
-        program = person.bin / name
-        program.write_text(f"""#!{sys.executable}
-import json, os, shutil, sys, time
-arguments = sys.argv[1:]
-call = {{"arguments": arguments, "folder": os.getcwd(), "env": dict(os.environ)}}
-with open({str(tmp_path / "calls")!r}, "a") as calls:
-    print(json.dumps(call), file=calls)
-{behaviour}
-""")
-        program.chmod(0o755)
-        return program
-
-    return stand_in
+DATABASE = "Create the database and the public site"
 
 
 @pytest.fixture
@@ -137,7 +105,7 @@ def test_a_database_that_the_environment_names_is_used_and_told(person, stand_in
     url = "postgres://me:s3cret@host/name"
     made = person.cookiecutter(DATABASE_URL=url)
     assert {call["env"]["DATABASE_URL"] for call in calls()} == {url}
-    assert "The database is DATABASE_URL's: keep that set" in made.stdout
+    assert "The database is the one in DATABASE_URL. Keep it set" in made.stdout
     assert "s3cret" not in made.stdout
 
 
@@ -205,7 +173,7 @@ def test_a_failed_pip_leaves_only_what_is_left(person, python):
 def test_a_python_without_ensurepip_says_what_to_install(person, python, calls):
     failed = person.cookiecutter(**python(changes="sys.modules['ensurepip'] = None"))
     assert re.search(
-        r"\nMake \.venv: .*: on Debian and Ubuntu, apt install python3-venv\n", failed.stdout
+        r"\nCreate \.venv: .*: on Debian and Ubuntu, apt install python3-venv\n", failed.stdout
     )
     assert calls() == []
     finish = (
@@ -216,7 +184,9 @@ def test_a_python_without_ensurepip_says_what_to_install(person, python, calls):
 
 def test_an_old_python_says_which_it_should_be(person, python, calls):
     failed = person.cookiecutter(**python(changes="sys.version_info = (3, 10, 13, 'final', 0)"))
-    assert "\nMake .venv: the project needs Python 3.11 or newer, and this is " in failed.stdout
+    assert (
+        "\nCreate .venv: the project needs Python 3.11 or newer; this is Python " in failed.stdout
+    )
     assert calls() == []
     assert last_line(failed.stdout).startswith("cd acme_cloud && python3.11 -m venv .venv && ")
 
