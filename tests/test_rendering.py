@@ -99,7 +99,6 @@ FILES = {
         server/tenants/fleet/report.py
         server/tenants/fleet/targets.py
         server/tenants/fleet/ways.py
-        server/tenants/folding.py
         server/tenants/guards.py
         server/tenants/hosts.py
         server/tenants/lifecycle.py
@@ -218,7 +217,6 @@ FILES = {
         tests/test_fleet.py
         tests/test_fleet_drift.py
         tests/test_fleet_faults.py
-        tests/test_folding.py
         tests/test_guards.py
         tests/test_hosts.py
         tests/test_imports.py

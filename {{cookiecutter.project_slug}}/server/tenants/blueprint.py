@@ -29,7 +29,6 @@ from django_tenants.utils import get_public_schema_name, schema_context
 
 from server.tenants import snapshot
 from server.tenants.errors import in_a_line
-from server.tenants.folding import fold
 from server.tenants.locks import only_one
 from server.tenants.models import Blueprint
 from server.tenants.post_migrate import apps_after, djangos, emit, is_heard, others
@@ -143,11 +142,10 @@ def write_template_down() -> tuple[str, list[str]]:
     template_name, copy_name = new_name(), new_name()
     create_schema(template_name)
     migrate(template_name)
-    written = snapshot.write_down(template_name)
-    statements = fold(written)
+    statements = snapshot.write_down(template_name)
     snapshot.replay(statements, template_name, copy_name)
     copied = [one.replace(copy_name, template_name) for one in snapshot.write_down(copy_name)]
-    if different := set(written) ^ set(copied):
+    if different := set(statements) ^ set(copied):
         raise NotWrittenDown(f"A replay makes something else: {min(different)}")
     return template_name, statements
 
