@@ -161,7 +161,6 @@ FILES = {
         server/tenants/reservation.py
         server/tenants/restore.py
         server/tenants/routes.py
-        server/tenants/rows.py
         server/tenants/schema_names.py
         server/tenants/schemas.py
         server/tenants/signing.py
@@ -244,7 +243,6 @@ FILES = {
         tests/test_rename_schema.py
         tests/test_requests.py
         tests/test_routes.py
-        tests/test_rows.py
         tests/test_schema.py
         tests/test_sessions.py
         tests/test_signals.py

@@ -13,7 +13,7 @@ from server.tenants.lifecycle import (
     UnknownUser,
     provision_tenant,
 )
-from server.tenants.models import Organization, Tenant
+from server.tenants.models import Domain, Organization, Tenant
 from server.tenants.schemas import create_schema, drop_schema
 
 
@@ -50,10 +50,10 @@ def test_a_tenant_is_born():
 def test_beside_the_schema_a_tenant_costs_few_statements(
     db, django_assert_max_num_queries, organization
 ):
-    """The lock, owner and customer; the rows in two; and where the search_path is set."""
+    """The lock, owner and customer; a row each; where the search_path is set; and savepoints."""
     provision_tenant("One", "one", "org", "admin")
 
-    with django_assert_max_num_queries(10):
+    with django_assert_max_num_queries(24):
         provision_tenant("Two", "two", organization, "admin")
 
 
@@ -88,6 +88,22 @@ def test_an_impossible_slug_is_refused(slug):
 def test_a_taken_slug_is_refused():
     with pytest.raises(SlugTaken, match="“first” is taken"):
         provision_tenant("Name", "first", "org", "admin")
+
+
+def test_a_taken_host_is_refused(outside):
+    Domain.objects.create(tenant=outside, domain="acme.localhost", is_primary=False)
+
+    with pytest.raises(SlugTaken, match="“acme” is taken"):
+        provision_tenant("Name", "acme", "org", "admin")
+
+
+def test_another_unique_violation_is_not_reported_as_a_taken_slug(outside, monkeypatch):
+    slug, digits = outside.schema_name.split("_")
+    Tenant.objects.filter(pk=outside.pk).update(slug="renamed")
+    monkeypatch.setattr(reservation.secrets, "token_hex", lambda length: digits)
+
+    with pytest.raises(IntegrityError, match="tenants_tenant_schema_name_key"):
+        provision_tenant("Name", slug, "org", "admin")
 
 
 @pytest.mark.usefixtures("committed")

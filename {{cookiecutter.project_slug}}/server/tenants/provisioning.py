@@ -7,10 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.conf import settings
-from django.contrib.auth import get_user_model
 from django.db import connection, transaction
-from django.db.models import Model
-from django.db.models.expressions import RawSQL
 from django.dispatch import Signal
 from django_tenants.models import TenantMixin
 from django_tenants.signals import post_schema_sync, schema_needs_to_be_sync
@@ -18,12 +15,11 @@ from django_tenants.utils import get_public_schema_name, schema_context
 from tenant_users.permissions.models import UserTenantPermissions
 from tenant_users.tenants.models import tenant_user_added
 
-from server.roles.models import Role
+from server.roles.models import Role, put_into_group
 from server.tenants import blueprint
 from server.tenants.models import Organization, Tenant
 from server.tenants.moves import ACTIVE, IllegalMove, line, read
 from server.tenants.reservation import SlugTaken, checked, find_owner, left_of, reserve
-from server.tenants.rows import save
 from server.tenants.schemas import drop_schema
 from server.tenants.undo import undoing
 from server.tenants.uploads import remove_files
@@ -32,15 +28,13 @@ from server.tenants.uploads import remove_files
 @dataclass(frozen=True)
 class Way:
     """One in which a tenant comes about: what the log calls it, what makes the schema and tells the
-    receivers of signals, running its block in the same transaction where it can, what new rows are
-    saved in the end, who moves in then (if not with these rows) and hears of it, and what
-    `Tenant.origin` says.
+    receivers of signals, running its block in the same transaction where it can, who moves in at
+    the end and hears of it, and what `Tenant.origin` says.
     """
 
     move: str
     new_schema: Callable[[str], AbstractContextManager]
     move_in: Callable[[Tenant], None]
-    rows: Callable[[Tenant], list[Model]] = lambda tenant: []
     origin: str = ""
 
 
@@ -189,27 +183,24 @@ def activate(tenant: Tenant, by: str, way: Way) -> None:
     """The last step: the members move in, and the tenant's host answers."""
     # The schema first: a search_path is remembered that was set outside of a transaction.
     with schema_context(tenant.schema_name), transaction.atomic(savepoint=False):
-        change = line(way.move, tenant, by, ACTIVE)
+        line(way.move, tenant, by, ACTIVE).save()
         tenant.status = ACTIVE
-        save(change, tenant, *way.rows(tenant), fields=("status", "modified"))
+        tenant.save(update_fields=["status", "modified"])
         way.move_in(tenant)
 
 
-def rows_of_owner(tenant: Tenant) -> list[Model]:
+def move_owner_in(tenant: Tenant) -> None:
     # As the library's `add_user`, without asking whether a new tenant has members. By the id:
     # the owner would keep, and take along to other tenants, the row with this one's rights.
-    rights = UserTenantPermissions(profile_id=tenant.owner_id, is_superuser=True, is_staff=True)
-    membership = get_user_model().tenants.through(user_id=tenant.owner_id, tenant_id=tenant.pk)
-    group = RawSQL("(SELECT id FROM auth_group WHERE name = %s)", [Role.OWNER.value])
-    in_group = UserTenantPermissions.groups.through(usertenantpermissions=rights, group_id=group)
-    return [rights, membership, in_group]
-
-
-def tell_of_owner(tenant: Tenant) -> None:
+    UserTenantPermissions.objects.create(
+        profile_id=tenant.owner_id, is_superuser=True, is_staff=True
+    )
+    put_into_group(tenant.owner_id, Role.OWNER)
+    tenant.user_set.add(tenant.owner_id)
     tenant_user_added.send(sender=Tenant, user=tenant.owner, tenant=tenant)
 
 
-NEW = Way("provision", blueprint.new_schema, tell_of_owner, rows_of_owner)
+NEW = Way("provision", blueprint.new_schema, move_owner_in)
 
 
 def tell(signal: Signal, tenant: Tenant, **more) -> None:

@@ -5,19 +5,15 @@ from contextlib import ExitStack
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
-from django.db import DataError, IntegrityError, connection, transaction
-from django.db.backends.postgresql.psycopg_any import errors
+from django.db import DataError, IntegrityError, transaction
+from django.db.models import Model
 
 from server.tenants import hosts
 from server.tenants.models import Domain, Organization, Tenant
 from server.tenants.moves import PROVISIONING, LifecycleError
-from server.tenants.rows import save
 
-# Written out: Django takes longer to put it together than PostgreSQL to carry it out.
-BEGIN = """
-SELECT set_config('synchronous_commit', 'off', true),
-    (SELECT id FROM tenants_organization WHERE name = %s)
-"""
+# What the database calls the constraints that make slug and host unique.
+TAKEN = {"tenants_tenant_slug_key", "tenants_domain_domain_key"}
 
 
 class ProvisioningError(LifecycleError):
@@ -82,15 +78,8 @@ def find_owner(username: str):
 def reserve(name: str, slug: str, organization: str, owner, origin: str, undo: ExitStack) -> Domain:
     """The first step, a short transaction: slug and host are taken, or SlugTaken is raised."""
     try:
-        with transaction.atomic(durable=True), connection.cursor() as cursor:
-            # What comes next commits this too; nobody needs to wait for the disk twice.
-            cursor.execute(BEGIN, [organization])
-            _, key = cursor.fetchone()
-            customer = Organization(name=organization)
-            if key:
-                customer = Organization.from_db(
-                    connection.alias, ["id", "name"], [key, organization]
-                )
+        with transaction.atomic(durable=True):
+            customer, is_new = Organization.objects.get_or_create(name=organization)
             tenant = Tenant(
                 name=name,
                 slug=slug,
@@ -100,16 +89,15 @@ def reserve(name: str, slug: str, organization: str, owner, origin: str, undo: E
                 owner=owner,
                 origin=origin,
             )
+            Model.save(tenant)  # the library's would send schema_needs_to_be_sync before the commit
             domain = Domain(tenant=tenant, domain=hosts.host_of(slug), is_primary=True)
-            save(*[] if key else [customer], tenant, domain)
+            domain.save()
     except IntegrityError as error:
         # Two may ask at once: the unique slug and host decide, not a look beforehand.
-        if not isinstance(error.__cause__, errors.UniqueViolation):
+        if error.__cause__.diag.constraint_name not in TAKEN:
             raise
-        if error.__cause__.diag.table_name == Organization._meta.db_table:
-            return reserve(name, slug, organization, owner, origin, undo)  # by now it is there
         raise SlugTaken(f"“{slug}” is taken.") from None
-    if not key:
+    if is_new:
         undo.callback(lambda: Organization.objects.filter(pk=customer.pk, tenants=None).delete())
     undo.callback(lambda: Tenant._base_manager.filter(pk=tenant.pk).delete())
     return domain
