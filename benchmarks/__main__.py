@@ -21,14 +21,15 @@ NEEDED["redis-server"] = shutil.which("redis-server"), "apt install redis-server
 
 class Mode(NamedTuple):
     sizes: tuple  # of the fleet
+    large_sizes: tuple  # of that of the large application, whose tenants are large as well
     rounds: int
     short_rounds: int  # of what takes a second at most
     their_rounds: dict  # of migrating; the standard executor takes its time
     minutes: int  # after which something hangs
 
 
-FULL = Mode((10, 100, 1000), 5, 25, {10: 3, 100: 3, 1000: 1}, minutes=60)
-SHORT = Mode((50,), 3, 5, {50: 1}, minutes=10)
+FULL = Mode((10, 100, 1000), (10, 100), 5, 25, {10: 3, 100: 3, 1000: 1}, minutes=60)
+SHORT = Mode((50,), (10,), 3, 5, {50: 1}, minutes=10)
 
 
 def main():
@@ -77,6 +78,13 @@ def measure(mode):
             here |= migrating.add_field(ours, theirs, mode.rounds, their_rounds)
             step("  requests")
             here["requests"] = requests.measure(sides, cookies, mode.short_rounds, mode.rounds)
+        step("Put sixty models more into the project")
+        large, large_births = projects.large(ours), {}
+        for size in mode.large_sizes:
+            step(f"Grow to {size} tenants")
+            fleet.grow([large], size)
+            step("  making a tenant")
+            large_births[str(size)] = births.measure_large(large, mode.short_rounds)
         step("Run tasks")
         tasks = background.measure(sides, mode.short_rounds, mode.rounds)
         versions = ours.do("versions")
@@ -90,6 +98,7 @@ def measure(mode):
         "short_rounds": mode.short_rounds,
         "their_rounds": mode.their_rounds,
         "fleets": found,
+        "large_births": large_births,
         "tasks": tasks,
     }
 

@@ -1,37 +1,30 @@
-"""Making a tenant: how long one takes, how many four processes make, and how long a person who
-signs in meanwhile waits."""
+"""Making a tenant: how long one takes, also in a large application, how many four processes make,
+and how long a person who signs in meanwhile waits."""
 
 import contextlib
+import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 from benchmarks import fleet
-from benchmarks.projects import seed
 from benchmarks.rounds import interleaved
 
 PROCESSES = 4
+# What ours sets for a replay, too.
+SETTINGS = "SET LOCAL check_function_bodies = off; SET LOCAL max_parallel_maintenance_workers = 0;"
 SIGN_IN = "UPDATE users_user SET last_login = now()"
 
 
 def measure(ours, theirs, rounds, their_rounds):
-    dump, template = fleet.text(ours), seed(ours)
-
-    def replayed(connection, schema):
-        started = time.perf_counter()
-        fleet.replay(connection, dump, template, schema)
-        return time.perf_counter() - started
-
+    replayed = replaying(ours)
     with ours.worker() as mine, theirs.worker() as other, ours.connect() as raw:
         ways = {
             "ours": lambda slug: mine.do("provision", slug=slug),
             "theirs": lambda slug: other.do("provision", slug=slug),
             "limit": lambda slug: replayed(raw, f"{slug}_raw"),
         }
-        for name, way in ways.items():
-            way(f"birthwarm{name}")
-        numbered = {n: lambda at, n=n: ways[n](f"birth{n}{at}") for n in ways}
-        seconds = interleaved(numbered, rounds, their_rounds)
+        seconds = in_turn(ways, rounds, their_rounds)
         waits = {
             side.name: longest_wait(side, ways[side.name], their_rounds) for side in (ours, theirs)
         }
@@ -43,6 +36,41 @@ def measure(ours, theirs, rounds, their_rounds):
     for side in (ours, theirs):
         fleet.remove(side, "birth")
     return {"seconds": seconds, "wait": waits, "at_once": at_once}
+
+
+def measure_large(large, rounds):
+    """The seconds that a tenant of an application with sixty models takes."""
+    replayed = replaying(large)
+    with large.worker() as mine, large.connect() as raw:
+        ways = {
+            "ours": lambda slug: mine.do("provision", slug=slug),
+            "limit": lambda slug: replayed(raw, f"{slug}_raw"),
+        }
+        seconds = in_turn(ways, rounds)
+    fleet.remove(large, "birth")
+    fleet.tidy(large)
+    return seconds
+
+
+def replaying(side):
+    """What sends the blueprint's statements raw, in one transaction, and returns the seconds."""
+    [(template, statements)] = side.query("SELECT template_name, statements FROM tenants_blueprint")
+    text = "\n".join([f'CREATE SCHEMA "{template}";', SETTINGS, *json.loads(statements)])
+
+    def replayed(connection, schema):
+        started = time.perf_counter()
+        fleet.replay(connection, text, template, schema)
+        return time.perf_counter() - started
+
+    return replayed
+
+
+def in_turn(ways, rounds, their_rounds=0):
+    """The seconds that each way took, in a process that is warm."""
+    for name, way in ways.items():
+        way(f"birthwarm{name}")
+    numbered = {n: lambda at, n=n: ways[n](f"birth{n}{at}") for n in ways}
+    return interleaved(numbered, rounds, their_rounds)
 
 
 def longest_wait(side, make, rounds):

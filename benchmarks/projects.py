@@ -2,6 +2,7 @@
 ours from the template, theirs as the libraries' documentation says, and Django without tenants."""
 
 import contextlib
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -168,6 +169,27 @@ def set_up(folder, baked, at, programs):
     for each in (ours, theirs):
         each.do("provision", slug="seed")
     return ours, theirs, plain
+
+
+def large(ours):
+    """Our project with an app of sixty models more, in a database of its own."""
+    folder = ours.project.path.parent / "large"
+    shutil.copytree(HERE / "large", folder)
+    ours.query("CREATE DATABASE large")
+    server, _ = ours.project.env["DATABASE_URL"].rsplit("/", 1)
+    env = ours.project.env | {
+        "DATABASE_URL": f"{server}/large",
+        "DJANGO_SETTINGS_MODULE": "large_settings",
+        "PYTHONPATH": f"{folder}:{ours.project.env['PYTHONPATH']}",
+    }
+    project = dataclasses.replace(ours.project, env=env)
+    side = dataclasses.replace(
+        ours, name="large", project=project, at=ours.at | {"dbname": "large"}
+    )
+    for command in ("makemigrations catalog", "init_tenant"):
+        project.manage(*command.split())
+    side.do("provision", slug="seed")
+    return side
 
 
 def cookie(side):

@@ -99,7 +99,6 @@ FILES = {
         server/tenants/fleet/report.py
         server/tenants/fleet/targets.py
         server/tenants/fleet/ways.py
-        server/tenants/folding.py
         server/tenants/guards.py
         server/tenants/hosts.py
         server/tenants/lifecycle.py
@@ -162,7 +161,6 @@ FILES = {
         server/tenants/reservation.py
         server/tenants/restore.py
         server/tenants/routes.py
-        server/tenants/rows.py
         server/tenants/schema_names.py
         server/tenants/schemas.py
         server/tenants/signing.py
@@ -218,7 +216,6 @@ FILES = {
         tests/test_fleet.py
         tests/test_fleet_drift.py
         tests/test_fleet_faults.py
-        tests/test_folding.py
         tests/test_guards.py
         tests/test_hosts.py
         tests/test_imports.py
@@ -246,7 +243,6 @@ FILES = {
         tests/test_rename_schema.py
         tests/test_requests.py
         tests/test_routes.py
-        tests/test_rows.py
         tests/test_schema.py
         tests/test_sessions.py
         tests/test_signals.py

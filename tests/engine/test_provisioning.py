@@ -3,7 +3,7 @@ from django.core.management import CommandError, call_command
 from django.db import IntegrityError, OperationalError, ProgrammingError, connection, transaction
 from django_tenants.signals import post_schema_sync, schema_migrated
 from django_tenants.utils import schema_exists
-from server.tenants.models import Organization, Tenant
+from server.tenants.models import Domain, Organization, Tenant
 from tenancy.exceptions import InvalidName, InvalidSlug, ProvisioningError, SlugTaken, UnknownUser
 from tenancy.lifecycle import provision_tenant, provisioning, reservation
 from tenancy.schemas import blueprint
@@ -43,10 +43,10 @@ def test_a_tenant_is_born():
 def test_beside_the_schema_a_tenant_costs_few_statements(
     db, django_assert_max_num_queries, organization
 ):
-    """The lock, owner and customer; the rows in two; and where the search_path is set."""
+    """The lock, owner and customer; a row each; where the search_path is set; and savepoints."""
     provision_tenant("One", "one", "org", "admin")
 
-    with django_assert_max_num_queries(10):
+    with django_assert_max_num_queries(24):
         provision_tenant("Two", "two", organization, "admin")
 
 
@@ -81,6 +81,22 @@ def test_an_impossible_slug_is_refused(slug):
 def test_a_taken_slug_is_refused():
     with pytest.raises(SlugTaken, match="“first” is taken"):
         provision_tenant("Name", "first", "org", "admin")
+
+
+def test_a_taken_host_is_refused(outside):
+    Domain.objects.create(tenant=outside, domain="acme.localhost", is_primary=False)
+
+    with pytest.raises(SlugTaken, match="“acme” is taken"):
+        provision_tenant("Name", "acme", "org", "admin")
+
+
+def test_another_unique_violation_is_not_reported_as_a_taken_slug(outside, monkeypatch):
+    slug, digits = outside.schema_name.split("_")
+    Tenant.objects.filter(pk=outside.pk).update(slug="renamed")
+    monkeypatch.setattr(reservation.secrets, "token_hex", lambda length: digits)
+
+    with pytest.raises(IntegrityError, match="tenants_tenant_schema_name_key"):
+        provision_tenant("Name", slug, "org", "admin")
 
 
 @pytest.mark.usefixtures("committed")
