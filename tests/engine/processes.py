@@ -18,16 +18,12 @@ from django.db import connection
 from django.conf import settings
 connection.settings_dict["NAME"] = {connection.settings_dict["NAME"]!r}
 settings.MEDIA_ROOT = {str(settings.MEDIA_ROOT)!r}
-from tenancy.copies import backups
-from tenancy.schemas import blueprint
-from tenancy.copies import cloning
-from tenancy import lifecycle
-from tenancy.lifecycle import provisioning
-from tenancy.lifecycle import purging as purge
-from tenancy.lifecycle import reservation
-from tenancy.copies import restoring
-from tenancy.schemas import dump
-from tenancy.lifecycle import provision_tenant
+from server.tenants.models import Tenant
+from tenancy import copies, lifecycle
+from tenancy.copies import backups, cloning, consistent, restoring
+from tenancy.exceptions import NoBlueprint
+from tenancy.lifecycle import provision_tenant, provisioning, purging, reservation
+from tenancy.schemas import blueprint, dump
 """
     return subprocess.Popen(
         [sys.executable, "-c", prologue + code],

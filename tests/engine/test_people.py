@@ -230,7 +230,7 @@ def test_name_and_email_go_from_the_person_and_from_the_logs(outside, ada):
 
     name = f"gone-{ada.pk}"
     ada.refresh_from_db()
-    assert (ada.username, ada.email) == (name, f"{name}@accounts.invalid")
+    assert (ada.username, ada.email) == (name, f"{name}@people.invalid")
     assert (ada.last_login, ada.is_verified, ada.is_active) == (None, False, False)
     assert not ada.has_usable_password()
     ada.full_clean(exclude=["username", "password"])
@@ -309,9 +309,9 @@ def by_transfer_ownership(tenant, user):
         (by_delete_user, "tenancy.people.accounts.deactivate"),
         (by_delete, "tenancy.people.accounts.deactivate"),
         (by_queryset, "tenancy.people.accounts.deactivate"),
-        (by_delete_tenant, "tenancy.lifecycle.changes"),
-        (by_deleting_the_tenant, "tenancy.lifecycle.changes"),
-        (by_tenants_queryset, "tenancy.lifecycle.changes"),
+        (by_delete_tenant, "tenancy.lifecycle"),
+        (by_deleting_the_tenant, "tenancy.lifecycle"),
+        (by_tenants_queryset, "tenancy.lifecycle"),
         (by_remove_user, "tenancy.people.members.remove_member"),
         (by_transfer_ownership, "tenancy.lifecycle.transfer"),
     ],

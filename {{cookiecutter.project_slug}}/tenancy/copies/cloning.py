@@ -61,13 +61,13 @@ def clone(
     organization: str = "",
     owner: str = "",
 ) -> str:
-    """Make a copy of a tenant under a slug of its own; return its host name.
+    """Make a copy of a tenant under another slug; return the copy's host name.
 
-    Name, organization and owner are the source's where none are given. All members are members of
-    the copy too, with their rights; of a source whose owner is another, the owner is one without
-    an owner's rights. Nobody is signed in. Raises IllegalTransition for a source that is neither active
-    nor suspended, CopyError, and what `provision_tenant` raises; as there, nothing is left behind,
-    and the same call finishes what a killed one has left.
+    Name, organization and owner default to the source's. All members of the source are members of
+    the copy, in the same roles. If the copy has another owner, the source's owner becomes a plain
+    member. Sessions are left out. Raises IllegalTransition for a source that is neither active nor
+    suspended, CopyError, and what `provision_tenant` raises. Whatever is raised, nothing is left
+    behind. Where the process was killed, the same call finishes the copy.
     """
     source = fetch_for("clone", source)
     recipe = Recipe(
