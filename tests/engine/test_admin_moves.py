@@ -1,7 +1,6 @@
 """The public admin moves tenants, once somebody has read which, and shows what was done."""
 
 import pytest
-from django.db.models.signals import pre_save
 from django_tenants.utils import schema_exists
 from server.tenants.models import Tenant
 from tenancy import lifecycle
