@@ -6,7 +6,7 @@ from django.contrib.auth import authenticate, get_user_model
 from django.contrib.contenttypes.models import ContentType
 from django.contrib.sessions.models import Session
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, connection
+from django.db import connection
 from django_tenants.utils import schema_exists
 from server.notes.models import Note
 from server.tenants.models import Tenant
@@ -16,7 +16,6 @@ from tenancy.exceptions import (
     InvalidUser,
     NotDeactivated,
     OwnsTenant,
-    SchemaNotReady,
     UnknownUser,
 )
 from tenancy.models import TenantEvent
@@ -328,12 +327,7 @@ def test_what_the_library_would_destroy_is_refused_with_what_to_call(outside, ad
     assert schema_exists(outside.schema_name)
 
 
-@pytest.mark.parametrize(
-    ("schema", "error"), [({}, IntegrityError), ({"schema_name": "new_00000000"}, SchemaNotReady)]
-)
-def test_the_librarys_provisioning_makes_nothing(outside, schema, error):
-    extra = {"organization": outside.organization}
-    with pytest.raises(error):
-        tasks.provision_tenant("New", "new", outside.owner, tenant_extra_data=extra, **schema)
-
-    assert not Tenant.all_objects.filter(slug="new").exists()
+def test_the_librarys_provisioning_is_ours(outside):
+    host = tasks.provision_tenant("EvilCorp", "evilcorp", "org", "admin")
+    assert host == "evilcorp.localhost"
+    assert Tenant.objects.get(slug="evilcorp").organization.name == "org"
