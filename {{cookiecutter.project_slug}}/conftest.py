@@ -1,0 +1,1 @@
+pytest_plugins = ["tenancy.testing"]  # fixtures for tests in any folder
