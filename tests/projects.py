@@ -109,6 +109,12 @@ def copy_template(folder):
     return folder
 
 
+def copy_engine(folder):
+    """Copy the engine, without bytecode, into the folder."""
+    engine = ROOT / "{{cookiecutter.project_slug}}" / "tenancy"
+    shutil.copytree(engine, folder / "tenancy", ignore=shutil.ignore_patterns("__pycache__"))
+
+
 def cookiecutter(template, folder, *answers, **env):
     """Type `cookiecutter` with an empty HOME; returns what was printed."""
     (folder / "home").mkdir(exist_ok=True)

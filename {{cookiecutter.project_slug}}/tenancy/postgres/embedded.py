@@ -118,9 +118,7 @@ def _start(directory: Path, *, postgis: bool) -> Server:
         add_postgis = postgis and not postgis_mark.exists()
         if server and not add_postgis and not _has_lost_its_programs(directory):
             return server
-        binaries = programs.find(
-            directory / "data", postgis=postgis or postgis_mark.exists()
-        )
+        binaries = programs.find(directory / "data", postgis=postgis or postgis_mark.exists())
         if server:
             _shut_down(directory, server)
         if not (directory / "data").exists():
