@@ -131,6 +131,13 @@ def cookiecutter(template, folder, *answers, **env):
     return result.stdout
 
 
+def render(template, folder, **options):
+    """Render a project, which isn't set up."""
+    answers = (f"{option}={answer}" for option, answer in options.items())
+    cookiecutter(template, folder, "set_up_now=no", *answers)
+    return Project(folder / "acme_cloud")
+
+
 def need(found, what):
     """Skip the test where something isn't installed, but fail it in CI, which installs it."""
     if not found:
