@@ -29,8 +29,10 @@ from tenancy.management.refused import INSTEAD
 
 imports, lines = json.loads(sys.argv[1])
 for module, name in imports:
-    if not hasattr(import_module(module), name):
-        import_module(f"{module}.{name}")
+    try:
+        hasattr(import_module(module), name) or import_module(f"{module}.{name}")
+    except ImportError as error:
+        print(error)
 for name, *arguments in lines:
     app = get_commands().get(name)
     if app is None or name in INSTEAD:
