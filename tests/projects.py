@@ -109,6 +109,12 @@ def copy_template(folder):
     return folder
 
 
+def copy_engine(folder):
+    """Copy the engine, without bytecode, into the folder."""
+    engine = ROOT / "{{cookiecutter.project_slug}}" / "tenancy"
+    shutil.copytree(engine, folder / "tenancy", ignore=shutil.ignore_patterns("__pycache__"))
+
+
 def cookiecutter(template, folder, *answers, **env):
     """Type `cookiecutter` with an empty HOME; returns what was printed."""
     (folder / "home").mkdir(exist_ok=True)
@@ -123,6 +129,13 @@ def cookiecutter(template, folder, *answers, **env):
     )
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
+
+
+def render(template, folder, **options):
+    """Render a project, which isn't set up."""
+    answers = (f"{option}={answer}" for option, answer in options.items())
+    cookiecutter(template, folder, "set_up_now=no", *answers)
+    return Project(folder / "acme_cloud")
 
 
 def need(found, what):

@@ -16,16 +16,13 @@ from pathlib import Path
 
 import psycopg2
 import pytest
-from projects import wait_for
+from projects import copy_engine, wait_for
 
 wait_until = functools.partial(wait_for, seconds=10)
-SOURCE = Path(__file__).parent.parent / "{{cookiecutter.project_slug}}" / "server"
-# Only the two files: the whole package needs Django, which this environment lacks.
+# A copy, so that no bytecode gets into the template. Django isn't installed here, nor needed.
 _copy = tempfile.TemporaryDirectory()
 PROJECT = Path(_copy.name)
-(PROJECT / "server").mkdir()
-for _name in ("local_postgres.py", "programs.py"):
-    shutil.copy(SOURCE / _name, PROJECT / "server")
+copy_engine(PROJECT)
 sys.path.insert(0, str(PROJECT))
 
 from tenancy.postgres import embedded, programs  # noqa: E402
@@ -331,10 +328,10 @@ def test_the_systems_postgis_is_found_in_any_version(tmp_path, monkeypatch, vers
     monkeypatch.setattr(programs, "SYSTEM_FOLDERS", (f"{tmp_path}/*/bin",))
     for number in (14, 15, 16, 17, 18, 19):
         extension = tmp_path / str(number) / "share/extension/postgis.control"
-        programs = tmp_path / str(number) / "bin"
+        folder = tmp_path / str(number) / "bin"
         extension.parent.mkdir(parents=True)
-        write_program(programs / "postgres", f"postgres (PostgreSQL) {number}.1")
-        write_program(programs / "pg_config", extension.parents[1])
+        write_program(folder / "postgres", f"postgres (PostgreSQL) {number}.1")
+        write_program(folder / "pg_config", extension.parents[1])
         if number == version:
             extension.touch()
 
@@ -369,10 +366,7 @@ def test_only_the_postgis_engine_adds_postgis():
 
 
 def test_the_command_line_reports_by_exit_status(tmp_path):
-    copy = tmp_path / "server"
-    copy.mkdir()
-    for name in ("local_postgres.py", "programs.py"):
-        shutil.copy(PROJECT / "server" / name, copy)
+    copy_engine(tmp_path)
 
     def command(verb, **environment):
         return subprocess.run(

@@ -17,23 +17,23 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from projects import need, wait_for
+from conftest import PROJECT
+from projects import ROOT, copy_engine, need, wait_for
 
 wait_until = functools.partial(wait_for, seconds=20)
-SOURCE = Path(__file__).parent.parent / "{{cookiecutter.project_slug}}" / "server"
 SYSTEM_PYTHON = "/usr/bin/python3"
 STRANGE = 'it\'s "a" $HOME `é` \\ b'
 
 
 class Project:
-    """A folder with the two files. Its Python runs as the tests' user or as `user`."""
+    """A folder with the engine. Its Python runs as the tests' user or as `user`."""
 
     def __init__(self, path, user=None):
         self.path = path
         self.directory = path / ".postgres"
         self.user = user
         self.environment = dict(os.environ)
-        shutil.copytree(SOURCE, path / "server", ignore=lambda folder, names: set(names) - NEEDED)
+        copy_engine(path)
         if user:
             os.chown(path, *ids(user))
 
@@ -65,14 +65,14 @@ class Project:
         code = f"import json; print(json.dumps(embedded.start(postgis={postgis})))"
         return json.loads(self.python(code))
 
-    def start_error(self, code="local_postgres.start()"):
+    def start_error(self, code="embedded.start()"):
         return self.python(
             f"try:\n    {code}\nexcept embedded.LocalPostgresError as error:\n"
             "    print(error)\nelse:\n    raise SystemExit('no error')"
         )
 
     def stop(self):
-        self.python("local_postgres.stop()")
+        self.python("embedded.stop()")
 
     def psql(self, address, statement, database="server"):
         return subprocess.Popen(
@@ -98,9 +98,6 @@ class Project:
         return int((self.directory / "data/postmaster.pid").read_text().split()[0])
 
 
-NEEDED = {"local_postgres.py", "programs.py"}
-
-
 def ids(user):
     if isinstance(user, int):
         return user, user
@@ -115,10 +112,10 @@ def binaries(*, postgis=False):
         [
             sys.executable,
             "-c",
-            f"import sys\nfrom pathlib import Path\nsys.path.insert(0, {str(SOURCE)!r})\n"
-            "import programs as b\n"
-            f"print(b.find(Path('/nonexistent'), postgis={postgis}).folder)",
+            "from pathlib import Path\nfrom tenancy.postgres import programs\n"
+            f"print(programs.find(Path('/nonexistent'), postgis={postgis}).folder)",
         ],
+        cwd=ROOT / PROJECT,
         env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
@@ -149,7 +146,7 @@ def make_project():
         yield make
         for project in made:
             project.environment = dict(os.environ)
-            project.python("local_postgres.stop()")
+            project.python("embedded.stop()")
 
 
 def open_to_others(folder):
@@ -230,7 +227,7 @@ def test_the_next_server_waits_for_the_query_of_a_killed_one(project):
         stranger = when_free(address["PORT"])
         with stranger:
             assert "neither answers nor ends" in project.start_error(
-                "local_postgres.PATIENCE = 1; embedded.start()"
+                "embedded.PATIENCE = 1; embedded.start()"
             )
             waiting = project.popen("print(embedded.start()['PORT'])")
             wait_until(lambda: is_locked(project.directory / "starting"))
@@ -264,7 +261,7 @@ def is_locked(path):
 
 
 def test_a_start_killed_during_initdb_needs_no_repair(project):
-    starter = project.popen("local_postgres.start()")
+    starter = project.popen("embedded.start()")
     wait_until(lambda: list(project.directory.glob("unfinished-*/base/1/*")))
     starter.kill()
     starter.communicate()
@@ -282,7 +279,7 @@ def test_a_start_killed_during_initdb_needs_no_repair(project):
 def test_a_start_killed_while_the_server_starts_is_completed_by_the_next(project):
     project.start()
     project.stop()
-    starter = project.popen("local_postgres.start()")
+    starter = project.popen("embedded.start()")
     wait_until(lambda: is_locked(project.directory / "running"))
     starter.kill()
     starter.communicate()
@@ -346,7 +343,7 @@ def test_a_deleted_directory_is_recreated_while_its_server_runs(project):
 
 def test_root_runs_the_server_as_an_unprivileged_user(project):
     require_root()
-    project.python("local_postgres.start()", extra_groups=[ids("daemon")[1]])
+    project.python("embedded.start()", extra_groups=[ids("daemon")[1]])
     status = Path(f"/proc/{project.process_id}/status").read_text()
     fields = dict(line.split(":\t", 1) for line in status.splitlines())
     nobody, group = ids("nobody")
@@ -471,7 +468,7 @@ def test_a_cluster_of_a_version_without_postgis_names_both(project, postgis_bina
     if plain == spatial:
         pytest.skip("requires PostgreSQL of two versions, only one with PostGIS")
     server = project.start() and project.process_id
-    error = project.start_error("local_postgres.start(postgis=True)")
+    error = project.start_error("embedded.start(postgis=True)")
     assert f"needs PostgreSQL with PostGIS {plain}," in error
     assert f"only PostgreSQL with PostGIS {spatial}." in error
     project.start()

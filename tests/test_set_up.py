@@ -16,7 +16,7 @@ from dotenv import dotenv_values
 from projects import ROOT
 
 POST_GEN = runpy.run_path(str(ROOT / "hooks" / "post_gen_project.py"))
-ENV_FILE = runpy.run_path(str(ROOT / PROJECT / "server" / "env_file.py"))
+ENV_FILE = runpy.run_path(str(ROOT / PROJECT / "tenancy" / "env_file.py"))
 UV_STEPS = [["sync"], ["run", "manage.py", "init_tenant"]]
 DATABASE = "Create the database and the public site"
 

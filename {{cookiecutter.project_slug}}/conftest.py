@@ -1,1 +1,3 @@
-pytest_plugins = ["tenancy.testing"]  # fixtures for tests in any folder
+"""Load the engine's fixtures for tests in any folder: `tenant`, `tenant_client` and others."""
+
+pytest_plugins = ["tenancy.testing"]

@@ -19,7 +19,7 @@ OURS = {
     "task_time_limit": 600,
 }
 
-if "server.tenants" in settings.INSTALLED_APPS:
+if "tenancy" in settings.INSTALLED_APPS:
     from server.celery import app
 elif hasattr(settings, "TENANT_MODEL"):
     from tenant_schemas_celery.app import CeleryApp

@@ -1,14 +1,20 @@
 """What is sent over the connection, also past Django's cursors."""
 
-import psycopg2.extensions
 from django.db import connection
+
+
+def driver_cursor() -> type:
+    """Return the class of the driver's own cursors: psycopg2's or psycopg's."""
+    connection.ensure_connection()
+    with connection.connection.cursor() as cursor:
+        return type(cursor)
 
 
 def record() -> list[str]:
     """A list that gets each statement from now on, until the connection is closed."""
     seen = []
 
-    class Recorder(psycopg2.extensions.cursor):
+    class Recorder(driver_cursor()):
         def execute(self, sql, *args):
             seen.append(sql)
             return super().execute(sql, *args)

@@ -6,7 +6,6 @@ These tests commit, and so they write nothing.
 import contextlib
 import threading
 
-import psycopg2.extensions
 import pytest
 from asgiref.sync import async_to_sync
 from django.core.cache import cache
@@ -20,6 +19,8 @@ from server.notes.models import Note
 from server.tenants.models import Tenant
 from tenancy.database.base import DatabaseWrapper, Introspection
 from tenancy.isolation import signing
+
+from engine.statements import driver_cursor
 
 pytestmark = pytest.mark.usefixtures("committed_db")
 
@@ -43,25 +44,25 @@ def in_force(connection=connection):
 
 def raw(sql):
     """Run SQL in a way that Django knows nothing of; an error is swallowed."""
-    with contextlib.suppress(psycopg2.Error), connection.connection.cursor() as cursor:
+    with contextlib.suppress(connection.Database.Error), connection.connection.cursor() as cursor:
         cursor.execute(sql)
 
 
 @pytest.fixture
 def search_paths(committed_db):
     """The statements with which the connection sets its search_path."""
-    connection.ensure_connection()
     seen = []
 
-    class Recorder(psycopg2.extensions.cursor):
+    class Recorder(driver_cursor()):
         def execute(self, sql, *args):
             if "search_path" in sql:
                 seen.append(sql)
             return super().execute(sql, *args)
 
+    before = connection.connection.cursor_factory
     connection.connection.cursor_factory = Recorder
     yield seen
-    connection.connection.cursor_factory = None
+    connection.connection.cursor_factory = before
 
 
 def test_the_search_path_is_set_no_more_than_it_has_to_be(first, other, search_paths):
@@ -230,7 +231,7 @@ class Interrupted(Exception):
 
 
 def test_an_interrupted_switch_is_not_believed(first, other):
-    class Interrupting(psycopg2.extensions.cursor):
+    class Interrupting(driver_cursor()):
         def execute(self, sql, *args):
             super().execute(sql, *args)
             if "search_path" in sql:
@@ -238,10 +239,11 @@ def test_an_interrupted_switch_is_not_believed(first, other):
 
     with first:
         in_force()
+        before = connection.connection.cursor_factory
         connection.connection.cursor_factory = Interrupting
         with pytest.raises(Interrupted), other:
             in_force()
-        connection.connection.cursor_factory = None
+        connection.connection.cursor_factory = before
         assert in_force() == first.schema_name
 
 

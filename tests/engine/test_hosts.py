@@ -142,7 +142,8 @@ def test_what_is_no_host_name_is_taken_for_none():
 )
 def test_no_pattern_means_something_else_to_postgresql(pattern):
     with connection.cursor() as cursor:
-        cursor.execute("SELECT text FROM unnest(%s) AS text WHERE text ~ %s", [TEXTS, pattern])
+        query = "SELECT text FROM unnest(%s::text[]) AS text WHERE text ~ %s"
+        cursor.execute(query, [TEXTS, pattern])
         postgresqls = [text for (text,) in cursor]
 
     assert postgresqls == [text for text in TEXTS if re.search(pattern, text)]

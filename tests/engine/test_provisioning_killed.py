@@ -13,12 +13,12 @@ from tenancy.lifecycle import provision_tenant
 from tenancy.models import TenantEvent
 
 from engine.copies import everything
-from engine.processes import kill, start, stop_before
+from engine.processes import Fork, kill, stop_before
 
 ARGUMENTS = ("Killed", "killed", "Killed", "admin")
 PROVISION = f"provision_tenant(*{ARGUMENTS})"
 BY_MIGRATIONS = f"""
-def read(): raise NoBlueprint
+def read(): raise blueprint.NoBlueprint
 blueprint.read = read
 {PROVISION}
 """
@@ -143,7 +143,7 @@ def test_nobody_interferes_while_it_is_made(code):
 
 @pytest.mark.usefixtures("before")
 def test_of_two_at_once_one_wins():
-    processes = [start(f"print({PROVISION})") for _ in range(2)]
+    processes = [Fork(f"print({PROVISION})") for _ in range(2)]
     said = [process.communicate(timeout=60) for process in processes]
 
     out, err = zip(*said, strict=True)
@@ -157,7 +157,7 @@ def test_of_two_at_once_one_wins():
 def test_a_customer_whom_another_process_makes_meanwhile_is_the_same():
     def meanwhile(**kwargs):
         pre_save.disconnect(meanwhile, Organization)
-        start("reservation.Organization.objects.create(name='Killed')").communicate(timeout=60)
+        Fork("reservation.Organization.objects.create(name='Killed')").communicate(timeout=60)
 
     pre_save.connect(meanwhile, Organization)
 

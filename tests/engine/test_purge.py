@@ -5,7 +5,6 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
-import psycopg2
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
@@ -174,7 +173,7 @@ def somebody(doomed):
     """Another connection, in a transaction that uses the table of all users."""
     parameters = {**connection.get_connection_params(), "cursor_factory": None}
     parameters = {name: value for name, value in parameters.items() if name != "context"}
-    other = psycopg2.connect(**parameters)
+    other = connection.Database.connect(**parameters)
     with other.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM public.users_user")
     yield other
