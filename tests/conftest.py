@@ -9,6 +9,7 @@ import pytest
 from projects import Project, cookiecutter, copy_template
 
 PROJECT = "{{cookiecutter.project_slug}}"
+collect_ignore = ["engine"]  # those tests run in a project: see test_combinations.py
 
 
 def run(*command, **options):

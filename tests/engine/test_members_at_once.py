@@ -78,8 +78,11 @@ def test_who_becomes_the_owner_meanwhile_is_not_removed(committed):
     with transaction.atomic(), connection.cursor() as cursor:
         lifecycle.transfer(committed, "ada", "test")
         removing.start()
-        while cursor.execute("SELECT FROM pg_locks WHERE NOT granted") or not cursor.fetchall():
+        waiting = []
+        while not waiting:
             time.sleep(0.01)
+            cursor.execute("SELECT 1 FROM pg_locks WHERE NOT granted")
+            waiting = cursor.fetchall()
     removing.join()
 
     assert [type(error) for error in raised] == [OwnsTenant]
