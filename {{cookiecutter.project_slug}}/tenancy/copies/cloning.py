@@ -14,6 +14,7 @@ from tenancy.copies.fields import cloned_values
 from tenancy.copies.references import repoint_self_references
 from tenancy.exceptions import CopyError, DumpFailed
 from tenancy.lifecycle.provisioning import Recipe, provision_by
+from tenancy.lifecycle.reservation import clean_fields
 from tenancy.schemas import blueprint, dump
 from tenancy.schemas.ddl import create_schema
 from tenancy.schemas.dump import rename
@@ -60,10 +61,12 @@ def clone(
     name: str = "",
     organization: str = "",
     owner: str = "",
+    **fields,
 ) -> str:
     """Make a copy of a tenant under a slug of its own; return its host name.
 
-    Name, organization and owner are the source's where none are given. All members are members of
+    Name, organization and owner are the source's where none are given, and so are the fields that
+    the project added to its tenant model, except unique ones. All members are members of
     the copy too, with their rights; of a source whose owner is another, the owner is one without
     an owner's rights. Nobody is signed in. Raises IllegalTransition for a source that is neither active
     nor suspended, CopyError, and what `provision_tenant` raises; as there, nothing is left behind,
@@ -74,7 +77,7 @@ def clone(
         "clone",
         partial(copied, source),
         lambda tenant: consistent.grant_memberships(tenant, source.user_set.all(), source.owner_id),
-        fields=cloned_values(source),
+        fields=cloned_values(source) | clean_fields(fields),
         origin=f"clone of {source.slug}",
     )
     return provision_by(
