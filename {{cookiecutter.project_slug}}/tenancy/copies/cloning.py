@@ -14,6 +14,7 @@ from tenancy.copies.fields import cloned_values
 from tenancy.copies.references import repoint_self_references
 from tenancy.exceptions import CopyError, DumpFailed
 from tenancy.lifecycle.provisioning import Recipe, provision_by
+from tenancy.lifecycle.reservation import clean_fields
 from tenancy.schemas import blueprint, dump
 from tenancy.schemas.ddl import create_schema
 from tenancy.schemas.dump import rename
@@ -60,10 +61,12 @@ def clone(
     name: str = "",
     organization: str = "",
     owner: str = "",
+    **fields,
 ) -> str:
     """Make a copy of a tenant under another slug; return the copy's host name.
 
-    Name, organization and owner default to the source's. All members of the source are members of
+    Name, organization, owner and the project's own fields default to the source's; unique values
+    stay with the source. All members of the source are members of
     the copy, in the same roles. If the copy has another owner, the source's owner becomes a plain
     member. Sessions are left out. Raises IllegalTransition for a source that is neither active nor
     suspended, CopyError, and what `provision_tenant` raises. Whatever is raised, nothing is left
@@ -74,7 +77,7 @@ def clone(
         "clone",
         partial(copied, source),
         lambda tenant: consistent.grant_memberships(tenant, source.user_set.all(), source.owner_id),
-        fields=cloned_values(source),
+        fields=cloned_values(source) | clean_fields(fields),
         origin=f"clone of {source.slug}",
     )
     return provision_by(
