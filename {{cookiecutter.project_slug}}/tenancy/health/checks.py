@@ -10,35 +10,54 @@ from pathlib import Path
 
 from django.apps import apps
 from django.conf import settings
-from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.postgres.operations import CreateExtension
-from django.contrib.sessions.middleware import SessionMiddleware
-from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import router
 from django.db.migrations import RunSQL, SeparateDatabaseAndState
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations.base import Operation
-from django.utils.module_loading import import_string
 from django_tenants.routers import TenantSyncRouter
 from django_tenants.utils import get_tenant_database_alias
 from tenant_users.permissions.backend import UserBackend
 
-from tenancy.health import doctor
+from tenancy.health import doctor, manifest, requirements
+from tenancy.health.requirements import MIDDLEWARE, is_a
 from tenancy.isolation.router import TenantRouter
-from tenancy.requests.middleware import MembershipMiddleware, TenantMiddleware
 
 ENGINE = "tenancy.database"
 ROUTERS = [TenantRouter, TenantSyncRouter]
-MIDDLEWARE = [TenantMiddleware, SessionMiddleware, AuthenticationMiddleware, MembershipMiddleware]
 SHARED_ONLY = ["contenttypes", "sites"]  # Django remembers their rows for all tenants together
 IN_BOTH = ["auth", "permissions", "sessions"]  # what a person may on one host is nothing on others
 DECORATORS = {"schema_context", "tenant_context"}
+RESTORE = "`manage.py upgrade_tenancy` with --force restores the engine."
+MOVE = "The next upgrade would remove the change: move it to server/ (see docs/upgrade.md)."
+DIFFERENCES = {"edited": MOVE, "added": MOVE, "missing": RESTORE}
 CREATE_EXTENSION = re.compile(r"\bCREATE\s+EXTENSION\b", re.IGNORECASE)
 
 
 @register(Tags.database)
 def check_database(databases=None, **kwargs) -> Iterable[CheckMessage]:
     return doctor.examine() if get_tenant_database_alias() in (databases or ()) else []
+
+
+@register("tenants")
+def check_requirements(**kwargs) -> Iterator[CheckMessage]:
+    return requirements.missing()
+
+
+@register("tenants")
+def check_engine(**kwargs) -> Iterator[CheckMessage]:
+    changes = manifest.changes()
+    if changes is None:
+        yield Warning(
+            f"tenancy/{manifest.NAME} is missing, so edits of the engine can't be found.",
+            hint=RESTORE,
+            id="tenancy.W016",
+        )
+        return
+    for kind, hint in DIFFERENCES.items():
+        for name in getattr(changes, kind):
+            yield Warning(f"tenancy/{name} is {kind}.", hint=hint, id="tenancy.W015")
 
 
 @register("tenants")
@@ -67,7 +86,7 @@ def check_settings(**kwargs) -> Iterator[CheckMessage]:
             hint="Set it to “django.contrib.sessions.backends.db”.",
             id="tenancy.E010",
         )
-    if not any(is_a(UserBackend, name) for name in settings.AUTHENTICATION_BACKENDS):
+    if not any(is_a(path(UserBackend), name) for name in settings.AUTHENTICATION_BACKENDS):
         yield Error(
             f"AUTHENTICATION_BACKENDS lacks {path(UserBackend)}, and so nobody has rights.",
             hint="Put it where Django's ModelBackend is.",
@@ -81,10 +100,10 @@ def check_middleware(**kwargs) -> Iterator[CheckMessage]:
         next((at for at, name in enumerate(settings.MIDDLEWARE) if is_a(wanted, name)), None)
         for wanted in MIDDLEWARE
     ]
-    if None in order or order != sorted(order):
+    found = [at for at in order if at is not None]  # check_requirements names the missing ones
+    if found != sorted(found):
         yield Error(
-            "MIDDLEWARE lacks one of these, or has them in another order: "
-            f"{', '.join(map(path, MIDDLEWARE))}.",
+            f"MIDDLEWARE doesn't have these in this order: {', '.join(MIDDLEWARE)}.",
             hint="A session is read in the tenant's schema, and membership is that of a user.",
             id="tenancy.E005",
         )
@@ -137,12 +156,6 @@ def check_migrations(**kwargs) -> Iterator[CheckMessage]:
 
 def path(wanted: type) -> str:
     return f"{wanted.__module__}.{wanted.__qualname__}"
-
-
-def is_a(wanted: type, name: str) -> bool:
-    """Whether a name in the settings is that of the class or of a subclass."""
-    named = import_string(name)
-    return isinstance(named, type) and issubclass(named, wanted)
 
 
 def is_in(names: list[str], label: str) -> bool:
