@@ -116,14 +116,14 @@ def check_middleware(**kwargs) -> Iterator[CheckMessage]:
 @register("tenants")
 def check_separation(**kwargs) -> Iterator[CheckMessage]:
     """Signatures, uploads and the cache keep tenants apart by a class or function of the engine."""
-    if not is_a(TenantSigner, settings.SIGNING_BACKEND):
+    if not is_a(path(TenantSigner), settings.SIGNING_BACKEND):
         yield Error(
             "SIGNING_BACKEND makes signatures that hold in every tenant.",
             hint=f"Name {path(TenantSigner)}, or a subclass.",
             id="tenancy.E021",
         )
     storage = settings.STORAGES["default"]["BACKEND"]
-    if is_a(FileSystemStorage, storage) and not is_a(TenantStorage, storage):
+    if is_a(path(FileSystemStorage), storage) and not is_a(path(TenantStorage), storage):
         yield Error(
             "STORAGES: the default storage keeps the uploads of all tenants in one folder.",
             hint=f"Name {path(TenantStorage)}, or a subclass.",
