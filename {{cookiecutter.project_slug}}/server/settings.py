@@ -112,9 +112,8 @@ LEAFLET_CONFIG = {
     "DEFAULT_ZOOM": 1,
     "RESET_VIEW": False,
     "ATTRIBUTION_PREFIX": False,
-    "PLUGINS": {  # for the maps on pages and for those in forms
+    "PLUGINS": {
         "maps": {"js": "places/maps.js", "css": "places/maps.css", "auto-include": True},
-        "forms": {"js": ["places/maps.js"], "css": ["places/maps.css"]},
     },
 }
 MAP_TILES = env.str(

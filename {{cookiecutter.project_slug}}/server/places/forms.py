@@ -1,7 +1,31 @@
-from django import forms
+import re
 
-from server.places.fields import PolygonField, PositionField
-from server.places.models import Place, PlaceQuerySet
+from django import forms
+from django.contrib.gis.geos import Point
+from django.core.exceptions import ValidationError
+
+from server.places.models import WGS84, Place, validate_position
+
+POSITION = re.compile(r"\s*([+-]?\d+(?:\.\d+)?)\s*[,;\s]\s*([+-]?\d+(?:\.\d+)?)\s*", re.ASCII)
+
+
+class PositionField(forms.CharField):
+    """A point, written as people write it: `latitude, longitude` in degrees."""
+
+    def to_python(self, value) -> Point | None:
+        text = super().to_python(value)
+        if not text:
+            return None
+        numbers = POSITION.fullmatch(text)
+        if not numbers:
+            raise ValidationError("Write latitude and longitude in degrees, like 52.52, 13.405.")
+        latitude, longitude = map(float, numbers.groups())
+        point = Point(longitude, latitude, srid=WGS84)
+        validate_position(point)
+        return point
+
+    def prepare_value(self, value):
+        return f"{value.y}, {value.x}" if isinstance(value, Point) else value
 
 
 class PlaceForm(forms.ModelForm):
@@ -12,17 +36,7 @@ class PlaceForm(forms.ModelForm):
         fields = ["name", "position"]
 
 
-class SearchForm(forms.Form):
-    """`?near=52.52,13.405` and `?within={"type": "Polygon", …}`, one or both or none."""
+class NearForm(forms.Form):
+    """`?near=52.52,13.405`"""
 
     near = PositionField(required=False, label="Nearest to latitude, longitude")
-    within = PolygonField(required=False)
-
-    def places(self) -> PlaceQuerySet:
-        """What a valid form asks for."""
-        places = Place.objects.all()
-        if area := self.cleaned_data["within"]:
-            places = places.inside(area)
-        if point := self.cleaned_data["near"]:
-            places = places.nearest_to(point)
-        return places

@@ -1,8 +1,5 @@
 from django.urls import path
 
-from server.places.views import Places, geojson
+from server.places.views import Places
 
-urlpatterns = [
-    path("", Places.as_view(), name="places"),
-    path("geojson/", geojson, name="places-geojson"),
-]
+urlpatterns = [path("", Places.as_view(), name="places")]

@@ -1,11 +1,3 @@
-// For every map, those in the admin's forms too.
-
-// Leaflet doesn't find its images where files have a hash in their name, as in production.
-const images = new URL("../leaflet/images/", document.currentScript.src).href;
-L.Map.addInitHook(() => {
-  L.Icon.Default.imagePath = images;
-});
-
 // A map without tiles gets lines of longitude and latitude.
 L.Map.addInitHook(function () {
   if (this.options.djoptions?.layers.length) return; // it has tiles
