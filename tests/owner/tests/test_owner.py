@@ -434,6 +434,7 @@ def test_a_receiver_that_raises_changes_nothing(signals, tmp_path, caplog):
     expected = [(*each, True) for each in walk(tmp_path)]
 
     assert signals.events == expected
+    assert signals.after_it == [action for _, _, action, _ in expected]
     assert caplog.text.count("RuntimeError: A receiver fails.") == len(expected)
 
 
