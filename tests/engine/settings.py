@@ -2,6 +2,9 @@
 
 from tests.settings import *  # noqa: F403
 
+PROJECT_NAME = "Main Site"
+TENANT_GRACE_DAYS = 30
+
 if "server.places" in TENANT_APPS:  # noqa: F405
     TENANT_APPS += ["engine.shapes"]  # noqa: F405
     INSTALLED_APPS += ["engine.shapes"]  # noqa: F405

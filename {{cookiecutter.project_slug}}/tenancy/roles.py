@@ -48,7 +48,8 @@ MOVE_INTO_GROUP = """
 # The role of the row `rights`, for the query that loads a person.
 ROLE_NAME = """(
     SELECT name FROM {groups} JOIN {memberships} ON group_id = {groups}.id
-    WHERE usertenantpermissions_id = rights.id AND name = ANY(%s) LIMIT 1
+    WHERE usertenantpermissions_id = rights.id AND name = ANY(%s)
+    ORDER BY {memberships}.id DESC LIMIT 1
 )""".format(**ROWS)  # noqa: S608
 
 
@@ -82,11 +83,15 @@ def assign_role(user_id: int, role: str) -> None:
 
 
 def role_name() -> Subquery:
-    """An annotation for UserTenantPermissions: the name of the role, None for an unknown one."""
+    """An annotation for UserTenantPermissions: the name of the role, None for an unknown one.
+
+    A person may be in two roles' groups, if one of the roles was not in the setting when the other
+    was given. The role that was given last counts.
+    """
     rows = Membership.objects.filter(
         usertenantpermissions_id=OuterRef("pk"), group__name__in=[*all_roles()]
     )
-    return Subquery(rows.values("group__name")[:1])
+    return Subquery(rows.order_by("-pk").values("group__name")[:1])
 
 
 def restrict(rights: UserTenantPermissions, role: str | None) -> UserTenantPermissions:

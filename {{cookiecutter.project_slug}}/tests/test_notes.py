@@ -23,6 +23,20 @@ def test_notes_are_for_members(client, tenant):
     assert response.url == "/sign-in/?next=/notes/"
 
 
+# template: if cookiecutter.use_celery
+def test_the_digest_tells_staff_how_many_notes_are_new(tenant, mailoutbox):
+    from server.notes.tasks import send_digest
+
+    send_digest()
+    assert mailoutbox == []
+
+    Note.objects.create(text="New", author=tenant.owner)
+    send_digest()
+    assert mailoutbox[0].bcc == [tenant.owner.email]
+    assert "New notes since yesterday: 1." in mailoutbox[0].body
+
+
+# template: endif
 def test_another_tenant_reads_none_of_them(tenant, other_tenant, tenant_client, other_client):
     tenant_client.post("/notes/", {"text": "Our secret"})
 

@@ -147,6 +147,15 @@ def test_the_admin_offers_and_changes_fields_and_logs_it(site):
     ]
 
 
+def test_a_unique_value_is_one_tenants(site, born):
+    born("first-of-it", customer_number="42")
+
+    with pytest.raises(InvalidField, match="customer_number: another tenant has this value"):
+        born("second-of-it", customer_number="42")
+    data = NEW | {"name": "Second", "slug": "second-of-it", "plan": "team", "customer_number": "42"}
+    assert "another tenant has this value" in site.post(ADD, data).text
+
+
 def test_a_clone_keeps_the_fields_or_gets_others(born):
     region = Region.objects.create(code="africa")
     source = born("source", plan="enterprise", region=region, customer_number="1")
@@ -327,6 +336,17 @@ def test_a_clone_keeps_the_roles(bea):
     assert rights(get(f"{tenant.slug}-2"), person) == (False, False, {"notes.view_note"})
 
 
+def test_the_role_that_was_given_last_counts(bea, settings):
+    tenant, person = bea("billing")
+    every = settings.TENANCY_ROLES
+    settings.TENANCY_ROLES = {name: role for name, role in every.items() if name != "billing"}
+    bea("member")
+    settings.TENANCY_ROLES = every
+
+    assert rights(tenant, person) == (False, False, set())
+    assert {user.pk: role for user, role, _ in list_members(tenant)}[person.pk] == "member"
+
+
 # Pages and e-mails
 
 
@@ -414,6 +434,7 @@ def test_a_receiver_that_raises_changes_nothing(signals, tmp_path, caplog):
     expected = [(*each, True) for each in walk(tmp_path)]
 
     assert signals.events == expected
+    assert signals.after_it == [action for _, _, action, _ in expected]
     assert caplog.text.count("RuntimeError: A receiver fails.") == len(expected)
 
 
@@ -578,3 +599,18 @@ def test_a_field_that_no_copy_takes_along_is_warned_of(monkeypatch):
     monkeypatch.setattr(Tenant._meta, "many_to_many", [SimpleNamespace(name="features")])
 
     assert [message.id for message in run_checks(tags=["tenants"])] == ["tenancy.W025"]
+
+
+def test_a_model_that_loses_the_engines_constraints_is_refused(monkeypatch):
+    """A plain `class Meta` replaces that of the abstract model."""
+    monkeypatch.setattr(Tenant._meta, "constraints", [])
+
+    assert [message.id for message in run_checks(tags=["tenants"])] == ["tenancy.E026"]
+
+
+def test_a_model_that_loses_the_engines_manager_is_refused(monkeypatch):
+    plain = Organization._meta.managers_map["objects"]
+    managers = Tenant._meta.managers_map | {"objects": plain}
+    monkeypatch.setitem(vars(Tenant._meta), "managers_map", managers)
+
+    assert [message.id for message in run_checks(tags=["tenants"])] == ["tenancy.E027"]

@@ -26,6 +26,12 @@ class NewTenantForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.fields |= forms.fields_for_model(Tenant, editable_fields(Tenant))
 
+    def values(self) -> dict:
+        """Return what was entered. Django gives None for a file that wasn't chosen."""
+        files = {name for name, field in self.fields.items() if isinstance(field, forms.FileField)}
+        empty = {name for name in files if not self.cleaned_data[name]}
+        return {name: value for name, value in self.cleaned_data.items() if name not in empty}
+
 
 def waits() -> str:
     """What the page says of a tenant that nobody has begun to make."""
@@ -54,7 +60,7 @@ class NewTenant:
         form = NewTenantForm(*data)
         if form.is_valid():
             try:
-                tenant = lifecycle.request_tenant(**form.cleaned_data, by=request.user.username)
+                tenant = lifecycle.request_tenant(**form.values(), by=request.user.username)
             except ProvisioningError as error:
                 form.add_error(FIELDS.get(type(error)), str(error))
             else:

@@ -139,8 +139,26 @@ def check_separation(**kwargs) -> Iterator[CheckMessage]:
 
 @register("tenants")
 def check_models(**kwargs) -> Iterator[CheckMessage]:
-    """The engine makes rows of the project's models, and copies them."""
+    """The engine makes rows of the project's models, and relies on their constraints."""
     for model in (Organization, Tenant, Domain, User):
+        base = engine_model(model)
+        names = {"app_label": model._meta.app_label, "class": model._meta.model_name}
+        wanted = {constraint.name % names for constraint in base._meta.constraints}
+        if not wanted <= {constraint.name for constraint in model._meta.constraints}:
+            yield Error(
+                f"lacks constraints of {path(base)}: {', '.join(sorted(wanted))}.",
+                hint=f"Write “class Meta({base.__name__}.Meta)”, and add to its constraints.",
+                obj=model,
+                id="tenancy.E026",
+            )
+        for name, manager in base._meta.managers_map.items():
+            if not isinstance(model._meta.managers_map.get(name), type(manager)):
+                yield Error(
+                    f"has another manager “{name}” than {path(base)}, without its protection.",
+                    hint="Extend that manager's class, or give yours another name.",
+                    obj=model,
+                    id="tenancy.E027",
+                )
         for field in added_fields(model):
             if field.editable and not field.null and field.get_default() is None:
                 yield Error(
@@ -149,7 +167,7 @@ def check_models(**kwargs) -> Iterator[CheckMessage]:
                     obj=field,
                     id="tenancy.E024",
                 )
-        known = {field.name for field in engine_model(model)._meta.local_many_to_many}
+        known = {field.name for field in base._meta.local_many_to_many}
         for field in model._meta.many_to_many:
             if field.name not in known:
                 yield Warning(

@@ -86,7 +86,7 @@ def reserve(
     fields: dict,
     organization_fields: dict | None = None,
 ) -> Domain:
-    """Save the tenant and its domain in a short transaction. Raises SlugTaken.
+    """Save the tenant and its domain in a short transaction. Raises SlugTaken or InvalidField.
 
     `undo` gets what removes them again.
     """
@@ -108,9 +108,12 @@ def reserve(
             domain = Domain.objects.create(tenant=tenant, domain=hosts.host_of(slug))
     except IntegrityError as error:
         # Two callers may ask at once: the constraints decide, not a look beforehand.
-        if not (is_taken(error, Tenant, "slug") or is_taken(error, Domain, "domain")):
-            raise
-        raise SlugTaken(f"“{slug}” is taken.") from None
+        if is_taken(error, Tenant, "slug") or is_taken(error, Domain, "domain"):
+            raise SlugTaken(f"“{slug}” is taken.") from None
+        for field in added_fields(Tenant):
+            if is_taken(error, Tenant, field.name):
+                raise InvalidField(f"{field.name}: another tenant has this value.") from None
+        raise
     if is_new:
         undo.callback(lambda: Organization.objects.filter(pk=customer.pk, tenants=None).delete())
     undo.callback(lambda: Tenant._base_manager.filter(pk=tenant.pk).delete())

@@ -1,6 +1,6 @@
 import pytest
 from django.db import connection
-from django.test.utils import setup_databases, teardown_databases
+from django.test.utils import override_settings, setup_databases, teardown_databases
 from django_tenants.utils import schema_context
 
 from tenancy.concrete import Tenant
@@ -46,6 +46,13 @@ def pytest_collection_modifyitems(items):
                 f"{item.nodeid}: Django would empty the tenants' tables after it. Ask for the"
                 " fixture `committed_db` instead, and undo in the test what it writes."
             )
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _uploads(tmp_path_factory):
+    """Keep the uploads of tests away from those of the project."""
+    with override_settings(MEDIA_ROOT=tmp_path_factory.mktemp("media")):
+        yield
 
 
 @pytest.fixture(autouse=True)

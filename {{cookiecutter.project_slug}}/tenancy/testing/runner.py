@@ -25,5 +25,6 @@ class PytestRunner:
         env = {
             name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"
         }
-        command = [sys.executable, "-m", "pytest", *self.arguments, *test_labels]
+        # --pyargs: a label may also be a package, like `server.invoices`.
+        command = [sys.executable, "-m", "pytest", "--pyargs", *self.arguments, *test_labels]
         return subprocess.call(command, env=env)

@@ -12,6 +12,7 @@ from tenancy import signals
 @dataclass
 class Heard:
     events: list = field(default_factory=list)
+    after_it: list = field(default_factory=list)
     born: list = field(default_factory=list)
     ready: list = field(default_factory=list)
     fails: set = field(default_factory=set)
@@ -28,8 +29,13 @@ def note(signal, tenant, event, **kwargs):
         raise RuntimeError("A receiver fails.")
 
 
+def note_after_it(event, **kwargs):
+    heard.after_it.append(event.action)
+
+
 for signal in NAMES:
     signal.connect(note)
+    signal.connect(note_after_it)
 
 
 @receiver(schema_migrated)
