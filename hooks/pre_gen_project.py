@@ -21,8 +21,8 @@ from pathlib import Path
 
 # The files and folders that belong to an option. They are removed if it is declined.
 DECLINED = {
-    "use_celery": ("server/celery.py", "server/notes/tasks.py"),
-    "use_postgis": ("server/places",),
+    "use_celery": ("docs/background.md", "server/celery.py", "server/notes/tasks.py"),
+    "use_postgis": ("docs/geography.md", "server/places"),
 }
 SET_ASIDE = Path(".set-aside")  # the post-generation hook removes it
 IGNORED = {"media", "static_root", "node_modules"}  # large folders without a rendered file

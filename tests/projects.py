@@ -54,6 +54,15 @@ class Project:
         assert not check or result.returncode == 0, result.stdout + result.stderr
         return result
 
+    def copy(self, folder):
+        """Return a project with the same files and packages, and a database of its own."""
+        left_out = shutil.ignore_patterns(".venv", ".postgres", "__pycache__", ".*_cache")
+        shutil.copytree(self.path, folder, ignore=left_out, symlinks=True)
+        return Project(folder, python=(self.path / ".venv" / "bin" / "python",))
+
+    def pytest(self, *arguments, **options):
+        return self.run(*self.python, "-m", "pytest", "-q", *arguments, **options)
+
     def manage(self, *arguments, **options):
         return self.run(*self.python, "manage.py", *arguments, **options)
 

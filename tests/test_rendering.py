@@ -16,6 +16,11 @@ FILES = {
         .gitignore
         README.md
         conftest.py
+        docs/code.md
+        docs/decisions.md
+        docs/deploy.md
+        docs/people.md
+        docs/tenants.md
         manage.py
         pyproject.toml
         server/__init__.py
@@ -62,10 +67,12 @@ FILES = {
         tests/test_notes.py
     """,
     "use_celery": """
+        docs/background.md
         server/celery.py
         server/notes/tasks.py
     """,
     "use_postgis": """
+        docs/geography.md
         server/places/__init__.py
         server/places/admin.py
         server/places/fields.py

@@ -5,8 +5,11 @@ from django.apps import apps
 from django.conf import settings as django_settings
 from django.core.management import call_command
 from django.test import override_settings
+from django_tenants.signals import schema_migrated
 from hypothesis import settings
+from server.tenants.receivers import fill_materialized_views
 
+from engine.signals import connected
 from engine.zoo import APP, Zoo
 
 settings.register_profile(
@@ -39,6 +42,13 @@ def run(capsys, monkeypatch):
         return capsys.readouterr().out.strip()
 
     return run
+
+
+@pytest.fixture
+def views_filled():
+    """With the project's example of a receiver that fills materialized views."""
+    with connected(fill_materialized_views, schema_migrated):
+        yield
 
 
 @pytest.fixture

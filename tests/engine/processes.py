@@ -15,16 +15,12 @@ from tenancy.locks import advisory_lock
 IMPORTS = """
 from django.db import connection
 from django.conf import settings
-from tenancy.copies import backups
-from tenancy.schemas import blueprint
-from tenancy.copies import cloning
+from server.tenants.models import Tenant
 from tenancy import copies, lifecycle
-from tenancy.lifecycle import provisioning
-from tenancy.lifecycle import purging as purge
-from tenancy.lifecycle import reservation
-from tenancy.copies import restoring
-from tenancy.schemas import dump
-from tenancy.lifecycle import provision_tenant
+from tenancy.copies import backups, cloning, consistent, restoring
+from tenancy.exceptions import NoBlueprint
+from tenancy.lifecycle import provision_tenant, provisioning, purging, reservation
+from tenancy.schemas import blueprint, dump
 """
 
 

@@ -96,7 +96,7 @@ def forged(file, changes=None, **entries):
 # What comes back
 
 
-@pytest.mark.usefixtures("committed_db")
+@pytest.mark.usefixtures("committed_db", "views_filled")
 def test_nothing_differs_for_an_app_with_everything(tmp_path):
     with cleaned_up():
         exotic = provision_exotic("exotic")
@@ -349,9 +349,9 @@ def test_what_was_nobodys_becomes_nobodys_else(source, tmp_path):
 
 @pytest.mark.usefixtures("source")
 def test_a_backup_that_is_killed_has_no_name(tmp_path):
-    source = "lifecycle.Tenant.objects.get(slug='source')"
+    source = "Tenant.objects.get(slug='source')"
     code = f"copies.backup({source}, {str(tmp_path / 'f')!r}, '')"
-    process = stop_before("backup.add_files", code)
+    process = stop_before("backups.add_files", code)
     process.kill()
     process.communicate()
 
@@ -448,13 +448,13 @@ PEOPLE = {"model": "users.User", "field": "id", "columns": [], "keys": []}
         ({}, {"header.json": "[]"}, "header isn't as a backup has it"),
         ({}, {"header.json": "{"}, "is no backup that can be read"),
         ({}, {"header.json": "[" * 100_000}, "is no backup that can be read"),
-        ({"format": 2}, {}, "has another format than 1"),
+        ({"minimum": 2}, {}, "has format 2; this code reads up to 1"),
         ({"name": 1}, {}, "header isn't as a backup has it"),
         ({"name": "a\0"}, {}, "header isn't as a backup has it"),
         ({"name": "\ud800"}, {}, "is no backup that can be read"),
         ({"schema_name": ""}, {}, "header isn't as a backup has it"),
         ({"schema_name": "public"}, {}, "header isn't as a backup has it"),
-        ({"more": 1}, {}, "header isn't as a backup has it"),
+        ({"fields": 1}, {}, "header isn't as a backup has it"),
         ({"sequences": [["notes_note_id_seq", 2**80, True]]}, {}, "fails: "),
         ({"sequences": [['x"; DROP TABLE x; --', 1, True]]}, {}, "fails: .* does not exist"),
         ({"members": [["", "", True]]}, {}, "fails: "),
@@ -505,7 +505,7 @@ def test_a_forged_file_leaves_nothing(kept, changes, entries, says):
         (["backup_tenant", "first", "a\0"], "is no text"),
         (["restore_tenant", "/nowhere/x"], "is no backup that can be read: No such file"),
         (["restore_tenant", "/"], "is no backup that can be read: Is a directory"),
-        (["restore_tenant", __file__], "is no backup that can be read: File is not a zip file"),
+        (["restore_tenant", __file__], "is no backup that can be read: .*File is not a zip file"),
         (["restore_tenant", "a\0"], "is no text"),
     ],
 )

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from datetime import timedelta
+from typing import ClassVar
 from zlib import crc32
 
 import pytest
@@ -59,7 +60,7 @@ def eager():
 
 @pytest.mark.usefixtures("eager")
 def test_eager_mode_keeps_the_tenant_of_the_call(tenant):
-    seen = []
+    seen: ClassVar[list] = []
 
     @shared_task(name="seen")
     def see(*ignored):
@@ -152,7 +153,7 @@ def as_a_worker(task, schema_name, **request):
 class Observed(TenantTask):
     """Keeps where it was called, and what PostgreSQL says of it."""
 
-    seen = []
+    seen: ClassVar[list] = []
 
     def see(self, *ignored):
         with connection.cursor() as cursor:

@@ -177,7 +177,7 @@ def test_what_is_linked_to_its_error_runs_nowhere(workers, first, key):
     workers.worker.said("Errback 'engine.tasks.tell_where_it_failed' raised an exception")
 
 
-@pytest.mark.parametrize("action", [lifecycle.suspend, lifecycle.delete])
+@pytest.mark.parametrize("move", [lifecycle.suspend, lifecycle.delete])
 def test_a_change_of_the_tenant_reaches_the_worker(workers, first, other, move):
     with other:
         back = lifecycle.resume if move is lifecycle.suspend else lifecycle.undelete

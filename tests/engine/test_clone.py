@@ -9,10 +9,12 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django_tenants.signals import schema_migrated
 from django_tenants.utils import quote_schema_name
 from server.notes.models import Note
 from server.tenants.models import Tenant
-from tenancy import lifecycle
+from server.tenants.receivers import fill_materialized_views
+from tenancy import copies, lifecycle
 from tenancy.copies import clone, consistent
 from tenancy.exceptions import CopyError, IllegalTransition, SlugTaken
 from tenancy.fleet import recording
@@ -35,7 +37,11 @@ Status = Tenant.Status
 
 @pytest.fixture(scope="module")
 def exotic(django_db_setup, django_db_blocker):
-    with django_db_blocker.unblock(), cleaned_up():
+    with (
+        django_db_blocker.unblock(),
+        cleaned_up(),
+        connected(fill_materialized_views, schema_migrated),
+    ):
         yield provision_exotic("exotic")
 
 
@@ -290,13 +296,13 @@ def test_what_is_being_altered_is_copied_as_it_is_then(source):
         with altering.cursor() as cursor:
             cursor.execute("BEGIN")
             cursor.execute(f"ALTER TABLE {source.schema_name}.notes_note ALTER text TYPE char(9)")
-            consistent.start()
+            copying.start()
             while not execute("SELECT 1 FROM pg_locks WHERE NOT granted"):
-                assert consistent.is_alive()
+                assert copying.is_alive()
             cursor.execute("COMMIT")
     finally:
         altering.close()
-        consistent.join()
+        copying.join()
 
     assert texts(get("the-copy")) == ["Remember "]
 
@@ -392,7 +398,7 @@ def test_people_sign_in_while_uploads_are_copied(source, monkeypatch):
 # Whoever is killed, or fails
 
 
-CLONE = "copies.clone(lifecycle.Tenant.objects.get(slug='source'), 'the-copy', 'ada')"
+CLONE = "copies.clone(Tenant.objects.get(slug='source'), 'the-copy', 'ada')"
 
 
 def killed(where):
@@ -400,7 +406,7 @@ def killed(where):
     return get("the-copy")
 
 
-@pytest.mark.parametrize("where", ["clone.copy_files", "clone.consistent.grant_memberships"])
+@pytest.mark.parametrize("where", ["cloning.copy_files", "consistent.grant_memberships"])
 def test_half_a_clone_is_never_finished_as_another_tenant(source, where):
     left = killed(where)
     assert (left.status, left.origin) == (Status.PROVISIONING, "clone of source")
@@ -485,7 +491,7 @@ def test_what_is_changed_before_the_moment_is_not_copied_as_it_was(
     monkeypatch.setattr(consistent, "tables_of", meanwhile)
     where = {"clone": "the-copy", "backup": tmp_path / "file.zip"}[copy]
     with pytest.raises(CopyError, match="“source” was changed meanwhile: run it again"):
-        getattr(lifecycle, copy)(source, where, "ada")
+        getattr(copies, copy)(source, where, "ada")
 
     assert not Tenant.all_objects.filter(slug="the-copy").exists()
     assert [*tmp_path.iterdir()] == []

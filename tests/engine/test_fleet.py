@@ -152,6 +152,7 @@ def test_a_plan_of_several_migrations_takes_the_right_way_with_each(zoo):
         assert zoo.sql("SELECT name FROM zoo_animal", schema=schema) == [schema]
 
 
+@pytest.mark.usefixtures("views_filled")
 def test_a_migrations_own_apply_runs_for_each(zoo):
     zoo.write("0002_color", ADD_COLOR)
     zoo.write("0003_no_color", 'migrations.RemoveField("animal", "color")', code=OWN_APPLY)

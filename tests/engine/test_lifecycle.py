@@ -33,6 +33,7 @@ MOVE = {
     "suspend": lifecycle.suspend,
     "resume": lifecycle.resume,
     "rename": lambda tenant, by: lifecycle.rename(tenant, by, name="Renamed"),
+    "change": lambda tenant, by: lifecycle.change(tenant, by, name="Changed"),
     "rename schema": rename_schema,
     "create schema": recreate_schema,
     "transfer": lambda tenant, by: lifecycle.transfer(tenant, "other", by),
@@ -43,13 +44,13 @@ MOVE = {
     "back up": lambda tenant, by: copies.backup(tenant, "/nowhere/file", by),
 }
 LEGAL = {
-    Status.PROVISIONING: {"provision", "abandon"},
+    Status.PROVISIONING: {"provision", "abandon", "restore"},
     Status.ACTIVE: {
-        *("enter", "suspend", "rename", "transfer", "delete", "clone", "back up"),
+        *("enter", "suspend", "rename", "change", "transfer", "delete", "clone", "back up"),
         "create schema",
     },
     Status.SUSPENDED: {
-        *("enter", "resume", "rename", "transfer", "delete", "clone", "back up"),
+        *("enter", "resume", "rename", "change", "transfer", "delete", "clone", "back up"),
         *("create schema", "rename schema"),
     },
     Status.DELETED: {"enter", "undelete", "purge", "back up", "create schema"},
@@ -68,13 +69,12 @@ def log(tenant):
 
 def test_the_table_says_what_is_legal():
     for status in Status:
-        assert {move for move, (starts, _) in TRANSITIONS.items() if status in starts} == LEGAL[
-            status
-        ]
+        legal = {move for move, (starts, *_) in TRANSITIONS.items() if status in starts}
+        assert legal == LEGAL[status]
 
 
 @pytest.mark.parametrize(
-    ("status", "action"),
+    ("status", "move"),
     [(status, move) for status in Status for move in MOVE if move not in LEGAL[status]],
 )
 def test_an_illegal_move_changes_nothing_and_says_why(outside, status, move):
@@ -88,7 +88,7 @@ def test_an_illegal_move_changes_nothing_and_says_why(outside, status, move):
     assert TenantEvent.objects.filter(by="ada").count() == 0
 
 
-@pytest.mark.parametrize("action", sorted({*MOVE} - {"transfer"}))
+@pytest.mark.parametrize("move", sorted({*MOVE} - {"transfer"}))
 def test_the_main_website_is_not_moved(public, move):
     with pytest.raises(IllegalTransition, match=f"Can't {move} “public”: it is the main website"):
         MOVE[move](public, "ada")
@@ -218,7 +218,7 @@ def test_a_deleted_tenants_host_says_so(outside):
     assert visit().status_code == 200
 
 
-@pytest.mark.parametrize("action", ["suspend", "delete"])
+@pytest.mark.parametrize("move", ["suspend", "delete"])
 @pytest.mark.parametrize("path", ["/", "/sign-in/", "/admin/", "/media/x", "/nothing/"])
 def test_no_such_page_asks_the_tenants_schema(outside, tenant_client, move, path):
     MOVE[move](outside, "ada")

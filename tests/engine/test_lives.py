@@ -178,7 +178,7 @@ class Lives(RuleBasedStateMachine):
         life.texts.append(text)
 
     @precondition(lambda self: self.lives)
-    @rule(data=st.data(), action=st.sampled_from(sorted(TRANSITIONS)))
+    @rule(data=st.data(), move=st.sampled_from(sorted(TRANSITIONS)))
     def move_refused(self, data, move):
         _, life = self.one_of(data)
         starts, _ = TRANSITIONS[move]

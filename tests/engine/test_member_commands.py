@@ -32,7 +32,7 @@ def test_each_command_does_what_it_says(run, outside, by_schema):
     assert lines[0].split()[4] == "never"
     assert len(lines[1].split()[3]) == len(today)
 
-    assert run("remove_member", *which, "ada") == "“ada” is no member of “first” any more."
+    assert run("remove_member", *which, "ada") == "“ada” is not a member of “first” any more."
     assert (
         run("deactivate_user", "ada") == "“ada” can't sign in any more, and belongs to no tenant."
     )
@@ -86,7 +86,7 @@ def test_no_password_in_standard_input_makes_nobody(run, monkeypatch, line):
         (["add_member", "first", "ada", "--by", ""], "--by takes 1 to 254 characters"),
         (["add_member", "first", "admin"], "“admin” owns “first”: transfer it first"),
         (["remove_member", "first", "admin"], "“admin” owns “first”: transfer it first"),
-        (["remove_member", "first", "ada"], "“ada” is no member of “first”"),
+        (["remove_member", "first", "ada"], "“ada” is not a member of “first”"),
         (["remove_member", "--schema", "pg_catalog", "ada"], "There is no tenant with the schema"),
         (["list_members"], "Name the tenant by its slug, or by --schema"),
         (["list_members", "../first"], "There is no tenant"),

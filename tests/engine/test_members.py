@@ -132,7 +132,7 @@ def test_who_is_not_there_is_no_traceback(outside, name):
 
 
 def test_who_is_no_member_cannot_be_removed(outside, ada):
-    with pytest.raises(NotAMember, match="“ada” is no member of “first”"):
+    with pytest.raises(NotAMember, match="“ada” is not a member of “first”"):
         remove_member(outside, "ada", by="admin")
 
 

@@ -114,7 +114,7 @@ def test_a_tenants_name_is_written_as_it_is_and_adds_no_header(ask, tenant):
 
     [mail] = ask("first.localhost", "admin@localhost")
 
-    assert mail.subject == "A new password for Fish & <Chips>Bcc: evil@example.com"
+    assert mail.subject == "A new password for Fish & <Chips> Bcc: evil@example.com"
     assert mail.recipients() == ["admin@localhost"]
     assert "Fish & <Chips>" in mail.body
 

@@ -56,7 +56,7 @@ def killed(*where):
 
 
 def test_a_name_that_was_not_reserved_leaves_nothing(before):
-    with stopped("reservation.Domain"):
+    with stopped("reservation.Domain.objects.create"):
         pass
 
     assert everything() == before
@@ -68,7 +68,7 @@ def test_a_name_that_was_not_reserved_leaves_nothing(before):
         ("blueprint.replayed", PROVISION),
         ("blueprint.send_schema_signals", PROVISION),
         ("provisioning.activate", PROVISION),
-        ("provisioning.tenant_user_added.send", PROVISION),
+        ("provisioning.log_event", PROVISION),
         ("blueprint.call_command", BY_MIGRATIONS),
         ("provisioning.activate", BY_MIGRATIONS),
     ],
@@ -149,7 +149,7 @@ def test_of_two_at_once_one_wins():
     out, err = zip(*said, strict=True)
     assert sorted(text.splitlines()[-1:] for text in out) == [[], ["killed.localhost"]]
     assert next(text.splitlines()[-1] for text in err if text).startswith(
-        "tenancy.lifecycle.reservation.SlugTaken: “killed” is "
+        "tenancy.exceptions.SlugTaken: “killed” is "
     )
 
 

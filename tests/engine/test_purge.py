@@ -140,8 +140,8 @@ def test_it_waits_for_the_time_of_grace(doomed, settings):
 @pytest.mark.parametrize(
     "where",
     [
-        *("purge.drop_foreign_keys", "purge.drop_schema", "purge.remove_files"),
-        *("purge.remove_rows", "purge.line"),
+        *("purging.drop_foreign_keys", "purging.drop_schema", "purging.remove_files"),
+        *("purging.remove_rows", "purging.log_event"),
     ],
 )
 def test_the_next_call_finishes_what_a_killed_one_left(doomed, where):

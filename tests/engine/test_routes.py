@@ -13,6 +13,7 @@ from django.db import connection, transaction
 from django.test import Client
 from server.tenants.models import Domain, Organization, Tenant
 from tenancy import lifecycle
+from tenancy.database import notified
 from tenancy.lifecycle import provision_tenant
 from tenancy.models import TenantEvent
 from tenancy.requests import routes
@@ -310,13 +311,13 @@ def test_each_query_of_a_new_request_finds_a_server_that_was_away(routed):
 
 def test_a_minute_ends_all_belief(statements, monkeypatch):
     now = connection.believed_until
-    monkeypatch.setattr(memory.time, "monotonic", lambda: now - 1)
+    monkeypatch.setattr(notified.time, "monotonic", lambda: now - 1)
     routes.find(HOST)
     statements.clear()
     routes.find(HOST)
     assert statements == []
 
-    monkeypatch.setattr(memory.time, "monotonic", lambda: now)
+    monkeypatch.setattr(notified.time, "monotonic", lambda: now)
     routes.find(HOST)
 
     assert [sql for sql in statements if sql == "SELECT 1"]

@@ -143,9 +143,9 @@ def test_only_active_tenants_have_their_turn(run, outside):
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
-        (CommandError("No."), "CommandError: No."),
+        (CommandError("No."), "No."),
         (ZeroDivisionError("two\nlines"), "ZeroDivisionError: two"),
-        (SystemExit(3), "CommandError: exit status 3"),
+        (SystemExit(3), "exit status 3"),
         (EOFError(), "EOFError"),
     ],
 )
@@ -217,7 +217,7 @@ execute_from_command_line(["manage.py", *{!r}])
         [
             "CommandError: 3 of 3 tenants failed.",
             *(
-                f"  {slug}: CommandError: No fixture named 'nothing' found."
+                f"  {slug}: No fixture named 'nothing' found."
                 for slug in ("first", "other", "public")
             ),
         ],

@@ -8,8 +8,13 @@ class TenancyConfig(AppConfig):
     name = "tenancy"
 
     def ready(self):
-        from tenancy.health import checks  # noqa: F401 (registered by the import)
+        from tenant_users.tenants import tasks
 
+        from tenancy.health import checks  # noqa: F401 (registered by the import)
+        from tenancy.lifecycle import provision_tenant
+
+        # The library's own makes no organization, and its transaction would lock the users' table.
+        tasks.provision_tenant = provision_tenant
         # A connection outlives its request.
         request_finished.connect(leave_tenant, dispatch_uid="leave_tenant")
 

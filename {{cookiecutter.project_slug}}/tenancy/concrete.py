@@ -15,9 +15,18 @@ Organization = apps.get_model(settings.TENANT_ORGANIZATION_MODEL)
 User = get_user_model()
 
 
+def engine_model(model: type[Model]) -> type[Model]:
+    """Return the abstract model that the project's model extends."""
+    return next(base for base in model.__mro__ if base.__module__.startswith("tenancy."))
+
+
 def added_fields(model: type[Model]) -> list[Field]:
     """Return the fields that the project adds to one of the engine's abstract models."""
-    abstract = next(base for base in model.__mro__ if base.__module__.startswith("tenancy."))
-    known = {field.name for field in abstract._meta.local_fields}
+    known = {field.name for field in engine_model(model)._meta.local_fields}
     fields = model._meta.concrete_fields
     return [field for field in fields if not field.primary_key and field.name not in known]
+
+
+def editable_fields(model: type[Model]) -> list[str]:
+    """Return the names of the added fields that the admin shows."""
+    return [field.name for field in added_fields(model) if field.editable]

@@ -9,11 +9,11 @@ from django.template.loader import render_to_string
 def send_email(name: str, recipient: str, context: dict) -> None:
     """Send the e-mail `tenancy/email/<name>.txt` to one recipient.
 
-    The template's first line is the subject. The HTML has the same paragraphs inside
+    The template's first paragraph is the subject. The HTML has the same paragraphs inside
     `tenancy/email/base.html`. EMAIL_BACKEND decides whether this request sends it, or a worker.
     """
     context = {"project_name": settings.PROJECT_NAME, **context}
-    subject, _, text = render_to_string(f"tenancy/email/{name}.txt", context).partition("\n")
+    subject, _, text = render_to_string(f"tenancy/email/{name}.txt", context).partition("\n\n")
     html = render_to_string("tenancy/email/base.html", {**context, "text": text.strip()})
     message = EmailMultiAlternatives(" ".join(subject.split()), f"{text.strip()}\n", to=[recipient])
     message.attach_alternative(html, "text/html")

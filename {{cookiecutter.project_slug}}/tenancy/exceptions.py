@@ -148,7 +148,7 @@ def one_line(error: BaseException) -> str:
     only the first line is given: PostgreSQL's next lines quote the statement.
     """
     text = " ".join(str(error).split())
-    if isinstance(error, (LifecycleError, CommandError)):
+    if isinstance(error, (LifecycleError, DumpFailed, NoBlueprint, CommandError)):
         return text
     first = next(iter(str(error).strip().splitlines()), "")
     return f"{type(error).__name__}: {first}" if first else type(error).__name__

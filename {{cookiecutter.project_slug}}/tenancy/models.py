@@ -20,9 +20,7 @@ from tenancy import hosts, roles
 from tenancy.exceptions import SchemaNotReady, WrongTenant
 from tenancy.fields import HostField
 
-NOT_DELETED = (
-    "A tenant's row and schema are not deleted: call the functions of `tenancy.lifecycle`."
-)
+NOT_DELETED = "A tenant's row and schema are not deleted: call a function of `tenancy.lifecycle`."
 NOT_REMOVED = "Call `tenancy.people.members.remove_member`, which ends sessions and is logged."
 NOT_GIVEN_AWAY = "Call `tenancy.lifecycle.transfer`: the old owner stays a member there."
 
@@ -78,7 +76,7 @@ IS_PUBLIC = Q(schema_name="public", slug="public")
 
 
 class AbstractTenant(TenantBase):
-    """A workspace with a schema of its own. The one with the schema `public` is the main website."""
+    """A workspace with its own schema. The tenant with the schema `public` is the main website."""
 
     Status = Status
 

@@ -62,7 +62,7 @@ def assignable_roles() -> dict[str, str]:
     return {name: role.get("label", name.title()) for name, role in settings.TENANCY_ROLES.items()}
 
 
-def flags(role: str) -> dict[str, bool]:
+def flags(role: str | None) -> dict[str, bool]:
     """Return `is_staff` and `is_superuser` of a role; both False for one that is unknown."""
     definition = all_roles().get(role, {})
     return {name: bool(definition.get(name)) for name in ("is_staff", "is_superuser")}
@@ -90,15 +90,16 @@ def role_name() -> Subquery:
 
 
 def restrict(rights: UserTenantPermissions, role: str | None) -> UserTenantPermissions:
-    """Note the role on a member's row, and take the flags from it that the role doesn't give.
+    """Note the role on a member's row, and give the row the flags that the role has by now.
 
-    The row of the database keeps the flags of the time when the role was given; the setting may
-    have changed since.
+    The row of the database has the flags of the time when the role was given; the setting may have
+    changed since. A single member may have `is_staff` besides.
     """
     rights.role = role
     if connection.schema_name != get_public_schema_name():
-        for name, allowed in flags(role).items():
-            setattr(rights, name, getattr(rights, name) and allowed)
+        granted = flags(role)
+        rights.is_superuser = granted["is_superuser"]
+        rights.is_staff = granted["is_staff"] or (rights.is_staff and role is not None)
     return rights
 
 

@@ -7,7 +7,7 @@ from django.template.response import TemplateResponse
 from django.urls import path
 
 from tenancy import hosts, lifecycle
-from tenancy.concrete import Tenant, added_fields
+from tenancy.concrete import Tenant, editable_fields
 from tenancy.exceptions import InvalidSlug, ProvisioningError, SlugTaken, UnknownUser
 from tenancy.lifecycle.provisioning import in_background
 
@@ -24,8 +24,7 @@ class NewTenantForm(forms.Form):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        own = [field.name for field in added_fields(Tenant) if field.editable]
-        self.fields |= forms.fields_for_model(Tenant, own)
+        self.fields |= forms.fields_for_model(Tenant, editable_fields(Tenant))
 
 
 def waits() -> str:
@@ -51,7 +50,8 @@ class NewTenant:
     def add_view(self, request, form_url="", extra_context=None):
         if not self.has_add_permission(request):
             raise PermissionDenied
-        form = NewTenantForm(request.POST if request.method == "POST" else None)
+        data = (request.POST, request.FILES) if request.method == "POST" else ()
+        form = NewTenantForm(*data)
         if form.is_valid():
             try:
                 tenant = lifecycle.request_tenant(**form.cleaned_data, by=request.user.username)

@@ -9,7 +9,7 @@ from tenancy import lifecycle
 from tenancy.admin.base import LifecycleAdmin
 from tenancy.admin.new_tenant import NewTenant
 from tenancy.admin.transitions import ACTIONS
-from tenancy.concrete import Tenant, added_fields
+from tenancy.concrete import Domain, Tenant, editable_fields
 
 
 class OrganizationAdmin(admin.ModelAdmin):
@@ -31,7 +31,7 @@ class TenantAdmin(NewTenant, LifecycleAdmin):
     autocomplete_fields = ["organization"]
 
     def get_fields(self, request, obj=None):
-        own = [field.name for field in added_fields(Tenant) if field.editable]
+        own = editable_fields(Tenant)
         is_being_made = obj is not None and obj.status == Tenant.Status.PROVISIONING
         return [*self.fields, *own, *["progress"] * is_being_made]
 
@@ -39,7 +39,8 @@ class TenantAdmin(NewTenant, LifecycleAdmin):
         return Tenant.all_objects.order_by("slug")
 
     def save_model(self, request, obj, form, change):
-        values = {name: form.cleaned_data[name] for name in form.changed_data}
+        own = ["name", "organization", *editable_fields(Tenant)]
+        values = {name: getattr(obj, name) for name in form.changed_data if name in own}
         lifecycle.change(obj, request.user.username, **values)
 
     def has_delete_permission(self, request, obj=None):
@@ -72,6 +73,9 @@ class DomainAdmin(LifecycleAdmin):
     fields = ["domain", "tenant"]
     autocomplete_fields = ["tenant"]
 
+    def get_fields(self, request, obj=None):
+        return [*self.fields, *editable_fields(Domain)]
+
     def has_change_permission(self, request, obj=None):
         return False
 
@@ -79,7 +83,8 @@ class DomainAdmin(LifecycleAdmin):
         return obj is not None and not obj.is_primary
 
     def save_model(self, request, obj, form, change):
-        host = lifecycle.add_domain(obj.tenant, obj.domain, request.user.username)
+        own = {name: getattr(obj, name) for name in editable_fields(Domain)}
+        host = lifecycle.add_domain(obj.tenant, obj.domain, request.user.username, **own)
         obj.pk = obj.tenant.domains.get(domain=host).pk
 
     def delete_model(self, request, obj):

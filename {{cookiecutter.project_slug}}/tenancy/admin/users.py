@@ -6,7 +6,7 @@ from django.contrib.auth.forms import AdminUserCreationForm
 from tenant_users.permissions.models import UserTenantPermissions
 
 from tenancy.admin.transitions import USER_ACTIONS
-from tenancy.concrete import User, added_fields
+from tenancy.concrete import User, editable_fields
 
 
 class UserCreationForm(AdminUserCreationForm):
@@ -41,7 +41,7 @@ class UserAdmin(DjangoUserAdmin):
     def get_fieldsets(self, request, obj=None):
         if obj is None:
             return self.add_fieldsets
-        own = [field.name for field in added_fields(User) if field.editable]
+        own = editable_fields(User)
         fields = ["username", "email", "name", "password", "is_active", "tenants", *own]
         return [(None, {"fields": fields})]
 

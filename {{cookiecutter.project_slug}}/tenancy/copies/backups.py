@@ -44,10 +44,10 @@ SEQUENCES = """
 
 
 def backup(tenant: Tenant, path: str | Path, by: str, *, overwrite: bool = False) -> Path:
-    """Write an active, suspended or deleted tenant into a file, which others can't read; return it.
+    """Write an active, suspended or deleted tenant into a file; return its path.
 
-    The file has its name when it is whole. Who is signed in isn't in it. Raises IllegalTransition and
-    CopyError, also where the file is there and isn't to be overwritten.
+    Only the file's owner can read it. It gets its name when it is complete. Sessions are left out.
+    Raises IllegalTransition, and CopyError, also if the file exists and `overwrite` is False.
     """
     path = Path(path).absolute()
     with schema_context(get_public_schema_name()):

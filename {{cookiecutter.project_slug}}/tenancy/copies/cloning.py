@@ -14,6 +14,7 @@ from tenancy.copies.fields import cloned_values
 from tenancy.copies.references import repoint_self_references
 from tenancy.exceptions import CopyError, DumpFailed
 from tenancy.lifecycle.provisioning import Recipe, provision_by
+from tenancy.lifecycle.reservation import clean_fields
 from tenancy.schemas import blueprint, dump
 from tenancy.schemas.ddl import create_schema
 from tenancy.schemas.dump import rename
@@ -60,21 +61,23 @@ def clone(
     name: str = "",
     organization: str = "",
     owner: str = "",
+    **fields,
 ) -> str:
-    """Make a copy of a tenant under a slug of its own; return its host name.
+    """Make a copy of a tenant under another slug; return the copy's host name.
 
-    Name, organization and owner are the source's where none are given. All members are members of
-    the copy too, with their rights; of a source whose owner is another, the owner is one without
-    an owner's rights. Nobody is signed in. Raises IllegalTransition for a source that is neither active
-    nor suspended, CopyError, and what `provision_tenant` raises; as there, nothing is left behind,
-    and the same call finishes what a killed one has left.
+    Name, organization, owner and the project's own fields default to the source's; unique values
+    stay with the source. All members of the source are members of
+    the copy, in the same roles. If the copy has another owner, the source's owner becomes a plain
+    member. Sessions are left out. Raises IllegalTransition for a source that is neither active nor
+    suspended, CopyError, and what `provision_tenant` raises. Whatever is raised, nothing is left
+    behind. Where the process was killed, the same call finishes the copy.
     """
     source = fetch_for("clone", source)
     recipe = Recipe(
         "clone",
         partial(copied, source),
         lambda tenant: consistent.grant_memberships(tenant, source.user_set.all(), source.owner_id),
-        fields=cloned_values(source),
+        fields=cloned_values(source) | clean_fields(fields),
         origin=f"clone of {source.slug}",
     )
     return provision_by(

@@ -29,11 +29,10 @@ EXACT = """
 
 @contextmanager
 def consistent_read(action: str, tenant: Tenant) -> Iterator[str]:
-    """A transaction to which the database stands still; yields its snapshot's id, for others.
+    """Begin a transaction that sees the tenant at one moment; yield its snapshot's id, for pg_dump.
 
-    Whoever writes goes on, and who would alter a table of the tenant waits. Raises IllegalTransition, and
-    CopyError where there is nothing to read, for the schema is lost, or has just got another name,
-    and where the tenant was renamed or transferred since it was read.
+    Others can write meanwhile. A migration of the tenant waits. Raises IllegalTransition, and
+    CopyError if the schema has no tables, or if the tenant's row was changed since it was read.
     """
     own = quote_schema_name(tenant.schema_name)
     tables = [f"{own}.{quote_schema_name(name)}" for name in tables_of(tenant.schema_name)]

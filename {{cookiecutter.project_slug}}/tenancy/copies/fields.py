@@ -20,7 +20,7 @@ def copied_fields(model: type[Model]) -> list[Field]:
 def cloned_values(source: Tenant) -> dict:
     """Return the values that a clone takes over. A unique value stays with the source."""
     return {
-        field.name: getattr(source, field.name)
+        field.attname: getattr(source, field.attname)
         for field in added_fields(Tenant)
         if not field.unique
     }

@@ -28,6 +28,7 @@ from tenancy.copies.fields import import_fields
 from tenancy.copies.references import find_or_make_person, translate
 from tenancy.exceptions import CopyError, UnknownUser, one_line
 from tenancy.lifecycle.provisioning import Recipe, provision_by
+from tenancy.lifecycle.reservation import clean_fields
 from tenancy.schemas import blueprint
 from tenancy.schemas.ddl import create_schema
 from tenancy.schemas.dump import rename
@@ -48,10 +49,12 @@ def restore(
     name: str = "",
     organization: str = "",
     owner: str = "",
+    **fields,
 ) -> Restored:
     """Make a tenant of a backup, which must be trusted like code: its statements are carried out.
 
-    Slug, name, organization and owner are the backup's where none are given. Members are found by
+    Slug, name, organization, owner and the project's own fields are the backup's where none are
+    given. Members are found by
     their e-mails, and made where there are none. Raises CopyError for a file that isn't whole or is
     of other migrations, and what `provision_tenant` raises; as there, nothing is left behind, and
     the same call finishes what a killed one has left.
@@ -60,11 +63,12 @@ def restore(
         header, notes = backup.header, []
         compare_migrations({tuple(each) for each in header["migrations"]})
         slug = slug or header["slug"]
+        kept = {name: value for name, value in header["fields"].items() if name not in fields}
         recipe = Recipe(
             "restore",
             partial(filled, backup, notes),
             partial(grant_memberships, header, notes),
-            fields=import_fields(Tenant, header["fields"], notes),
+            fields=import_fields(Tenant, kept, notes) | clean_fields(fields),
             organization_fields=import_fields(Organization, header["organization_fields"], notes),
             origin=f"restore of {header['slug']} as of {header['made']}",
         )

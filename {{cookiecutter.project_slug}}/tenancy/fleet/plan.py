@@ -143,7 +143,7 @@ def read(connection, schemas: list[str]) -> tuple[list[Cohort], list[str]]:
         cohort = cohorts.setdefault(key, Cohort([], has_table, set()))
         cohort.schemas.append(schema)
         if owes:
-            cohort.pending_signals.add(schema)
+            cohort.pending.add(schema)
     return list(cohorts.values()), missing
 
 

@@ -13,7 +13,8 @@ from django.conf import settings
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.postgres.operations import CreateExtension
 from django.contrib.sessions.middleware import SessionMiddleware
-from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.files.storage import FileSystemStorage
 from django.db import router
 from django.db.migrations import RunSQL, SeparateDatabaseAndState
 from django.db.migrations.loader import MigrationLoader
@@ -23,8 +24,11 @@ from django_tenants.routers import TenantSyncRouter
 from django_tenants.utils import get_tenant_database_alias
 from tenant_users.permissions.backend import UserBackend
 
+from tenancy.concrete import Domain, Organization, Tenant, User, added_fields, engine_model
 from tenancy.health import doctor
+from tenancy.isolation.media import TenantStorage
 from tenancy.isolation.router import TenantRouter
+from tenancy.isolation.signing import TenantSigner
 from tenancy.requests.middleware import MembershipMiddleware, TenantMiddleware
 
 ENGINE = "tenancy.database"
@@ -88,6 +92,53 @@ def check_middleware(**kwargs) -> Iterator[CheckMessage]:
             hint="A session is read in the tenant's schema, and membership is that of a user.",
             id="tenancy.E005",
         )
+
+
+@register("tenants")
+def check_separation(**kwargs) -> Iterator[CheckMessage]:
+    """Signatures, uploads and the cache keep tenants apart by a class or function of the engine."""
+    if not is_a(TenantSigner, settings.SIGNING_BACKEND):
+        yield Error(
+            "SIGNING_BACKEND makes signatures that hold in every tenant.",
+            hint=f"Name {path(TenantSigner)}, or a subclass.",
+            id="tenancy.E011",
+        )
+    storage = settings.STORAGES["default"]["BACKEND"]
+    if is_a(FileSystemStorage, storage) and not is_a(TenantStorage, storage):
+        yield Error(
+            "STORAGES: the default storage keeps the uploads of all tenants in one folder.",
+            hint=f"Name {path(TenantStorage)}, or a subclass.",
+            id="tenancy.E012",
+        )
+    if "KEY_FUNCTION" not in settings.CACHES["default"]:
+        yield Error(
+            "CACHES: the default cache has the same keys in every tenant.",
+            hint="Set its KEY_FUNCTION to “django_tenants.cache.make_key”.",
+            id="tenancy.E013",
+        )
+
+
+@register("tenants")
+def check_models(**kwargs) -> Iterator[CheckMessage]:
+    """The engine makes rows of the project's models, and copies them."""
+    for model in (Organization, Tenant, Domain, User):
+        for field in added_fields(model):
+            if field.editable and not field.null and field.get_default() is None:
+                yield Error(
+                    "has no default, and the engine makes rows without it.",
+                    hint="Give it a default, or null=True and blank=True.",
+                    obj=field,
+                    id="tenancy.E014",
+                )
+        known = {field.name for field in engine_model(model)._meta.local_many_to_many}
+        for field in model._meta.many_to_many:
+            if field.name not in known:
+                yield Warning(
+                    "is left out of clones and backups, and isn't given at provisioning.",
+                    hint="Copy it in receivers of the signals, then silence this warning.",
+                    obj=field,
+                    id="tenancy.W015",
+                )
 
 
 @register("tenants")

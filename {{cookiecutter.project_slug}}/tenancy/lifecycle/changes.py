@@ -7,7 +7,7 @@ is afterwards, and raises IllegalTransition where the tenant's state forbids the
 from django.utils import timezone
 
 from tenancy import roles
-from tenancy.concrete import Organization, Tenant
+from tenancy.concrete import Tenant
 from tenancy.exceptions import IllegalTransition
 from tenancy.lifecycle.reservation import check_name, clean_fields
 from tenancy.people.finding import find_user
@@ -52,14 +52,16 @@ def change(tenant: Tenant, by: str, **fields) -> Tenant:
     """
     for name, value in fields.items():
         with transition("change", tenant, by) as (tenant, event):
-            if name == "name":
-                value = value.strip()
-                check_name(Tenant, value)
-            elif not (name == "organization" and isinstance(value, Organization)):
-                value = clean_fields({name: value})[name]
             event.before = f"{name}: {getattr(tenant, name)}"
-            setattr(tenant, name, value)
-            event.after = f"{name}: {value}"
+            if name == "name":
+                tenant.name = value.strip()
+                check_name(Tenant, tenant.name)
+            elif name == "organization":
+                tenant.organization = value
+            else:
+                for attname, clean_value in clean_fields({name: value}).items():
+                    setattr(tenant, attname, clean_value)
+            event.after = f"{name}: {getattr(tenant, name)}"
     return tenant
 
 

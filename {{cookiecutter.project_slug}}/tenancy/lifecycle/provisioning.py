@@ -19,7 +19,12 @@ from django_tenants.utils import get_public_schema_name, schema_context
 from tenancy import roles
 from tenancy.concrete import Organization, Tenant
 from tenancy.exceptions import IllegalTransition, SlugTaken
-from tenancy.lifecycle.reservation import clean_fields, clean_names, find_unfinished, reserve
+from tenancy.lifecycle.reservation import (
+    clean_names,
+    clean_new_fields,
+    find_unfinished,
+    reserve,
+)
 from tenancy.locks import Taken, advisory_lock
 from tenancy.people.finding import find_user
 from tenancy.people.members import grant
@@ -36,8 +41,8 @@ class Recipe:
 
     `action` is its name in the log. `new_schema(schema_name)` is a context manager that creates the
     schema, in one transaction with its block where it can. `grant_memberships(tenant)` runs in the
-    last transaction. `fields` are values for the tenant's row, `organization_fields` for a new
-    organization's. `origin` is kept with the tenant, to tell apart what a killed call has left.
+    last transaction. `fields` are valid values for the tenant's row, `organization_fields` for a
+    new organization's. `origin` is kept with the tenant, to tell apart what a killed call has left.
     """
 
     action: str
@@ -60,7 +65,9 @@ def provision_tenant(
     killed, the same call finishes the tenant. It commits as it goes, so it can't be called inside a
     transaction.
     """
-    return provision_by(new_tenant(fields), name, slug, organization, username, by)
+    return provision_by(
+        new_tenant(clean_new_fields(fields)), name, slug, organization, username, by
+    )
 
 
 def request_tenant(
@@ -76,7 +83,7 @@ def request_tenant(
         host = provision_tenant(name, slug, organization, username, by=by, **fields)
         return Tenant.objects.get(domains__domain=host)
     name, organization = clean_names(name, slug, organization)
-    fields = clean_fields(fields)
+    fields = clean_new_fields(fields)
     with schema_context(get_public_schema_name()), undoing() as undo:
         owner = find_user(username, active=True)
         try:
@@ -99,7 +106,6 @@ def provision_by(
 ) -> str:
     """Make a tenant by the recipe; see `provision_tenant`."""
     name, organization = clean_names(name, slug, organization)
-    fields = clean_fields(recipe.fields)
     with schema_context(get_public_schema_name()), making(slug):
         with undoing() as undo:
             owner = find_user(username, active=True)
@@ -107,7 +113,7 @@ def provision_by(
             try:
                 domain = reserve(
                     *(name, slug, organization, owner, recipe.origin, undo),
-                    fields=fields,
+                    fields=recipe.fields,
                     organization_fields=recipe.organization_fields,
                 )
             except SlugTaken:

@@ -79,17 +79,20 @@ def store(domain: Domain) -> None:
         raise HostTaken(f"“{domain}” is taken.") from None
 
 
-def add_domain(tenant: Tenant, host: str, by: str, *, is_primary: bool = False) -> str:
+def add_domain(tenant: Tenant, host: str, by: str, *, is_primary: bool = False, **fields) -> str:
     """Have another host lead to the tenant; return it as it is stored.
 
-    Raises InvalidHost, HostTaken and IllegalTransition.
+    `fields` are values of the fields that the project added to its domain model. Raises
+    InvalidHost, HostTaken and IllegalTransition.
     """
     if is_primary:
-        return rename(tenant, by, domain=host).get_primary_domain().domain
+        host = rename(tenant, by, domain=host).get_primary_domain().domain
+        Domain.objects.filter(domain=host).update(**fields)
+        return host
     found = check_free(host)
     with transition("rename", tenant, by) as (row, event):
         event.before, event.after = "", found
-        store(Domain(tenant=row, domain=found, is_primary=False))
+        store(Domain(tenant=row, domain=found, is_primary=False, **fields))
     return found
 
 

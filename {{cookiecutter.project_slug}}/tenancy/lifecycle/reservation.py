@@ -5,6 +5,7 @@ from contextlib import ExitStack
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
+from django.db.models import Field, Model
 
 from tenancy import hosts
 from tenancy.concrete import Domain, Organization, Tenant, User, added_fields
@@ -38,16 +39,29 @@ def check_name(model, name: str) -> None:
         raise InvalidName(f"The {what}'s name must have 1 to {longest} characters.")
 
 
+def clean_new_fields(fields: dict) -> dict:
+    """Like `clean_fields`, for a new tenant. A field that isn't given needs a valid default."""
+    defaults = {field.name: field.get_default() for field in added_fields(Tenant) if field.editable}
+    return clean_fields(defaults | fields)
+
+
 def clean_fields(fields: dict) -> dict:
-    """Return the values of the project's own fields, as Python has them. Raises InvalidField."""
+    """Return the values of the project's own fields, by `attname`, as Python has them.
+
+    A foreign key's value is a row or its primary key. Raises InvalidField.
+    """
     known = {field.name: field for field in added_fields(Tenant)}
     if unknown := fields.keys() - known.keys():
         names = ", ".join(known) or "none"
         raise InvalidField(f"A tenant has no field “{min(unknown)}” to set; it has: {names}.")
+    return {known[name].attname: clean_field(known[name], value) for name, value in fields.items()}
+
+
+def clean_field(field: Field, value):
     try:
-        return {name: known[name].clean(value, None) for name, value in fields.items()}
+        return field.clean(value.pk if isinstance(value, Model) else value, None)
     except ValidationError as error:
-        raise InvalidField(" ".join(error.messages)) from None
+        raise InvalidField(f"{field.name}: {' '.join(error.messages)}") from None
 
 
 def find_unfinished(

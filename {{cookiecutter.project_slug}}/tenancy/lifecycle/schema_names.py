@@ -34,12 +34,12 @@ FUNCTIONS = """
 
 
 def rename_schema(tenant: Tenant, by: str, name: str = "") -> Tenant:
-    """Give a suspended tenant's schema a name that was never used: slug and random where empty.
+    """Give a suspended tenant's schema a name that was never used; return the tenant's row.
 
-    Its uploads move along. They do so after the commit: where the process is killed in between,
-    the same call, or another one, moves them. It can't be called inside a transaction. Raises
-    InvalidSchemaName, SchemaNameTaken, IllegalTransition, and LifecycleError where a function of the
-    schema names it and would fail.
+    Without `name` it is the slug and eight random digits. The uploads move after the commit: if the
+    process is killed in between, the next call moves them. It can't be called inside a transaction.
+    Raises InvalidSchemaName, SchemaNameTaken, IllegalTransition, and LifecycleError if the text of
+    a function in the schema has the schema's name.
     """
     name = name or f"{tenant.slug}_{secrets.token_hex(4)}"
     if len(name) > LENGTH or not re.match(hosts.SCHEMA_NAME, name):

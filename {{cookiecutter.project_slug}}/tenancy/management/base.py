@@ -1,5 +1,7 @@
 """What the commands share that move a tenant from one state to another, or a person."""
 
+from argparse import ArgumentTypeError
+
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
@@ -17,6 +19,16 @@ class LifecycleCommand(BaseCommand):
 
     def add_by(self, parser):
         parser.add_argument("--by", default="manage.py", help="who does it, for the log")
+
+    def add_field(self, parser):
+        parser.add_argument(
+            "--field",
+            metavar="NAME=VALUE",
+            type=parse_field,
+            action="append",
+            default=[],
+            help="a field that the project added to its tenants; repeat it for more",
+        )
 
     def handle(self, *args, **options):
         for value in options.values():
@@ -87,6 +99,13 @@ def transition_command(action: str) -> type[TenantCommand]:
             return done.format(tenant=tenant, end=tenant.deleted and end_of_grace(tenant))
 
     return Command
+
+
+def parse_field(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ArgumentTypeError(f"it takes NAME=VALUE, like plan=team, not “{text}”")
+    return name, value
 
 
 class UserCommand(LifecycleCommand):

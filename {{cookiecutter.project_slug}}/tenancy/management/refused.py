@@ -31,7 +31,7 @@ def refused(name: str) -> type[BaseCommand]:
         def create_parser(self, *args, **kwargs):
             parser = super().create_parser(*args, **kwargs)
             # Whatever its arguments are, it is refused for another reason.
-            parser.parse_args = lambda *given: parser.parse_known_args(*given)[0]
+            parser.parse_args = lambda args=None, space=None: parser.parse_known_args(args)[0]
             return parser
 
         def handle(self, **options):

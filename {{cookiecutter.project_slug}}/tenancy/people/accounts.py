@@ -112,7 +112,7 @@ def reactivate(username: str, by: str) -> None:
 
 
 def anonymise(username: str, by: str) -> None:
-    """Take name and e-mail from a person who was deactivated, for good.
+    """Take names, e-mail and preferences from a person who was deactivated, for good.
 
     They are “gone-<id>” from then on, also in the log and in the public admin's, where who did what
     can be told apart still. What others wrote about them stays, and so do columns that you add to
@@ -128,6 +128,7 @@ def anonymise(username: str, by: str) -> None:
         if user.username == gone(user):
             return
         user.username, user.email = gone(user), f"{gone(user)}@people.invalid"
+        user.name = user.language = user.time_zone = ""
         user.last_login, user.is_verified = None, False
         user.set_unusable_password()
         user.save()

@@ -9,6 +9,7 @@ from django.core.exceptions import DisallowedHost
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
+from django.utils.log import log_response
 from django_tenants.middleware.main import TenantMainMiddleware
 from django_tenants.utils import get_public_schema_name
 
@@ -48,10 +49,13 @@ class TenantMiddleware(TenantMainMiddleware):
 
 
 def answer_without(request, tenant: Tenant | None) -> HttpResponse:
-    """What a request gets that is in no tenant."""
+    """Answer a request that enters no tenant, and log why it doesn't."""
     if tenant is None:
         public_url = hosts.site_url(request, settings.DOMAIN)
-        return render(request, "tenancy/unknown_host.html", {"public_url": public_url}, status=404)
+        context = {"public_url": public_url}
+        response = render(request, "tenancy/unknown_host.html", context, status=404)
+        log_refusal(reason_against(request), request, response)
+        return response
     if tenant.status == ACTIVE:
         # A browser would keep a permanent one, also when the name goes back to what it was.
         place = hosts.site_url(request, tenant.moved_to).removesuffix("/")
@@ -61,7 +65,22 @@ def answer_without(request, tenant: Tenant | None) -> HttpResponse:
     response["Cache-Control"] = "no-store"  # a browser would keep the page of what is gone
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         response["Retry-After"] = RETRY_AFTER
+    log_refusal(f"{tenant.get_status_display().capitalize()} tenant", request, response)
     return response
+
+
+def log_refusal(reason: str, request, response: HttpResponse) -> None:
+    """Log the refusal in place of Django's line, which would call a suspended tenant an error."""
+    message, level = "%s: %s", "warning"
+    log_response(message, reason, request.path, response=response, request=request, level=level)
+
+
+def reason_against(request) -> str:
+    """Return why no tenant was found for the request's host."""
+    host = allowed_host(request)
+    if host is None:
+        return "Disallowed host"
+    return "Host of another process" if routes.find(host) else "Unknown host"
 
 
 class MembershipMiddleware:
@@ -96,15 +115,18 @@ def is_nobody(request) -> bool:
 
 def find_tenant(request, connection) -> Tenant | None:
     """The tenant whose site this process serves at the request's host."""
-    text = request._get_raw_host()
-    if len(text) > LONGEST_HOST:
-        return None
-    host = host_of(text, *settings.ALLOWED_HOSTS)
+    host = allowed_host(request)
     tenant = routes.find(host, connection) if host else None
     if tenant is None:
         return None
     is_served = settings.SERVE_PUBLIC if tenant.schema_name == PUBLIC else settings.SERVE_TENANTS
     return tenant if is_served else None
+
+
+def allowed_host(request) -> str | None:
+    """Return the request's host, normalised; None for one that is malformed or not allowed."""
+    text = request._get_raw_host()
+    return host_of(text, *settings.ALLOWED_HOSTS) if len(text) <= LONGEST_HOST else None
 
 
 @lru_cache(maxsize=routes.MOST)

@@ -1,5 +1,6 @@
 import pytest
 from django.db import connection
+from django.test.utils import setup_databases, teardown_databases
 from django_tenants.utils import schema_context
 
 from tenancy.concrete import Tenant
@@ -10,13 +11,30 @@ from tenancy.testing.database import populate
 NEEDS_FLUSH = "transactional_db", "django_db_reset_sequences", "live_server"
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_fixture_setup(fixturedef, request):
-    result = yield
-    if fixturedef.argname == "django_db_setup":
-        with request.getfixturevalue("django_db_blocker").unblock():
-            populate()
-    return result
+@pytest.fixture(scope="session")
+def django_db_setup(
+    request,
+    django_test_environment,
+    django_db_blocker,
+    django_db_keepdb,
+    django_db_createdb,
+    django_db_modify_db_settings,
+):
+    """Make the test database with its tenants, and remove it in the end.
+
+    It takes the place of pytest-django's fixture, which makes no database if it knows no test that
+    needs one. It doesn't know `committed_db`, so such tests would write to the project's database.
+    """
+    verbosity = request.config.option.verbose
+    with django_db_blocker.unblock():
+        databases = setup_databases(
+            verbosity, interactive=False, keepdb=django_db_keepdb and not django_db_createdb
+        )
+        populate()
+    yield
+    if not django_db_keepdb:
+        with django_db_blocker.unblock():
+            teardown_databases(databases, verbosity)
 
 
 def pytest_collection_modifyitems(items):

@@ -8,8 +8,9 @@ class Command(TenantCommand):
 
     def add_arguments(self, parser):
         super().add_arguments(parser)
+        names = ", ".join(roles.assignable_roles())
         parser.add_argument("username", help="a user, by name or e-mail")
-        parser.add_argument("--role", default=roles.MEMBER, help="admin, or member, the default")
+        parser.add_argument("--role", default=roles.MEMBER, help=f"one of {names}")
 
     def act(self, tenant, by, *, username, role, **options):
         members.add_member(tenant, username, role, by=by)

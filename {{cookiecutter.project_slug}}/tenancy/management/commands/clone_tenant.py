@@ -18,9 +18,10 @@ class Command(LifecycleCommand):
         parser.add_argument("--organization", default="", help="the customer, if not the source's")
         parser.add_argument("--clone_from", help="the source by its schema, as in the library's")
         parser.add_argument("--slug", dest="by_name", help="the slug, as in the library's")
+        self.add_field(parser)
         self.add_by(parser)
 
-    def perform(self, *, source, slug, clone_from, by_name, by, **options):
+    def perform(self, *, source, slug, clone_from, by_name, field, by, **options):
         if (source is None) == (clone_from is None) or (slug is None) == (by_name is None):
             raise CommandError(
                 "Name the tenant to copy and the copy's slug: `clone_tenant evilcorp goodcorp`, or"
@@ -28,4 +29,6 @@ class Command(LifecycleCommand):
             )
         wanted = {"slug": source} if clone_from is None else {"schema_name": clone_from}
         given = {name: options[name] for name in ("name", "owner", "organization")}
-        return copies.clone(find_tenant(**wanted), slug or by_name or "", by, **given)
+        return copies.clone(
+            find_tenant(**wanted), slug or by_name or "", by, **given, **dict(field)
+        )

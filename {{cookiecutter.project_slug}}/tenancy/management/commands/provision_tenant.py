@@ -30,13 +30,7 @@ class Command(LifecycleCommand):
             action="store_true",
             help="reserve it, and return before its schema is made",
         )
-        parser.add_argument(
-            "--field",
-            metavar="NAME=VALUE",
-            action="append",
-            default=[],
-            help="a field that the project added to its tenants; repeat it for more",
-        )
+        self.add_field(parser)
         self.add_by(parser)
 
     def perform(self, *, resume, abandon, background, field, by, **options):
@@ -53,16 +47,9 @@ class Command(LifecycleCommand):
                 return lifecycle.finish(tenant, by)
         if None in arguments:
             raise CommandError(f"All of these are needed: {', '.join(NEEDED)}.")
-        fields = dict(map(parse_field, field))
+        fields = dict(field)
         if background:
             tenant = lifecycle.request_tenant(*arguments, by=by, **fields)
             return tenant.get_primary_domain().domain
         with progress(self.stdout.write):
             return lifecycle.provision_tenant(*arguments, by=by, **fields)
-
-
-def parse_field(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise CommandError(f"--field takes NAME=VALUE, like plan=team, not “{text}”.")
-    return name, value

@@ -11,4 +11,4 @@ class Command(TenantCommand):
 
     def act(self, tenant, by, *, username, **options):
         members.remove_member(tenant, username, by=by)
-        return f"“{username}” is no member of “{tenant.slug}” any more."
+        return f"“{username}” is not a member of “{tenant.slug}” any more."

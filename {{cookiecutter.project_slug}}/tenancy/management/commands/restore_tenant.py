@@ -15,9 +15,10 @@ class Command(LifecycleCommand):
         parser.add_argument("--name", default="", help="another name for people")
         parser.add_argument("--owner", default="", help="another owner, by user name or e-mail")
         parser.add_argument("--organization", default="", help="another customer")
+        self.add_field(parser)
         self.add_by(parser)
 
-    def perform(self, *, file, by, **options):
+    def perform(self, *, file, field, by, **options):
         given = {name: options[name] for name in ("slug", "name", "owner", "organization")}
-        restored = copies.restore(file, by, **given)
+        restored = copies.restore(file, by, **given, **dict(field))
         return "\n".join([*restored.notes, restored.host])

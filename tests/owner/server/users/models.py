@@ -1,0 +1,6 @@
+from django.db import models
+from tenancy.people.models import AbstractUser
+
+
+class User(AbstractUser):
+    phone = models.CharField(max_length=30, blank=True)
