@@ -21,6 +21,7 @@ FILES = {
         docs/deploy.md
         docs/people.md
         docs/tenants.md
+        docs/upgrade.md
         manage.py
         pyproject.toml
         server/__init__.py

@@ -162,9 +162,19 @@ def test_an_update_touches_no_ignored_file(developer):
 
     assert changed(before, contents(developer.project)) == {"README.md", ".cruft.json"}
     settings = tomllib.loads((developer.project / "pyproject.toml").read_text())
-    assert settings["tool"]["cruft"]["skip"] == [
-        f"**/{pattern.rstrip('/')}" for pattern in patterns
-    ]
+    ignored = [f"**/{pattern.rstrip('/')}" for pattern in patterns]
+    assert settings["tool"]["cruft"]["skip"] == ["tenancy", *ignored]
+
+
+def test_an_update_leaves_the_engine_to_upgrade_tenancy(developer):
+    developer.create()
+    developer.commit(developer.project)
+    before = contents(developer.project)
+    developer.publish(**{"tenancy/hosts.py": "a newer engine's", "tenancy/new.py": ""})
+
+    developer.cruft("update", "-y")
+
+    assert changed(before, contents(developer.project)) == {"README.md", ".cruft.json"}
 
 
 def test_a_diff_shows_no_secret(developer):

@@ -13,7 +13,7 @@ def main():
         from environs import EnvError
 
         from tenancy import env_file
-        from tenancy.exceptions import LocalPostgresError
+        from tenancy.exceptions import LocalPostgresError, MissingRequirement
     except ImportError as error:
         sys.exit(
             f"{error.name} is not installed for this Python: {sys.executable} (uv run manage.py …?)"
@@ -23,7 +23,7 @@ def main():
         print("Made .env from .env.example.")
     try:
         execute_from_command_line(sys.argv)
-    except (EnvError, LocalPostgresError) as error:
+    except (EnvError, LocalPostgresError, MissingRequirement) as error:
         sys.exit(str(error))
 
 

@@ -1,11 +1,22 @@
 from django.apps import AppConfig
 from django.contrib.admin import apps as admin
+from django.core.checks import CheckMessage
 from django.core.signals import request_finished
 from django.db import DEFAULT_DB_ALIAS, connections
+
+from tenancy.exceptions import MissingRequirement
+from tenancy.health import requirements
 
 
 class TenancyConfig(AppConfig):
     name = "tenancy"
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        # Models and imports would fail on these before `manage.py check` could name them.
+        if missing := [*filter(CheckMessage.is_serious, requirements.missing_at_start())]:
+            lines = (f"{message.msg} {message.hint}" for message in missing)
+            raise MissingRequirement("\n".join(lines))
 
     def ready(self):
         from tenant_users.tenants import tasks

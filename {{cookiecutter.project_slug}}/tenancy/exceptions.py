@@ -1,5 +1,6 @@
 """Every exception of the engine, and how an error is said in one line."""
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import CommandError
 from django.db.utils import IntegrityError
 
@@ -43,6 +44,10 @@ class SchemaNotReady(Exception):
 
 class LocalPostgresError(Exception):
     """The message says in one line what went wrong and how to fix it."""
+
+
+class MissingRequirement(ImproperlyConfigured):
+    """The project lacks a setting or a package; the message says which line to add."""
 
 
 class NoBlueprint(Exception):

@@ -549,16 +549,16 @@ def test_the_projects_own_classes_are_in_use(born):
 @pytest.mark.parametrize(
     ("name", "value", "id"),
     [
-        ("SIGNING_BACKEND", "django.core.signing.TimestampSigner", "tenancy.E011"),
+        ("SIGNING_BACKEND", "django.core.signing.TimestampSigner", "tenancy.E021"),
         (
             "STORAGES",
             {"default": {"BACKEND": "django.core.files.storage.FileSystemStorage"}},
-            "tenancy.E012",
+            "tenancy.E022",
         ),
         (
             "CACHES",
             {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}},
-            "tenancy.E013",
+            "tenancy.E023",
         ),
     ],
 )
@@ -571,10 +571,10 @@ def test_wrong_wiring_is_refused(settings, name, value, id):
 def test_a_field_that_the_engine_cannot_fill_is_refused(monkeypatch):
     monkeypatch.setattr(Tenant._meta.get_field("plan"), "_get_default", lambda: None)
 
-    assert [message.id for message in run_checks(tags=["tenants"])] == ["tenancy.E014"]
+    assert [message.id for message in run_checks(tags=["tenants"])] == ["tenancy.E024"]
 
 
 def test_a_field_that_no_copy_takes_along_is_warned_of(monkeypatch):
     monkeypatch.setattr(Tenant._meta, "many_to_many", [SimpleNamespace(name="features")])
 
-    assert [message.id for message in run_checks(tags=["tenants"])] == ["tenancy.W015"]
+    assert [message.id for message in run_checks(tags=["tenants"])] == ["tenancy.W025"]

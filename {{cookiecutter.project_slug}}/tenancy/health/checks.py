@@ -10,39 +10,58 @@ from pathlib import Path
 
 from django.apps import apps
 from django.conf import settings
-from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.postgres.operations import CreateExtension
-from django.contrib.sessions.middleware import SessionMiddleware
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.files.storage import FileSystemStorage
 from django.db import router
 from django.db.migrations import RunSQL, SeparateDatabaseAndState
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations.base import Operation
-from django.utils.module_loading import import_string
 from django_tenants.routers import TenantSyncRouter
 from django_tenants.utils import get_tenant_database_alias
 from tenant_users.permissions.backend import UserBackend
 
 from tenancy.concrete import Domain, Organization, Tenant, User, added_fields, engine_model
-from tenancy.health import doctor
+from tenancy.health import doctor, manifest, requirements
+from tenancy.health.requirements import MIDDLEWARE, is_a
 from tenancy.isolation.media import TenantStorage
 from tenancy.isolation.router import TenantRouter
 from tenancy.isolation.signing import TenantSigner
-from tenancy.requests.middleware import MembershipMiddleware, TenantMiddleware
 
 ENGINE = "tenancy.database"
 ROUTERS = [TenantRouter, TenantSyncRouter]
-MIDDLEWARE = [TenantMiddleware, SessionMiddleware, AuthenticationMiddleware, MembershipMiddleware]
 SHARED_ONLY = ["contenttypes", "sites"]  # Django remembers their rows for all tenants together
 IN_BOTH = ["auth", "permissions", "sessions"]  # what a person may on one host is nothing on others
 DECORATORS = {"schema_context", "tenant_context"}
+RESTORE = "`manage.py upgrade_tenancy` with --force restores the engine."
+MOVE = "The next upgrade would remove the change: move it to server/ (see docs/upgrade.md)."
+DIFFERENCES = {"edited": MOVE, "added": MOVE, "missing": RESTORE}
 CREATE_EXTENSION = re.compile(r"\bCREATE\s+EXTENSION\b", re.IGNORECASE)
 
 
 @register(Tags.database)
 def check_database(databases=None, **kwargs) -> Iterable[CheckMessage]:
     return doctor.examine() if get_tenant_database_alias() in (databases or ()) else []
+
+
+@register("tenants")
+def check_requirements(**kwargs) -> Iterator[CheckMessage]:
+    return requirements.missing()
+
+
+@register("tenants")
+def check_engine(**kwargs) -> Iterator[CheckMessage]:
+    changes = manifest.changes()
+    if changes is None:
+        yield Warning(
+            f"tenancy/{manifest.NAME} is missing, so edits of the engine can't be found.",
+            hint=RESTORE,
+            id="tenancy.W016",
+        )
+        return
+    for kind, hint in DIFFERENCES.items():
+        for name in getattr(changes, kind):
+            yield Warning(f"tenancy/{name} is {kind}.", hint=hint, id="tenancy.W015")
 
 
 @register("tenants")
@@ -71,7 +90,7 @@ def check_settings(**kwargs) -> Iterator[CheckMessage]:
             hint="Set it to “django.contrib.sessions.backends.db”.",
             id="tenancy.E010",
         )
-    if not any(is_a(UserBackend, name) for name in settings.AUTHENTICATION_BACKENDS):
+    if not any(is_a(path(UserBackend), name) for name in settings.AUTHENTICATION_BACKENDS):
         yield Error(
             f"AUTHENTICATION_BACKENDS lacks {path(UserBackend)}, and so nobody has rights.",
             hint="Put it where Django's ModelBackend is.",
@@ -85,10 +104,10 @@ def check_middleware(**kwargs) -> Iterator[CheckMessage]:
         next((at for at, name in enumerate(settings.MIDDLEWARE) if is_a(wanted, name)), None)
         for wanted in MIDDLEWARE
     ]
-    if None in order or order != sorted(order):
+    found = [at for at in order if at is not None]  # check_requirements names the missing ones
+    if found != sorted(found):
         yield Error(
-            "MIDDLEWARE lacks one of these, or has them in another order: "
-            f"{', '.join(map(path, MIDDLEWARE))}.",
+            f"MIDDLEWARE doesn't have these in this order: {', '.join(MIDDLEWARE)}.",
             hint="A session is read in the tenant's schema, and membership is that of a user.",
             id="tenancy.E005",
         )
@@ -97,24 +116,24 @@ def check_middleware(**kwargs) -> Iterator[CheckMessage]:
 @register("tenants")
 def check_separation(**kwargs) -> Iterator[CheckMessage]:
     """Signatures, uploads and the cache keep tenants apart by a class or function of the engine."""
-    if not is_a(TenantSigner, settings.SIGNING_BACKEND):
+    if not is_a(path(TenantSigner), settings.SIGNING_BACKEND):
         yield Error(
             "SIGNING_BACKEND makes signatures that hold in every tenant.",
             hint=f"Name {path(TenantSigner)}, or a subclass.",
-            id="tenancy.E011",
+            id="tenancy.E021",
         )
     storage = settings.STORAGES["default"]["BACKEND"]
-    if is_a(FileSystemStorage, storage) and not is_a(TenantStorage, storage):
+    if is_a(path(FileSystemStorage), storage) and not is_a(path(TenantStorage), storage):
         yield Error(
             "STORAGES: the default storage keeps the uploads of all tenants in one folder.",
             hint=f"Name {path(TenantStorage)}, or a subclass.",
-            id="tenancy.E012",
+            id="tenancy.E022",
         )
     if "KEY_FUNCTION" not in settings.CACHES["default"]:
         yield Error(
             "CACHES: the default cache has the same keys in every tenant.",
             hint="Set its KEY_FUNCTION to “django_tenants.cache.make_key”.",
-            id="tenancy.E013",
+            id="tenancy.E023",
         )
 
 
@@ -128,7 +147,7 @@ def check_models(**kwargs) -> Iterator[CheckMessage]:
                     "has no default, and the engine makes rows without it.",
                     hint="Give it a default, or null=True and blank=True.",
                     obj=field,
-                    id="tenancy.E014",
+                    id="tenancy.E024",
                 )
         known = {field.name for field in engine_model(model)._meta.local_many_to_many}
         for field in model._meta.many_to_many:
@@ -137,7 +156,7 @@ def check_models(**kwargs) -> Iterator[CheckMessage]:
                     "is left out of clones and backups, and isn't given at provisioning.",
                     hint="Copy it in receivers of the signals, then silence this warning.",
                     obj=field,
-                    id="tenancy.W015",
+                    id="tenancy.W025",
                 )
 
 
@@ -188,12 +207,6 @@ def check_migrations(**kwargs) -> Iterator[CheckMessage]:
 
 def path(wanted: type) -> str:
     return f"{wanted.__module__}.{wanted.__qualname__}"
-
-
-def is_a(wanted: type, name: str) -> bool:
-    """Whether a name in the settings is that of the class or of a subclass."""
-    named = import_string(name)
-    return isinstance(named, type) and issubclass(named, wanted)
 
 
 def is_in(names: list[str], label: str) -> bool:

@@ -1,0 +1,127 @@
+"""What the engine needs of the project, and the line to add for what is missing.
+
+A new version of the engine adds its needs here. `manage.py upgrade_tenancy` loads this file from
+the new version while the old one runs, so it imports nothing of the engine.
+"""
+
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from itertools import pairwise
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning
+from django.urls import URLResolver, get_resolver
+from django.utils.module_loading import import_string
+from django.utils.version import get_version_tuple
+
+MIDDLEWARE = (  # in this order
+    "tenancy.requests.middleware.TenantMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "tenancy.requests.middleware.MembershipMiddleware",
+)
+# Their commands and templates give way to the engine's.
+OVERRIDDEN = ("django_tenants", "tenant_users.tenants", "tenancy.apps.TenantAdminConfig")
+
+
+def missing_at_start() -> Iterator[CheckMessage]:
+    """Yield what is missing that the engine's models and imports need."""
+    yield from setting("TENANT_ORGANIZATION_MODEL", '"tenants.Organization"')
+    yield from setting("TENANCY_ROLES", '{"admin": {"is_superuser": True}, "member": {}}')
+    yield from package("django", "5.2", "7")
+    yield from package("django-tenants", "4.0", "4.1")
+    yield from package("django-tenant-users", "3.0", "3.1")
+    yield from package("idna", "3.7", "4")
+    yield from package("celery", "5.7", "6", app="tenancy.background")
+    yield from package("tenant-schemas-celery", "5.0", "5.1", app="tenancy.background")
+
+
+def missing() -> Iterator[CheckMessage]:
+    """Yield what is missing: messages of Django's check framework."""
+    yield from missing_at_start()
+    yield from app("tenancy", before=OVERRIDDEN)
+    yield from middleware(MIDDLEWARE[0], f"above {MIDDLEWARE[1]}")
+    for above, name in pairwise(MIDDLEWARE):
+        yield from middleware(name, f"below {above}")
+    yield from include("tenancy.people.urls")
+
+
+def setting(name: str, example: str) -> Iterator[CheckMessage]:
+    if not hasattr(settings, name):
+        yield Error(
+            f"The setting {name} is missing.",
+            hint=f"Add `{name} = {example}` to the settings.",
+            id="tenancy.E012",
+        )
+
+
+def package(name: str, first: str, end: str, app: str = "tenancy") -> Iterator[CheckMessage]:
+    """A distribution of a version from `first` to before `end`, where `app` is installed."""
+    if app not in settings.INSTALLED_APPS:
+        return
+    wanted = f"{name}>={first},<{end}"
+    hint = f'Write "{wanted}" in the dependencies in pyproject.toml, and install it (`uv sync`).'
+    try:
+        found = version(name)
+    except PackageNotFoundError:
+        yield Error(f"The package {name} is not installed.", hint=hint, id="tenancy.E014")
+        return
+    if not get_version_tuple(first) <= get_version_tuple(found) < get_version_tuple(end):
+        yield Warning(f"{name} {found} is installed, not {wanted}.", hint=hint, id="tenancy.W014")
+
+
+def app(
+    name: str, setting: str = "SHARED_APPS", before: tuple[str, ...] = ()
+) -> Iterator[CheckMessage]:
+    """An app in SHARED_APPS or TENANT_APPS, and so in INSTALLED_APPS, before some others."""
+    for listed in (setting, "INSTALLED_APPS"):
+        if name not in getattr(settings, listed):
+            yield Error(
+                f"{listed} lacks {name}.", hint=f'Add `"{name}",` to {listed}.', id="tenancy.E011"
+            )
+            return
+    earlier = settings.INSTALLED_APPS[: settings.INSTALLED_APPS.index(name)]
+    if overriding := [other for other in before if other in earlier]:
+        yield Error(
+            f"INSTALLED_APPS has {name} below {', '.join(overriding)}.",
+            hint=f'Move `"{name}",` to the top of {setting}.',
+            id="tenancy.E011",
+        )
+
+
+def middleware(name: str, place: str) -> Iterator[CheckMessage]:
+    if not any(is_a(name, listed) for listed in settings.MIDDLEWARE):
+        hint = f'Add `"{name}",` to MIDDLEWARE, {place}.'
+        yield Error(f"MIDDLEWARE lacks {name}.", hint=hint, id="tenancy.E005")
+
+
+def include(
+    module: str,
+    prefix: str = "",
+    urlconfs: tuple[str, ...] = ("ROOT_URLCONF", "PUBLIC_SCHEMA_URLCONF"),
+) -> Iterator[CheckMessage]:
+    """URLs of the engine, included by each of the modules that these settings name."""
+    for urlconf in dict.fromkeys(getattr(settings, name) for name in urlconfs):
+        if module not in included(get_resolver(urlconf)):
+            yield Error(
+                f"{urlconf} doesn't include {module}.",
+                hint=f'Add `path("{prefix}", include("{module}")),` to its urlpatterns.',
+                id="tenancy.E013",
+            )
+
+
+def included(resolver: URLResolver) -> Iterator[str]:
+    """Yield the names of the modules that a URLconf includes, directly or not."""
+    for pattern in resolver.url_patterns:
+        if isinstance(pattern, URLResolver):
+            yield getattr(pattern.urlconf_module, "__name__", "")
+            yield from included(pattern)
+
+
+def is_a(wanted: str, name: str) -> bool:
+    """Return True if `name` is the dotted path of the wanted class, or of a subclass."""
+    try:
+        found, wanted_class = import_string(name), import_string(wanted)
+    except ImportError:
+        return name == wanted
+    return isinstance(found, type) and issubclass(found, wanted_class)
