@@ -54,7 +54,7 @@ def measure_large(large, rounds):
 
 def replaying(side):
     """What sends the blueprint's statements raw, in one transaction, and returns the seconds."""
-    [(template, statements)] = side.query("SELECT template_name, statements FROM tenants_blueprint")
+    [(template, statements)] = side.query("SELECT template_name, statements FROM tenancy_blueprint")
     text = "\n".join([f'CREATE SCHEMA "{template}";', SETTINGS, *json.loads(statements)])
 
     def replayed(connection, schema):

@@ -11,7 +11,6 @@ from projects import Project, cookiecutter, copy_template
 collect_ignore = ["engine", "owner"]  # they run in a rendered project
 
 PROJECT = "{{cookiecutter.project_slug}}"
-collect_ignore = ["engine"]  # those tests run in a project: see test_combinations.py
 
 
 def run(*command, **options):

@@ -19,7 +19,7 @@ import pytest
 from projects import copy_engine, wait_for
 
 wait_until = functools.partial(wait_for, seconds=10)
-# A copy, so that no bytecode gets into the template. Django isn't installed here, nor needed.
+# A copy, so that no bytecode gets into the template.
 _copy = tempfile.TemporaryDirectory()
 PROJECT = Path(_copy.name)
 copy_engine(PROJECT)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 from conftest import PROJECT
-from projects import ROOT, copy_engine, need, wait_for
+from projects import ROOT, UV, copy_engine, need, wait_for
 
 wait_until = functools.partial(wait_for, seconds=20)
 SYSTEM_PYTHON = "/usr/bin/python3"
@@ -38,9 +38,11 @@ class Project:
             os.chown(path, *ids(user))
 
     def popen(self, code, *, python=sys.executable, **options):
+        env = self.environment
         if self.user:
             uid, gid = ids(self.user)
             # The tests' own interpreter may be in a folder that only root can enter.
+            env = env | {"PYTHONPATH": django_for_everybody()}
             python, options = (
                 SYSTEM_PYTHON,
                 options | {"user": uid, "group": gid, "extra_groups": []},
@@ -48,7 +50,7 @@ class Project:
         return subprocess.Popen(
             [python, "-c", f"from tenancy.postgres import embedded\n{code}"],
             cwd=self.path,
-            env=self.environment,
+            env=env,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -103,6 +105,18 @@ def ids(user):
         return user, user
     account = pwd.getpwnam(user)
     return account.pw_uid, account.pw_gid
+
+
+PACKAGES = tempfile.TemporaryDirectory()
+
+
+@functools.cache
+def django_for_everybody():
+    """Install Django, which the engine imports, in a folder that all users can read."""
+    Path(PACKAGES.name).chmod(0o755)
+    install = [UV, "pip", "install", "-q", "--python", SYSTEM_PYTHON, "django>=5.2,<5.3"]
+    subprocess.run([*install, "--target", PACKAGES.name], check=True)
+    return PACKAGES.name
 
 
 @functools.cache

@@ -32,7 +32,7 @@ def test_the_secrets_are_for_their_owner_and_stay_out_of_git(acme):
     env = acme.path / ".env"
     assert stat.S_IMODE(env.stat().st_mode) == 0o600
     acme.run("git", "init", "-q")
-    private = [".env", ".postgres/data", ".venv/bin", ".hypothesis/x", "media/x", "static_root/x"]
+    private = [".env", ".postgres/data", ".venv/bin", "media/x", "static_root/x"]
     assert acme.run("git", "check-ignore", *private).stdout.split() == private
 
 
@@ -150,20 +150,6 @@ def test_a_fresh_clone_runs_after_init_tenant(acme, tmp_path):
     assert clone.settings()["ADMIN_PASSWORD"] != acme.settings()["ADMIN_PASSWORD"]
 
 
-def test_the_imports_of_the_project_run_one_way(acme):
-    """The contract is not an idle one: an import against the stream breaks it."""
-    file = acme.path / "server" / "tenants" / "admin.py"
-    text = file.read_text()
-    try:
-        file.write_text(f"{text}\nfrom server.website import views\n")
-        result = acme.run(*acme.python, "-m", "pytest", "-q", "tests/test_imports.py", check=False)
-    finally:
-        file.write_text(text)
-
-    assert result.returncode == 1
-    assert "server.tenants" in result.stdout
-
-
 def test_an_app_in_the_wrong_list_turns_the_isolation_test_red(acme):
     settings = acme.path / "server" / "settings.py"
     text = settings.read_text()
@@ -204,7 +190,7 @@ def test_without_uv_the_project_is_the_same(template, tmp_path):
         with project.runserver() as port:
             assert "Acme Cloud is running" in Browser("localhost", port).get("/").text
             assert "Welcome to EvilCorp" in Browser("evilcorp.localhost", port).get("/").text
-        some = ".venv/bin/python", "-m", "pytest", "-q", "tests/test_provisioning.py"
+        some = ".venv/bin/python", "-m", "pytest", "-q", "tests/test_notes.py"
         assert " passed" in project.run(*some).stdout
     finally:
         project.postgres("stop")
