@@ -11,6 +11,7 @@ import traceback
 from django.conf import settings
 from django.db import connection, connections
 from tenancy.locks import advisory_lock
+from tenancy.schemas import blueprint
 
 IMPORTS = """
 from django.db import connection
@@ -90,6 +91,7 @@ def run_and_exit(code: str, streams: tuple[int, ...]) -> None:
         inherited = connections.all()  # which stay the parent's: closing them would end them there
         for own in inherited:
             del connections[own.alias]
+        blueprint.remembered.cache_clear()  # a new process has to read it
         exec(compile(IMPORTS + code, "<fork>", "exec"), {"__name__": "__main__"})  # noqa: S102
         status = 0
     except BaseException:
