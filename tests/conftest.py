@@ -1,7 +1,9 @@
+import fcntl
 import json
 import os
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +13,22 @@ from projects import Project, cookiecutter, copy_template
 collect_ignore = ["engine", "owner"]  # they run in a rendered project
 
 PROJECT = "{{cookiecutter.project_slug}}"
+MACHINE = Path(tempfile.gettempdir(), "template-tests.lock")  # for all processes of the tests
+
+
+def measures(item):
+    return item.get_closest_marker("alone") is not None
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=measures)  # else one process would wait for all others' tests
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    with MACHINE.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX if measures(item) else fcntl.LOCK_SH)
+        return (yield)
 
 
 def run(*command, **options):

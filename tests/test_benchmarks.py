@@ -13,6 +13,7 @@ from projects import ROOT, UV, environment, need
 from benchmarks import report
 from benchmarks.rounds import interleaved, ratio
 
+pytestmark = pytest.mark.alone
 SHORT = [sys.executable, "-m", "benchmarks", "--short"]
 
 
