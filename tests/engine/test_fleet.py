@@ -355,7 +355,7 @@ def test_up_to_a_migration(zoo):
         ([], {"canary": "public"}, "has the schema “public”"),
         ([], {"executor": "nonsense"}, "No executor with codename nonsense"),
         ([], {"executor": "standard", "canary_only": True}, "Only the executor “fleet”"),
-        ([], {"prune": True}, "--prune takes the label of an app"),
+        ([], {"prune": True}, "--prune needs the label of an app"),
     ],
 )
 def test_a_mistake_is_told_in_one_line(zoo, arguments, options, message):

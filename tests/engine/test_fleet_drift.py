@@ -103,7 +103,7 @@ def test_the_tables_that_a_migration_concerns(zoo, operation, tables):
     zoo.write("0002_more", CAGE, VISIT)
     zoo.write("0003_last", operation)
 
-    found = drift.concerned(*loaded(zoo, ("zoo", "0003_last")))
+    found = drift.tables_concerned(*loaded(zoo, ("zoo", "0003_last")))
 
     assert (found and set(found)) == tables
 
@@ -113,10 +113,10 @@ def test_those_that_refer_to_a_table_are_concerned_with_it(zoo):
 
     migrations, apps = loaded(zoo, ("auth", "0001_initial"), ("contenttypes", "0001_initial"))
 
-    found = set(drift.concerned(migrations, apps))
+    found = set(drift.tables_concerned(migrations, apps))
     assert found >= {"auth_group", "auth_group_permissions", "zoo_visit_keepers"}
     assert "zoo_animal" not in found
-    assert drift.concerned(migrations[1:], apps) == []  # shared, and not in a tenant
+    assert drift.tables_concerned(migrations[1:], apps) == []  # shared, and not in a tenant
 
 
 def test_drift_elsewhere_is_none(zoo):

@@ -1,10 +1,10 @@
 """The executor of `migrate_schemas`: tenants with the same migrations are migrated together.
 
-For each tenant the library's signals fire as its standard executor fires them, also where there is
-nothing to do: `schema_pre_migration` and `schema_migrated`, both in the public schema and with
-`run_migrations` as the sender, and `schema_migrate_message` for each line about it. So do Django's
+django-tenants' signals are sent for each tenant as its standard executor sends them, even if there
+is nothing to do: `schema_pre_migration` and `schema_migrated`, both in the public schema and with
+`run_migrations` as the sender, and `schema_migrate_message` for each line. So are Django's
 `pre_migrate` and `post_migrate` for receivers that aren't Django's own. Without receivers a tenant
-that is up to date costs nothing but its share of the queries that find that out.
+that is up to date costs only its share of the queries that find that out.
 """
 
 import os
@@ -20,13 +20,14 @@ from django_tenants import migration_executors
 from django_tenants.migration_executors.base import MigrationExecutor
 
 from tenancy.exceptions import one_line
-from tenancy.fleet import plan, strategies
-from tenancy.fleet.report import Report, names
+from tenancy.fleet import plan
+from tenancy.fleet.report import Report
 from tenancy.fleet.run import Run
+from tenancy.fleet.strategies import FLEET, migrate_by_django
 
 
 def get_executor(codename: str | None = None) -> type[MigrationExecutor]:
-    """The executor's class (GET_EXECUTOR_FUNCTION): this one, unless another is named.
+    """Return the executor's class (GET_EXECUTOR_FUNCTION): this one, unless another is named.
 
     Raises NotImplementedError for a name that no executor has.
     """
@@ -35,20 +36,20 @@ def get_executor(codename: str | None = None) -> type[MigrationExecutor]:
 
 
 class FleetExecutor(MigrationExecutor):
-    codename = strategies.FLEET
+    codename = FLEET
 
     def __init__(self, args, options):
         super().__init__(args, options)
-        for config in apps.get_app_configs():  # where receivers may be connected, says Django
+        for config in apps.get_app_configs():  # Django's `migrate` looks here for receivers, too
             if module_has_submodule(config.module, "management"):
                 import_module(".management", config.name)
         self.connection = connections[options.get("database") or self.TENANT_DB_ALIAS]
         self.stdout = options.get("stdout") or sys.stdout
 
     def run_migrations(self, tenants=()) -> None:
-        """Migrate the schemas, or with `plan` or `check_unapplied` among the options look only.
+        """Migrate the schemas; with `plan` or `check_unapplied` among the options only look.
 
-        A queryset is looked at once more when the work is done, for tenants that came meanwhile.
+        A queryset is evaluated once more when the work is done, for tenants that came meanwhile.
         Raises CommandError, which names each tenant that failed and why; SystemExit for --check.
         """
         schemas = list(tenants)
@@ -58,21 +59,21 @@ class FleetExecutor(MigrationExecutor):
         if self.PUBLIC_SCHEMA_NAME in schemas:
             schemas.remove(self.PUBLIC_SCHEMA_NAME)
             self.migrate_public()
-        report = Report(self.stdout, self.options.get("verbosity", 1), len(schemas))
-        current = Run(self.connection, self.args, self.options, report)
+        report = Report(self.stdout, self.options.get("verbosity", 1))
+        run = Run(self.connection, self.args, self.options, report)
         try:
-            current.migrate(schemas)
+            run.migrate(schemas)
             if isinstance(tenants, QuerySet):
-                current.migrate([schema for schema in tenants.all() if schema not in schemas])
+                run.migrate([schema for schema in tenants.all() if schema not in report.outcomes])
         except (DatabaseError, InterfaceError) as error:
-            if current.inside_transaction:
+            if run.inside_transaction:
                 raise
-            report.stopped = f"{one_line(error)}; not reached: {names(current.left)}"
+            report.stopped = one_line(error)
         report.finish()
 
     def migrate_public(self) -> None:
         try:
-            strategies.by_django(self.connection, self.PUBLIC_SCHEMA_NAME, self.args, self.options)
+            migrate_by_django(self.connection, self.PUBLIC_SCHEMA_NAME, self.args, self.options)
         except CommandError:
             raise
         except Exception as error:
@@ -83,6 +84,6 @@ class FleetExecutor(MigrationExecutor):
         if self.options.get("plan"):
             for line in plan.describe(cohorts, missing):
                 self.stdout.write(f"{line}\n")
-        work = any(cohort.has_work or cohort.error for cohort in cohorts)
+        work = any(cohort.steps or cohort.error for cohort in cohorts)
         if self.options.get("check_unapplied") and (work or missing):
             sys.exit(1)

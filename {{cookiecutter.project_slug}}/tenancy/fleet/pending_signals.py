@@ -1,8 +1,8 @@
-"""A note on a tenant that is owed a `post_migrate`, which makes the permissions of new models, and
-`schema_migrated`, which fills new materialized views.
+"""A note that a tenant is owed the signals after its migrations.
 
-They come after the last migration, and what ends in between leaves a tenant without them that has
-all migrations. The note is a comment on the table of the migrations.
+`post_migrate` makes the permissions of new models, and receivers of `schema_migrated` fill new
+materialized views. A process that ends after the last migration and before the signals leaves a
+tenant without these. The note is a comment on the table of migrations, and the next run sends them.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ NOTE = "signals after migrations are still to come"
 
 @contextmanager
 def pending(connection, schema: str) -> Iterator[None]:
-    """The schema has the note inside, and keeps it where that raises or never ends."""
+    """Keep the note on the schema inside the block, and after one that raises or never ends."""
     comment(connection, schema, f"'{NOTE}'")
     yield
     comment(connection, schema, "NULL")

@@ -12,16 +12,20 @@ from django.db import ProgrammingError
 from django.db.backends.postgresql.psycopg_any import errors
 from django.db.migrations import Migration
 from django.db.migrations.executor import MigrationExecutor
-from django.db.migrations.state import ProjectState
+from django.db.migrations.state import ProjectState, StateApps
 from django_tenants.utils import get_public_schema_name, quote_schema_name, schema_context
 
 from tenancy.exceptions import one_line
 from tenancy.fleet import pending_signals
 from tenancy.fleet.replay_policy import ReplayPolicy
 from tenancy.fleet.targets import targets
+from tenancy.schemas.migrate_signals import apps_after
 
 CHUNK = 250  # as many tables are read, and locked, in one query
-BY_DJANGO = ("fake", "fake_initial", "prune", "run_syncdb")
+# With one of these options Django's own command migrates each tenant; with the last two it has
+# work that is no migration.
+BY_DJANGO = "fake", "fake_initial", "prune", "run_syncdb"
+EXTRA_WORK = BY_DJANGO[2:]
 
 TABLES = """
     SELECT nspname, class.oid IS NOT NULL,
@@ -34,43 +38,30 @@ TABLES = """
 Key = tuple[str, str]  # a migration: its app's label and its name
 
 
-@dataclass
+@dataclass(eq=False)
 class Step:
-    """A migration of the plan, or the rows that squashed migrations get in the end."""
+    """A migration, the rows that squashed migrations get in the end, or an option's own work."""
 
-    migration: Migration | None
-    rows: list[Key]  # what django_migrations gets
+    name: str
+    migration: Migration | None = None
+    rows: list[Key] = field(default_factory=list)  # what django_migrations gets
     reason_against: str | None = None  # why its SQL can't be replayed
-    sql: str | None = None  # what the canary's was
-    before: ProjectState | None = None  # this and the next are filled in by Cohort.after
-    operations: list[tuple] | None = None  # with the states before and after
+    sql: str | None = None  # what the canary executed
 
     def __str__(self):
-        return str(self.migration or "squashed migrations")
+        return self.name
 
 
 @dataclass
 class Cohort:
     schemas: list[str]
-    has_table: bool
+    has_table: bool  # of its migrations
     pending: set[str]  # the schemas that are owed the signals after an earlier migration
     executor: MigrationExecutor | None = None
-    plan: list[tuple[Migration, bool]] = field(default_factory=list)
+    plan: list[tuple[Migration, bool]] = field(default_factory=list)  # Django's
     steps: list[Step] = field(default_factory=list)
-    by_django: str | None = None  # why Django migrates each tenant
-    always: bool = False  # also those whose plan is empty
-    error: str | None = None  # why nobody can be migrated
-
-    @property
-    def has_work(self) -> bool:
-        return bool(self.plan or self.steps or self.always)
-
-    @property
-    def names(self) -> list[str]:
-        """What is done, a name a migration."""
-        if self.always:
-            return [self.by_django]
-        return [str(step) for step in self.steps] or [str(each) for each, _ in self.plan]
+    by_django: str | None = None  # why Django's own command migrates each tenant
+    error: str | None = None  # why no tenant can be migrated
 
     @cached_property
     def before(self) -> ProjectState:
@@ -78,77 +69,91 @@ class Cohort:
 
     @cached_property
     def after(self) -> ProjectState:
-        """Besides, it gives each step its operations, with the states that they are between."""
         state = self.before.clone()
+        vars(state).pop("apps", None)  # or each migration would render models
+        for step in self.steps:
+            if step.migration:
+                step.migration.mutate_state(state, preserve=False)
+        return state
+
+    @cached_property
+    def apps(self) -> StateApps:
+        return apps_after(self.after)
+
+    @cached_property
+    def prepared(self) -> dict[Step, tuple[ProjectState, list[tuple]]]:
+        """For each migration the state before it, and its operations with those before and after.
+
+        Django would make these for each tenant, which takes longer than most operations do.
+        """
+        prepared, state = {}, self.before.clone()
         for step in self.steps:
             if step.migration is None:
                 continue
             if step.sql is None:
                 state.apps  # noqa: B018 (what is rendered once is not rendered for each clone)
-            step.before, step.operations = state, []
+            operations = []
+            prepared[step] = state, operations
             for operation in step.migration.operations:
                 after = state.clone()
                 operation.state_forwards(step.migration.app_label, after)
-                step.operations.append((operation, state, after))
+                operations.append((operation, state, after))
                 state = after
-        state.clear_delayed_apps_cache()
-        return state
+        return prepared
 
     @cached_property
     def changed(self) -> list[AppConfig]:
-        """The apps with new models or permissions, which is what Django's own receivers look at."""
-        before, after = self.before.models, self.after.models
+        """The apps with new models or permissions, which Django's own receivers look at."""
+
+        def permissions(model):
+            return model.options.get("default_permissions"), model.options.get("permissions")
+
+        before = self.before.models
         labels = {
             label
-            for (label, name), model in after.items()
-            if (label, name) not in before
-            or rights(model.options) != rights(before[label, name].options)
+            for (label, name), model in self.after.models.items()
+            if (label, name) not in before or permissions(model) != permissions(before[label, name])
         }
         return [config for config in apps.get_app_configs() if config.label in labels]
 
 
-def rights(options: dict) -> tuple:
-    return options.get("default_permissions"), options.get("permissions")
-
-
 def make(connection, schemas: list[str], options: dict) -> tuple[list[Cohort], list[str]]:
-    """The cohorts, in the order of their first tenants, and the schemas that don't exist.
+    """Return the cohorts, in the order of their first tenants, and the schemas that don't exist.
 
     Raises CommandError for an app label or a migration name that Django doesn't know, and for
     migrations that contradict one another.
     """
-    cohorts, missing = read(connection, schemas)
+    cohorts, missing = find_cohorts(connection, schemas)
     for cohort in cohorts:
-        fill(connection, cohort, options)
+        with schema_context(cohort.schemas[0]):
+            fill(connection, cohort, options)
     return cohorts, missing
 
 
-def read(connection, schemas: list[str]) -> tuple[list[Cohort], list[str]]:
-    cohorts, missing, public = {}, [], get_public_schema_name()
+def find_cohorts(connection, schemas: list[str]) -> tuple[list[Cohort], list[str]]:
     with connection.cursor() as cursor:
         cursor.execute(TABLES, [pending_signals.NOTE, schemas])
-        tables = {schema: (has_table, owes) for schema, has_table, owes in cursor}
+        tables = {schema: (has_table, is_owed) for schema, has_table, is_owed in cursor}
     try:
         applied = read_applied(connection, [schema for schema, (has, _) in tables.items() if has])
     except ProgrammingError as error:
         if isinstance(error.__cause__, (errors.UndefinedTable, errors.InvalidSchemaName)):
-            return read(connection, schemas)  # one was dropped in between
+            return find_cohorts(connection, schemas)  # one was dropped in between
         raise
+    cohorts: dict[tuple, Cohort] = {}
     for schema in schemas:
-        if schema not in tables:
-            missing.append(schema)
-            continue
-        has_table, owes = tables[schema]
-        key = schema == public, has_table, applied.get(schema)
-        cohort = cohorts.setdefault(key, Cohort([], has_table, set()))
-        cohort.schemas.append(schema)
-        if owes:
-            cohort.pending.add(schema)
-    return list(cohorts.values()), missing
+        if schema in tables:
+            has_table, is_owed = tables[schema]
+            key = schema == get_public_schema_name(), has_table, applied.get(schema)
+            cohort = cohorts.setdefault(key, Cohort([], has_table, set()))
+            cohort.schemas.append(schema)
+            if is_owed:
+                cohort.pending.add(schema)
+    return list(cohorts.values()), [schema for schema in schemas if schema not in tables]
 
 
 def read_applied(connection, schemas: list[str]) -> dict[str, str]:
-    """For each schema its applied migrations as one text."""
+    """Return each schema's applied migrations as one text."""
     applied = {}
     with connection.cursor() as cursor:
         for start in range(0, len(schemas), CHUNK):
@@ -164,73 +169,64 @@ def read_applied(connection, schemas: list[str]) -> dict[str, str]:
 
 
 def fill(connection, cohort: Cohort, options: dict) -> None:
-    """Let Django plan for the cohort's first tenant."""
-    with schema_context(cohort.schemas[0]):
-        try:
-            cohort.executor = executor = MigrationExecutor(connection)
-            executor.loader.check_consistent_history(connection)
-        except Exception as error:  # the other cohorts may be well
-            cohort.error = one_line(error)
-            return
-        plan = executor.migration_plan(targets(executor.loader, options))
-        backwards = {migration for migration, is_backwards in plan if is_backwards}
-        # Django goes in the order in which it would migrate an empty database.
+    """Let Django plan for the cohort's first tenant, which is the current one."""
+    try:
+        cohort.executor = executor = MigrationExecutor(connection)
+        executor.loader.check_consistent_history(connection)
+    except Exception as error:  # the other cohorts may be well
+        cohort.error = one_line(error)
+        return
+    cohort.plan = executor.migration_plan(targets(executor.loader, options))
+    chosen = [option for option in BY_DJANGO if options.get(option)]
+    if any(is_backwards for _, is_backwards in cohort.plan):
+        cohort.by_django = "backwards"
+    elif cohort.schemas[0] == get_public_schema_name():
+        cohort.by_django = "shared by all"
+    elif chosen:
+        cohort.by_django = f"--{chosen[0].replace('_', '-')}"
+    if cohort.by_django:
+        cohort.steps = [Step(str(migration), migration) for migration, _ in cohort.plan]
+        if set(EXTRA_WORK).intersection(chosen):
+            cohort.steps.append(Step(cohort.by_django))
+        return
+    if cohort.plan:  # Django goes in the order in which it would migrate an empty database
         full_plan = executor.migration_plan(executor.loader.graph.leaf_nodes(), clean_start=True)
-        wanted = {migration for migration, _ in plan}
-        cohort.plan = [each for each in full_plan if each[0] in wanted] if not backwards else plan
-        chosen = [option for option in BY_DJANGO if options.get(option)]
-        if backwards:
-            cohort.by_django = "backwards"
-        elif cohort.schemas[0] == get_public_schema_name():
-            cohort.by_django = "shared by all"
-        elif chosen:
-            cohort.by_django = f"--{chosen[0].replace('_', '-')}"
-            cohort.always = bool({"prune", "run_syncdb"}.intersection(chosen))
-        else:
-            policy = ReplayPolicy(connection.alias)
-            cohort.steps = [
-                Step(migration, rows_of(migration), policy.reason_against(migration))
-                for migration, _ in cohort.plan
-            ]
-            applied = set(executor.recorder.applied_migrations())
-            applied.update(row for step in cohort.steps for row in step.rows)
-            # Django does this with every `migrate`, for those that were squashed afterwards.
-            if rows := [
-                key
-                for key, migration in executor.loader.replacements.items()
-                if key not in applied and applied.issuperset(migration.replaces)
-            ]:
-                cohort.steps.append(Step(None, rows))
-
-
-def rows_of(migration: Migration) -> list[Key]:
-    return list(migration.replaces) or [(migration.app_label, migration.name)]
+        lacking = {migration for migration, _ in cohort.plan}
+        cohort.plan = [each for each in full_plan if each[0] in lacking]
+    policy = ReplayPolicy(connection.alias)
+    for migration, _ in cohort.plan:
+        rows = list(migration.replaces) or [(migration.app_label, migration.name)]
+        reason = policy.reason_against(migration)
+        cohort.steps.append(Step(str(migration), migration, rows, reason))
+    applied = set(executor.recorder.applied_migrations())
+    applied.update(row for step in cohort.steps for row in step.rows)
+    # Django does this with every `migrate`, for those that were squashed afterwards.
+    if rows := [
+        key
+        for key, migration in executor.loader.replacements.items()
+        if key not in applied and applied.issuperset(migration.replaces)
+    ]:
+        cohort.steps.append(Step("squashed migrations", None, rows))
 
 
 def describe(cohorts: Iterable[Cohort], missing: Iterable[str]) -> Iterator[str]:
-    """Lines that say what each cohort would do."""
+    """Yield lines that say what each cohort would do."""
     for cohort in cohorts:
-        count, first = len(cohort.schemas), cohort.schemas[0]
-        if first == get_public_schema_name():
-            who = first
-        else:
-            who = f"{count} tenant{'s' if count > 1 else ''}, the first is {first}"
+        count, subject = len(cohort.schemas), cohort.schemas[0]
+        if subject != get_public_schema_name():
+            subject = f"{count} tenant{'s' if count > 1 else ''}, the first is {subject}"
         if cohort.error:
-            yield f"{who}: {cohort.error}"
-        elif not cohort.has_work:
-            yield f"{who}: up to date"
+            yield f"{subject}: {cohort.error}"
+        elif not cohort.steps:
+            yield f"{subject}: up to date"
         else:
-            yield f"{who}:"
-            if cohort.always:
-                yield f"  by Django ({cohort.by_django})"
+            yield f"{subject}:"
+        for step in cohort.steps:
             if cohort.by_django:
-                yield from (f"  {one}: by Django ({cohort.by_django})" for one, _ in cohort.plan)
-            for step in cohort.steps:
-                path = (
-                    f"operation by operation ({step.reason_against})"
-                    if step.reason_against
-                    else "replayed"
-                )
-                yield f"  {step}: {path}"
+                yield f"  {step}: by Django ({cohort.by_django})"
+            elif step.reason_against:
+                yield f"  {step}: operation by operation ({step.reason_against})"
+            else:
+                yield f"  {step}: replayed"
     for schema in missing:
         yield f"{schema}: there is no such schema"

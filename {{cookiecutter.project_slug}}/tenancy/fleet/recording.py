@@ -4,7 +4,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from django.db import DatabaseError
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django_tenants.utils import get_public_schema_name, quote_schema_name
 
@@ -13,86 +12,75 @@ from tenancy.fleet import drift
 
 
 def lock(schema: str) -> str:
-    """The statement with which a transaction in the schema begins.
+    """Return the statement with which a transaction in the schema begins.
 
     A schema can be dropped while the fleet migrates. Without its tables the names in a migration
-    would mean the public schema's tables of the same name; this fails instead, or makes the drop
-    wait. So it does with another who migrates the schema: what a killed run has sent goes on.
+    would mean the public schema's tables of the same name. This statement fails then, or makes the
+    drop wait. It also waits for another process that migrates the schema: PostgreSQL finishes what
+    a killed run has sent.
     """
     return f"LOCK TABLE {quote_schema_name(schema)}.django_migrations IN SHARE ROW EXCLUSIVE MODE"
 
 
-class RecordingEditor(BaseDatabaseSchemaEditor):
-    """Comes last before the base class, and so sees what is sent, with the parameters in it."""
+class TenantEditor(BaseDatabaseSchemaEditor):
+    """Locks the tenant's schema, records what is executed, and guards the public schema.
+
+    It comes after the connection's own editor among the bases, and so sees statements with their
+    parameters in them. With `guards_public` it raises PublicWouldChange instead of committing a
+    change of the public schema: a tenant may lack a table that public has, and the migration then
+    means that one. Tenants that are like one for which all went well need no guard.
+    """
 
     schema: str
+    guards_public: bool
 
     def __enter__(self):
         super().__enter__()
+        self.executed: list[str] = []
         if self.atomic_migration:
-            try:
+            with self.rollback_on_error():
                 with self.connection.cursor() as cursor:
                     cursor.execute(lock(self.schema))
-            except DatabaseError:
-                self.atomic.__exit__(*sys.exc_info())  # which nobody else does now
-                raise
+                self.before = self.fingerprint_of_public()
         return self
+
+    def __exit__(self, exc_type, exc_value, traceback):
+        if exc_type is None and self.atomic_migration:
+            with self.rollback_on_error():
+                self.execute_deferred()
+                if self.fingerprint_of_public() != self.before:
+                    raise PublicWouldChange(f"{self.schema} lacks a table that public has")
+        super().__exit__(exc_type, exc_value, traceback)
 
     def execute(self, sql, params=()):
         super().execute(sql, params)
         self.executed.append(str(sql))
 
-
-class GuardingEditor(BaseDatabaseSchemaEditor):
-    """In a transaction it raises PublicWouldChange instead of committing that.
-
-    A tenant may lack a table that public has, which the migration then means. Those that are like
-    a tenant for which all went well don't.
-    """
-
-    def __enter__(self):
-        super().__enter__()
-        with self.left_on_error():
-            self.before = self.look()
-        return self
-
-    def __exit__(self, exc_type, exc_value, traceback):
-        if exc_type is None and self.atomic_migration:
-            with self.left_on_error():
-                for statement in self.deferred_sql:
-                    self.execute(statement, None)
-                self.deferred_sql.clear()
-                if self.look() != self.before:
-                    raise PublicWouldChange(f"{self.schema} lacks a table that public has")
-        super().__exit__(exc_type, exc_value, traceback)
+    def execute_deferred(self) -> None:
+        for statement in self.deferred_sql:
+            self.execute(statement, None)
+        self.deferred_sql.clear()
 
     @contextmanager
-    def left_on_error(self):
+    def rollback_on_error(self) -> Iterator[None]:
         try:
             yield
         except BaseException:
             super().__exit__(*sys.exc_info())
             raise
 
-    def look(self):
-        return drift.fingerprints(self.connection, [get_public_schema_name()])
+    def fingerprint_of_public(self) -> dict[str, object] | None:
+        if self.guards_public:
+            return drift.fingerprints(self.connection, [get_public_schema_name()])
+        return None
 
 
 @contextmanager
-def recorded(connection, schema: str, *guards: type) -> Iterator[list[list[str]]]:
-    """Inside, each transaction of a schema editor begins with the lock; yields a list that gets
-    another list of statements from each editor that is made, which is one of `guards` too."""
-    editors = []
-
-    class Editor(*guards, connection.SchemaEditorClass, RecordingEditor):
-        def __init__(self, *args, **kwargs):
-            super().__init__(*args, **kwargs)
-            self.schema = schema
-            self.executed = []
-            editors.append(self.executed)
-
-    connection.SchemaEditorClass = Editor
+def tenant_editors(connection, schema: str, *, guards_public: bool) -> Iterator[None]:
+    """Let the connection's schema editors be TenantEditors inside the block."""
+    own = {"schema": schema, "guards_public": guards_public}
+    connection.SchemaEditorClass = type("Editor", (connection.SchemaEditorClass, TenantEditor), own)
     try:
-        yield editors
+        yield
     finally:
         del connection.SchemaEditorClass

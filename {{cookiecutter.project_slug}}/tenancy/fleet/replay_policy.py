@@ -19,6 +19,7 @@ PLAIN = {
     migrations.AddConstraint,
     migrations.AddField,
     migrations.AddIndex,
+    migrations.AlterConstraint,
     migrations.AlterModelManagers,
     migrations.AlterModelOptions,
     migrations.AlterModelTable,
@@ -30,8 +31,8 @@ PLAIN = {
     migrations.RemoveIndex,
     migrations.RenameField,
 }
-# These ask the database what a constraint or an index is called. Tenants whose names differ have
-# drifted; but the names may also be news, from SQL or Python that came before in the same plan.
+# These ask the database what a constraint or an index is called. Tenants with other names have
+# drifted, unless SQL or Python earlier in the same plan gave the names.
 ASKING = {
     migrations.AlterField,
     migrations.AlterIndexTogether,
@@ -39,13 +40,10 @@ ASKING = {
     migrations.RemoveField,
     migrations.RenameIndex,
 }
-if hasattr(migrations, "AlterConstraint"):  # Django 5.2
-    PLAIN.add(migrations.AlterConstraint)
-
 CONSTANT = {bool, bytes, dict, float, int, list, set, str, tuple}
 ROUTERS = {TenantRouter, TenantSyncRouter}
 
-# What a statement of RunSQL may begin with: what leaves no trace in the session or the transaction.
+# How a statement of RunSQL may begin: these leave no trace in the session or the transaction.
 STATEMENTS = re.compile(
     r"(ALTER|COMMENT|DELETE|DO|DROP|GRANT|INSERT|REVOKE|SELECT|TRUNCATE|UPDATE|WITH"
     r"|CREATE(?!\s+(?:GLOBAL\s+|LOCAL\s+)?TEMP|\s+EXTENSION))\b",
@@ -63,52 +61,41 @@ class ReplayPolicy:
         self.routers = ", ".join(sorted(kind.__name__ for kind in kinds - ROUTERS))
 
     def reason_against(self, migration: Migration) -> str | None:
-        """Why the migration's SQL can't be replayed in another tenant; None where it can.
+        """Return why the migration's SQL can't be replayed in another tenant; None if it can.
 
-        The connection must be in a tenant's schema: the routers look.
+        The connection must be in a tenant's schema, since routers look at it.
         """
         if self.routers:
             return f"a router of its own, {self.routers}"
         if has_own_apply(migration):
             self.names_are_known = False
             return "a migration with an apply() of its own"
-        reasons = [
-            reason
-            for operation in migration.operations
-            if (reason := self.reason_against_operation(operation, migration.app_label))
-        ]
-        if not migration.atomic and self.is_run(migration.app_label):
+        label = migration.app_label
+        # Each is asked: any may change which names are known.
+        reasons = [self.reason_against_operation(each, label) for each in migration.operations]
+        if not migration.atomic and self.is_run(label):
             reasons.append("atomic = False")
-        return reasons[0] if reasons else None
-
-    def is_run(self, app_label: str) -> bool:
-        return router.allow_migrate(self.alias, app_label)
+        return next(filter(None, reasons), None)
 
     def reason_against_operation(self, operation: Operation, app_label: str) -> str | None:
         kind, name = type(operation), type(operation).__name__
         if kind is migrations.SeparateDatabaseAndState:
-            inner = [
-                self.reason_against_operation(each, app_label)
-                for each in operation.database_operations
-            ]
-            return next(filter(None, inner), None)
+            inner = operation.database_operations
+            reasons = [self.reason_against_operation(each, app_label) for each in inner]
+            return next(filter(None, reasons), None)
         if is_from_django(operation) and not self.is_run(app_label):
-            return None  # an app that tenants haven't got: Django does nothing, and records that
-        if kind is migrations.RunSQL:
-            self.names_are_known = False
-            return (
-                None
-                if all(map(is_plain, texts(operation.sql)))
-                else "RunSQL of more than plain statements"
-            )
-        if kind in ASKING:
-            return (
-                None if self.names_are_known else f"{name} after SQL or Python"
-            ) or reason_against_fields(operation)
-        if kind in PLAIN:
+            return None  # an app that tenants don't have: Django does nothing, and records that
+        if kind in ASKING and not self.names_are_known:
+            return f"{name} after SQL or Python"
+        if kind in PLAIN | ASKING:
             return reason_against_fields(operation)
         self.names_are_known = False
-        return name
+        if kind is not migrations.RunSQL:
+            return name
+        return None if is_plain(operation.sql) else "RunSQL of more than plain statements"
+
+    def is_run(self, app_label: str) -> bool:
+        return router.allow_migrate(self.alias, app_label)
 
 
 def has_own_apply(migration: Migration) -> bool:
@@ -116,9 +103,9 @@ def has_own_apply(migration: Migration) -> bool:
 
 
 def is_about_its_app(migration: Migration) -> bool:
-    """Whether it does nothing to tables but to those of its app's models.
+    """Return whether the migration changes only the tables of its app's models.
 
-    SQL may be about any table, and so may a state that says otherwise than the database.
+    SQL may change any table. So may a state that isn't as the database is.
     """
     return not has_own_apply(migration) and all(
         type(operation) in PLAIN | ASKING
@@ -132,13 +119,14 @@ def is_from_django(thing: object) -> bool:
 
 
 def reason_against_fields(operation: Operation) -> str | None:
-    """Why what the operation is about is no class of Django's, or asks for a value."""
+    """Return why a field, index or constraint may differ between tenants: it isn't of a class of
+    Django's, or Python gives it a value."""
     name = type(operation).__name__
     for part in parts(operation):
         if not is_from_django(part):
             return f"{name} with {type(part).__name__}"
     field = getattr(operation, "field", None)
-    if field is None:  # a table that is new is empty, and needs no defaults
+    if field is None:  # a new table is empty, and needs no defaults
         return None
     if field.has_default() and callable(field.default) and field.default not in CONSTANT:
         return f"{name} with a callable default"
@@ -150,28 +138,27 @@ def reason_against_fields(operation: Operation) -> str | None:
 
 
 def parts(operation: Operation) -> Iterator[object]:
-    """The fields, indexes and constraints that are made."""
-    options = getattr(operation, "options", None) or {}
+    """Yield the fields, indexes and constraints that the operation makes."""
     fields = [field for _, field in getattr(operation, "fields", None) or ()]
     if isinstance(operation, (migrations.AddField, migrations.AlterField)):
         fields.append(operation.field)
-    for field in fields:
-        yield field
-        # What an array is of, and what is generated.
-        yield from filter(None, (getattr(field, at, None) for at in ("base_field", "output_field")))
-    yield from (*options.get("indexes", ()), *options.get("constraints", ()))
-    yield from filter(None, (getattr(operation, at, None) for at in ("index", "constraint")))
+    options = getattr(operation, "options", None) or {}
+    yield from (*fields, *options.get("indexes", ()), *options.get("constraints", ()))
+    # What an array is of, what is generated, and what is added.
+    inner = [getattr(field, at, None) for field in fields for at in ("base_field", "output_field")]
+    added = [getattr(operation, at, None) for at in ("index", "constraint")]
+    yield from filter(None, inner + added)
 
 
-def texts(sql) -> list[str]:
-    """The texts of RunSQL: one, or a list of texts and of texts with parameters."""
-    if isinstance(sql, (list, tuple)):
-        return [each[0] if isinstance(each, (list, tuple)) else each for each in sql]
-    return [sql]
-
-
-def is_plain(sql: str) -> bool:
-    if type(sql) is not str:
-        return False
-    statements = sqlparse.split(sqlparse.format(sql, strip_comments=True))
-    return all(STATEMENTS.match(text.lstrip("( \n")) for text in statements if text.strip(" \n;"))
+def is_plain(sql) -> bool:
+    """Return whether RunSQL's argument, texts with or without parameters, is of STATEMENTS."""
+    texts = [
+        each[0] if isinstance(each, (list, tuple)) else each
+        for each in (sql if isinstance(sql, (list, tuple)) else [sql])
+    ]
+    return all(type(text) is str for text in texts) and all(
+        STATEMENTS.match(statement.lstrip("( \n"))
+        for text in texts
+        for statement in sqlparse.split(sqlparse.format(text, strip_comments=True))
+        if statement.strip(" \n;")
+    )

@@ -1,96 +1,94 @@
-"""What is said about the tenants on the way, and in the end."""
+"""What `migrate_schemas` says about the tenants, on the way and at the end."""
 
+from collections import Counter
 from collections.abc import Iterable
+from enum import StrEnum
 
 from django.core.management import CommandError
 from django_tenants.migration_executors.base import run_migrations
 from django_tenants.signals import schema_migrate_message
 
-MOST_NAMED = 10
+MAX_NAMES = 10
+CLEAR = "\r\x1b[K"  # empties the line of a terminal
+
+
+class Outcome(StrEnum):
+    """What became of a tenant, in the words and the order of the summary."""
+
+    MIGRATED = "migrated"
+    UP_TO_DATE = "up to date"
+    WAITING = "waiting behind a canary"  # with --canary-only
+    DRIFTED = "drifted in the tables concerned (migrated on their own)"
+    FAILED = "failed"
+    UNTOUCHED = "not touched"  # behind a canary that failed
 
 
 class Report:
-    """Counts what became of each tenant; a bar in a terminal, a line a tenant elsewhere."""
+    """Keeps each tenant's outcome. Shows a bar in a terminal, and one line a tenant elsewhere."""
 
-    def __init__(self, stdout, verbosity: int, total: int):
+    def __init__(self, stdout, verbosity: int):
         self.stdout = stdout
         self.silent = verbosity < 1
         self.bar = not self.silent and stdout.isatty()
-        self.total = total
-        self.migrated: list[str] = []
-        self.up_to_date: list[str] = []
+        self.schemas: list[str] = []  # all that the run is about
+        self.outcomes: dict[str, Outcome] = {}
+        self.reasons: dict[str, str] = {}  # why tenants failed
         self.drifted: list[str] = []
-        self.waiting: list[str] = []  # behind a canary, with --canary-only
-        self.failed: dict[str, str] = {}
-        self.untouched: list[str] = []  # behind a canary that failed
-        self.stopped: str | None = None
+        self.stopped: str | None = None  # what ended the run early
 
-    @property
-    def done(self) -> int:
-        everyone = self.migrated, self.up_to_date, self.waiting, self.failed, self.untouched
-        return sum(map(len, everyone))
+    def left(self, schemas: Iterable[str]) -> list[str]:
+        """Return the schemas that have no outcome yet."""
+        return [schema for schema in schemas if schema not in self.outcomes]
 
-    def say(self, schema: str, message: str) -> None:
-        """A line about one tenant, when it has been counted."""
-        percent = 100 * self.done // max(self.total, 1)
-        line = f"[{self.done}/{self.total} ({percent}%) fleet:{schema}] {message}"
-        schema_migrate_message.send(run_migrations, message=line)
-        if self.bar:
-            filled = "#" * (percent * 30 // 100)
-            self.stdout.write(f"\r\x1b[K[{filled:30}] {self.done}/{self.total} {schema}")
-            self.stdout.flush()
-        elif not self.silent:
-            self.stdout.write(f"{line}\n")
-
-    def was_migrated(self, schema: str, message: str) -> None:
-        self.migrated.append(schema)
-        self.say(schema, message)
+    def has_migrated(self, schema: str, message: str) -> None:
+        self.outcomes[schema] = Outcome.MIGRATED
+        self.tell(schema, message, counted=True)
 
     def has_failed(self, schema: str, reason: str) -> None:
-        self.failed[schema] = reason
-        self.say(schema, f"failed: {reason}")
+        self.outcomes[schema] = Outcome.FAILED
+        self.reasons[schema] = reason
+        self.tell(schema, f"failed: {reason}", counted=True)
+
+    def tell(self, schema: str, message: str, *, counted: bool = False) -> None:
+        """Send a line about a tenant as `schema_migrate_message`, and show it or the bar."""
+        done, total = len(self.outcomes), len(self.schemas)
+        progress = f"{done}/{total} ({100 * done // total}%) " if counted else ""
+        line = f"[{progress}fleet:{schema}] {message}"
+        schema_migrate_message.send(run_migrations, message=line)
+        if counted and self.bar:
+            filled = "#" * (30 * done // total)
+            self.stdout.write(f"{CLEAR}[{filled:30}] {done}/{total} {schema}")
+            self.stdout.flush()
+        elif not self.silent:
+            self.stdout.write(f"{CLEAR if self.bar else ''}{line}\n")
 
     def finish(self) -> None:
-        """Print the summary. Raises CommandError if a tenant failed or was not reached."""
-        counts = {
-            "migrated": self.migrated,
-            "up to date": self.up_to_date,
-            "waiting behind a canary": self.waiting,
-            "drifted in the tables concerned (migrated by Django alone)": self.drifted,
-            "failed": self.failed,
-            "not touched": self.untouched,
-        }
-        always = ("migrated", "up to date", "failed")
-        summary = ", ".join(
-            f"{len(those)} {what}" for what, those in counts.items() if those or what in always
-        )
-        if self.bar and self.done:
-            self.stdout.write("\r\x1b[K")
-        if self.total and not self.silent:
+        """Write the summary. Raises CommandError if a tenant failed or was not reached."""
+        counts = Counter(self.outcomes.values())
+        counts[Outcome.DRIFTED] = len(self.drifted)
+        always = Outcome.MIGRATED, Outcome.UP_TO_DATE, Outcome.FAILED
+        shown = [each for each in Outcome if counts[each] or each in always]
+        if self.bar and self.outcomes:
+            self.stdout.write(CLEAR)
+        if self.schemas and not self.silent:
+            summary = ", ".join(f"{counts[each]} {each}" for each in shown)
             self.stdout.write(f"Tenants: {summary}.\n")
             if self.drifted:
                 self.stdout.write(f"Drifted: {names(self.drifted)}.\n")
-        if self.failed or self.stopped:
-            lines = [f"  {schema}: {reason}" for schema, reason in self.failed.items()]
-            if self.untouched:
-                lines.append(f"  not touched, for their canary failed: {names(self.untouched)}")
-            if self.stopped:
-                lines.append(f"  {self.stopped}")
-            told = "\n".join(lines)
+        lines = [f"{schema}: {reason}" for schema, reason in self.reasons.items()]
+        if untouched := [s for s, each in self.outcomes.items() if each is Outcome.UNTOUCHED]:
+            lines.append(f"not touched, because their canary failed: {names(untouched)}")
+        if self.stopped:
+            lines.append(f"{self.stopped}; not reached: {names(self.left(self.schemas))}")
+        if lines:
             raise CommandError(
-                f"{len(self.failed)} of {self.total} tenants failed; running again does what is"
-                f" left.\n{told}"
+                f"{len(self.reasons)} of {len(self.schemas)} tenants failed; run the command again"
+                " to do what is left.\n" + "\n".join(f"  {line}" for line in lines)
             )
 
 
 def names(schemas: Iterable[str]) -> str:
-    """The first few, and how many more."""
+    """Return the first few names, and how many more there are."""
     schemas = list(schemas)
-    more = len(schemas) - MOST_NAMED
-    return ", ".join(schemas[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
-def one_line(error: BaseException) -> str:
-    """An error as one line."""
-    first = next(iter(str(error).strip().splitlines()), "")
-    return f"{type(error).__name__}: {first}" if first else type(error).__name__
+    more = len(schemas) - MAX_NAMES
+    return ", ".join(schemas[:MAX_NAMES]) + (f" and {more} more" if more > 0 else "")

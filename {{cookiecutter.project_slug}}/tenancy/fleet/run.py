@@ -1,4 +1,4 @@
-"""Carrying out what was planned: a canary by Django, the others by what the canary has shown."""
+"""One run of `migrate_schemas` over tenants: in each cohort a canary first, then the others."""
 
 import time
 from collections import Counter
@@ -10,65 +10,57 @@ from django.db import DatabaseError, InterfaceError
 from tenancy.exceptions import one_line
 from tenancy.fleet import drift, plan
 from tenancy.fleet.plan import Cohort
-from tenancy.fleet.report import Report
-from tenancy.fleet.strategies import Strategies
+from tenancy.fleet.report import Outcome, Report
+from tenancy.fleet.strategies import Strategies, make_table
 
 PATIENCE = 30  # seconds that a database has to come back
-# A migration may call sys.exit(): that's its tenant's failure.
-FAILURES = (Exception, SystemExit)
+FAILURES = Exception, SystemExit  # a migration may call sys.exit()
 
 
 class Run:
-    """One run of the command over tenants; the report is told what becomes of each."""
+    """Migrates tenants, and tells the report what becomes of each."""
 
     def __init__(self, connection, args, options: dict, report: Report):
         self.connection = connection
         self.options = options
         self.report = report
-        self.strategies = Strategies(connection, args, options)
-        self.left: dict[str, None] = {}  # the schemas whose turn is still to come, in order
+        self.strategies = Strategies(connection, args, options, report)
         self.inside_transaction = connection.in_atomic_block
 
     def migrate(self, schemas: list[str]) -> None:
         """Raises what `plan.make` raises, and DatabaseError or InterfaceError for no tenant's."""
-        self.left = dict.fromkeys(schemas)
-        self.report.total = self.report.done + len(schemas)
+        self.report.schemas += schemas
         cohorts, missing = plan.make(self.connection, schemas, self.options)
         for schema in missing:
             self.report.has_failed(schema, "there is no such schema")
-        self.left = dict.fromkeys(schema for cohort in cohorts for schema in cohort.schemas)
         for cohort in cohorts:
             if cohort.error:
                 self.report.has_failed(cohort.schemas[0], cohort.error)
-                self.left.pop(cohort.schemas[0])
-                self.set_aside(cohort, self.report.untouched)
-            elif cohort.has_work and cohort.by_django:
+                self.set_aside(cohort, Outcome.UNTOUCHED)
+            elif cohort.by_django and cohort.steps:
                 for schema in cohort.schemas:
-                    self.attempt(cohort, schema, self.strategies.migrate_individually)
-            elif cohort.has_work:
+                    self.attempt(cohort, schema, self.strategies.migrate_by_django)
+            elif cohort.steps:
                 self.migrate_cohort(cohort)
-            self.finish_up_to_date(cohort)
-
-    def rest_of(self, cohort: Cohort) -> list[str]:
-        return [schema for schema in cohort.schemas if schema in self.left]
+            else:
+                self.finish_up_to_date(cohort)
 
     def finish_up_to_date(self, cohort: Cohort) -> None:
-        """Those that have all migrations; who listens hears of each tenant all the same."""
-        for schema in self.rest_of(cohort):
-            if self.strategies.has_listeners or schema in cohort.pending:
+        """Receivers hear of tenants that have all migrations, too."""
+        for schema in cohort.schemas:
+            if self.strategies.has_receivers or schema in cohort.pending:
                 self.attempt(cohort, schema, self.strategies.apply_recorded)
             else:
-                self.left.pop(schema)
-                self.report.up_to_date.append(schema)
+                self.report.outcomes[schema] = Outcome.UP_TO_DATE
 
     def migrate_cohort(self, cohort: Cohort) -> None:
         canaries, drifted = self.choose(cohort)
         for canary in canaries:
             if not self.attempt(cohort, canary, self.strategies.migrate_canary):
-                return self.set_aside(cohort, self.report.untouched)
+                return self.set_aside(cohort, Outcome.UNTOUCHED)
         if self.options.get("canary_only"):
-            return self.set_aside(cohort, self.report.waiting)
-        for schema in self.rest_of(cohort):
+            return self.set_aside(cohort, Outcome.WAITING)
+        for schema in self.report.left(cohort.schemas):
             if self.inside_transaction:
                 raise CommandError("Tenants are migrated in a transaction each, not in another.")
             if schema not in drifted:
@@ -77,21 +69,19 @@ class Run:
                 self.report.drifted.append(schema)
         return None
 
-    def set_aside(self, cohort: Cohort, where: list[str]) -> None:
-        for schema in self.rest_of(cohort):
-            where.append(schema)
-            self.left.pop(schema)
+    def set_aside(self, cohort: Cohort, outcome: Outcome) -> None:
+        self.report.outcomes |= dict.fromkeys(self.report.left(cohort.schemas), outcome)
 
     def choose(self, cohort: Cohort) -> tuple[list[str], set[str]]:
-        """The canaries, of which the last is like most tenants, and those that are not like them.
+        """Return the canaries, of which the last is like most tenants, and the drifted tenants.
 
-        They are two where the canary that is asked for has drifted.
+        There are two canaries if the one that is asked for has drifted.
         """
         wanted = [schema for schema in cohort.schemas if schema == self.options.get("canary")]
         if len(cohort.schemas) == 1:
-            return wanted or cohort.schemas[:1], set()
+            return cohort.schemas[:1], set()
         migrations = [step.migration for step in cohort.steps if step.migration]
-        tables = drift.concerned(migrations, cohort.before.clone().apps)
+        tables = drift.tables_concerned(migrations, cohort.before.apps)
         prints = drift.fingerprints(self.connection, cohort.schemas, tables)
         [(usual, _)] = Counter(map(prints.get, cohort.schemas)).most_common(1)
         alike = [schema for schema in cohort.schemas if prints.get(schema) == usual]
@@ -101,27 +91,29 @@ class Run:
         self.report.drifted += wanted
         return [*wanted, alike[0]], drifted
 
-    def attempt(self, cohort: Cohort, schema: str, way: Callable[[Cohort, str], None]) -> bool:
-        """Go the way with the tenant, and return whether that went well."""
+    def attempt(
+        self, cohort: Cohort, schema: str, strategy: Callable[[Cohort, str], object]
+    ) -> bool:
+        """Migrate the tenant by the strategy, and return whether that went well."""
         self.strategies.at = ""
         try:
-            way(cohort, schema)
+            if not cohort.has_table:
+                make_table(self.connection, schema)
+            strategy(cohort, schema)
         except FAILURES as error:
             if self.inside_transaction:
                 raise
-            self.left.pop(schema)
             self.report.has_failed(schema, f"{self.strategies.at}{one_line(error)}")
-            self.connect_anew()
+            self.reconnect()
             return False
-        self.left.pop(schema)
-        if cohort.has_work:
-            self.report.was_migrated(schema, ", ".join(cohort.names))
+        if cohort.steps:
+            self.report.has_migrated(schema, ", ".join(map(str, cohort.steps)))
         else:
-            self.report.up_to_date.append(schema)
+            self.report.outcomes[schema] = Outcome.UP_TO_DATE
         return True
 
-    def connect_anew(self) -> None:
-        """A connection that nothing is left in of what has failed."""
+    def reconnect(self) -> None:
+        """Leave nothing in the connection of what has failed."""
         self.connection.close()
         self.connection.set_schema_to_public()
         deadline = time.monotonic() + PATIENCE

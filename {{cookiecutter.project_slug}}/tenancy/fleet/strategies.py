@@ -1,7 +1,8 @@
-"""The ways in which one tenant is migrated."""
+"""How one tenant is migrated."""
 
 import sys
-from contextlib import nullcontext, redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, redirect_stdout
 
 from django.db import transaction
 from django.db.migrations.recorder import MigrationRecorder
@@ -12,8 +13,9 @@ from django_tenants.utils import quote_schema_name, schema_context
 
 from tenancy.fleet import pending_signals
 from tenancy.fleet.plan import Cohort, Step
-from tenancy.fleet.recording import GuardingEditor, lock, recorded
+from tenancy.fleet.recording import TenantEditor, lock, tenant_editors
 from tenancy.fleet.replay_policy import has_own_apply
+from tenancy.fleet.report import Report
 from tenancy.schemas.migrate_signals import (
     has_custom_receivers,
     has_receivers,
@@ -25,10 +27,10 @@ from tenancy.schemas.migrate_signals import (
 FLEET = "fleet"  # the executor's name
 
 
-def by_django(connection, schema: str, args, options: dict) -> None:
-    """Migrate one schema as the library's standard executor does."""
+def migrate_by_django(connection, schema: str, args, options: dict) -> None:
+    """Migrate one schema as django-tenants' standard executor does."""
     # With a stdout among its options Django's command would write there without the library's
-    # prefix, and nobody would get the messages.
+    # prefix, and the messages would not be sent.
     stdout = options.get("stdout") or sys.stdout
     options = {name: value for name, value in options.items() if name not in ("stdout", "stderr")}
     try:
@@ -41,88 +43,101 @@ def by_django(connection, schema: str, args, options: dict) -> None:
 class Strategies:
     """Each takes a cohort and the schema of one of its tenants, and raises whatever goes wrong."""
 
-    def __init__(self, connection, args, options: dict):
+    def __init__(self, connection, args, options: dict, report: Report):
         self.connection = connection
         self.args = args
         self.options = options
+        self.report = report
         self.at = ""  # what is being done, for an error to begin with
-        self.migrate_signals_heard = has_receivers(
-            pre_migrate, is_custom_receiver
-        ) or has_receivers(post_migrate, is_custom_receiver)
-        self.has_listeners = self.migrate_signals_heard or has_custom_receivers(
+        self.has_migrate_receivers = any(
+            has_receivers(signal, is_custom_receiver) for signal in (pre_migrate, post_migrate)
+        )
+        self.has_receivers = self.has_migrate_receivers or has_custom_receivers(
             schema_pre_migration, schema_migrated
         )
 
-    def migrate_canary(self, cohort: Cohort, schema: str) -> None:
-        """By Django, and what it executes is kept in the cohort's steps."""
-        executed = self.migrate_individually(cohort, schema)
-        steps = [step for step in cohort.steps if step.migration]
-        for number, step in enumerate(steps):
-            if len(executed) != len(steps):
-                step.reason_against = step.reason_against or "its SQL can't be told from others'"
-            elif any(schema in statement for statement in executed[number]):
-                step.reason_against = step.reason_against or "its SQL names the tenant's schema"
-            elif not step.reason_against:
-                step.sql = "\n;\n".join(executed[number])  # a comment may be in the last line
-
-    def migrate_individually(self, cohort: Cohort, schema: str) -> list[list[str]]:
-        """By Django; returns the statements of each migration."""
-        if not cohort.has_table:
-            self.make_table(schema)
+    def migrate_by_django(self, cohort: Cohort, schema: str) -> None:
+        """Run Django's own command, which alone knows backwards, --fake and such."""
         with (
             pending_signals.pending(self.connection, schema),
-            recorded(self.connection, schema, GuardingEditor) as executed,
+            tenant_editors(self.connection, schema, guards_public=True),
         ):
-            try:
-                by_django(self.connection, schema, self.args, self.options)
-            except BaseException:
-                if 0 < len(executed) <= len(cohort.names):
-                    self.at = f"{cohort.names[len(executed) - 1]}: "
-                raise
+            migrate_by_django(self.connection, schema, self.args, self.options)
+
+    def migrate_canary(self, cohort: Cohort, schema: str) -> None:
+        """Run the migrations as Django does, and keep their SQL in the cohort's steps."""
+        for step, executed in self.migrate_individually(cohort, schema).items():
+            if any(schema in statement for statement in executed):
+                step.reason_against = step.reason_against or "its SQL names the tenant's schema"
+            if not step.reason_against:
+                step.sql = "\n;\n".join(executed)  # a comment may be in the last line
+
+    def migrate_individually(self, cohort: Cohort, schema: str) -> dict[Step, list[str]]:
+        """Run the migrations as Django does; return the statements of each."""
+        executed, state = {}, cohort.before.clone()
+        with self.signals(cohort, schema):
+            for step in cohort.steps:
+                self.at = f"{step}: "
+                if step.migration is None:
+                    self.replay(schema, step)
+                    continue
+                self.report.tell(schema, f"  Applying {step}...")
+                state.apps  # noqa: B018 (Django renders all models at once, too)
+                with self.transaction(schema, step, guards_public=True) as editor:
+                    state = step.migration.apply(state, editor)
+                executed[step] = editor.executed
         return executed
 
-    def make_table(self, schema: str) -> None:
-        """As the library does, or the public schema's table would be taken for the tenant's."""
-        self.connection.set_schema(schema, include_public=False)
-        MigrationRecorder(self.connection).ensure_schema()
-        self.connection.set_schema_to_public()
-
     def apply_recorded(self, cohort: Cohort, schema: str) -> None:
-        """By the canary's SQL where that is right, else operation by operation."""
-        if not cohort.has_table:
-            self.make_table(schema)
-        schema_pre_migration.send(run_migrations, schema_name=schema)
-        if self.migrate_signals_heard:
-            self.send(pre_migrate, is_custom_receiver, cohort, schema, cohort.before)
-        owes, after = schema in cohort.pending, cohort.after
-        configs = None if owes else cohort.changed
-        needs_note = owes or configs or (cohort.steps and self.has_listeners)
-        self.at = "the note on its table: "
-        with pending_signals.pending(self.connection, schema) if needs_note else nullcontext():
+        """Replay the canary's SQL where that is right, else run the operations."""
+        with self.signals(cohort, schema):
             for step in cohort.steps:
                 self.at = f"{step}: "
                 if step.sql is None and step.migration:
-                    self.run_operations(schema, step)
+                    self.run_operations(cohort, schema, step)
                 else:
                     self.replay(schema, step)
+
+    @contextmanager
+    def signals(self, cohort: Cohort, schema: str) -> Iterator[None]:
+        """Send the signals before and after the migrations that run in the block.
+
+        Receivers that aren't Django's own get each. Django's own make permissions, and get
+        `post_migrate` for the apps that have new ones, or for all if earlier ones are pending.
+        """
+        schema_pre_migration.send(run_migrations, schema_name=schema)
+        if self.has_migrate_receivers:
+            self.send(pre_migrate, is_custom_receiver, cohort, schema, cohort.before.apps)
+        is_owed = schema in cohort.pending
+        configs = None if is_owed else cohort.changed
+        is_heard = is_owed or configs or (cohort.steps and self.has_receivers)
+        self.at = "the note on its table: "
+        with pending_signals.pending(self.connection, schema) if is_heard else nullcontext():
+            yield
             self.at = "post_migrate: "
-            if owes or configs:
-                self.send(post_migrate, is_django_receiver, cohort, schema, after, configs)
-            if self.migrate_signals_heard:
-                self.send(post_migrate, is_custom_receiver, cohort, schema, after)
+            if is_owed or configs:
+                self.send(post_migrate, is_django_receiver, cohort, schema, cohort.apps, configs)
+            if self.has_migrate_receivers:
+                self.send(post_migrate, is_custom_receiver, cohort, schema, cohort.apps)
             self.at = "schema_migrated: "
-            if needs_note or self.has_listeners:
+            if is_heard or self.has_receivers:
                 schema_migrated.send(run_migrations, schema_name=schema)
 
+    def send(self, signal, to, cohort: Cohort, schema: str, apps, configs=None) -> None:
+        using = self.connection.alias
+        with schema_context(schema):
+            send_migrate_signal(
+                signal, to, using=using, configs=configs, apps=apps, plan=cohort.plan
+            )
+
     def replay(self, schema: str, step: Step) -> None:
-        """In one round trip, which is one transaction."""
+        """Execute the SQL in one round trip, which is one transaction."""
         self.connection.set_schema(schema)
         self.connection.ensure_connection()
-        _, record = bookkeeping(schema, step)
         statements = [
             f"SET LOCAL search_path = {self.connection.wanted}",
             lock(schema),
-            record,
+            *bookkeeping(schema, step),
             step.sql or "",
         ]
         # The driver's own cursor: it looks for no parameters where none are given.
@@ -130,59 +145,62 @@ class Strategies:
             cursor.execute("\n;\n".join(statements))
         self.connection.leave_tenant()  # a function of the migration's may have set another
 
-    def run_operations(self, schema: str, step: Step) -> None:
+    def run_operations(self, cohort: Cohort, schema: str, step: Step) -> None:
+        """Do as Django's Migration.apply does, from states that are prepared."""
         migration = step.migration
+        state, operations = cohort.prepared[step]
+        with self.transaction(schema, step) as editor:
+            if has_own_apply(migration):
+                migration.apply(state.clone(), editor)
+                return
+            for operation, before, after in operations:
+                is_atomic = operation.atomic or (migration.atomic and operation.atomic is not False)
+                own = is_atomic and not editor.atomic_migration
+                with transaction.atomic(self.connection.alias) if own else nullcontext():
+                    operation.database_forwards(migration.app_label, editor, before, after)
+
+    @contextmanager
+    def transaction(
+        self, schema: str, step: Step, *, guards_public: bool = False
+    ) -> Iterator[TenantEditor]:
+        """Record the step's migration, in one transaction with what the block does.
+
+        Django records a migration with deferred SQL in another one, and a process that is killed
+        in between would leave a migration that can't be applied again.
+        """
+        check, record = bookkeeping(schema, step)
         with (
             schema_context(schema),
-            recorded(self.connection, schema),
-            self.connection.schema_editor(atomic=migration.atomic) as editor,
+            tenant_editors(self.connection, schema, guards_public=guards_public),
+            self.connection.schema_editor(atomic=step.migration.atomic) as editor,
+            self.connection.cursor() as cursor,
         ):
-            check, record = bookkeeping(schema, step)
-            editor.execute(check, None)
-            if has_own_apply(migration):
-                migration.apply(step.before.clone(), editor)
-            else:
-                self.apply(step, editor)
-            # Django records after these, in another transaction, and may be killed in between.
-            for statement in editor.deferred_sql:
-                editor.execute(statement, None)
-            editor.deferred_sql.clear()
-            editor.execute(record, None)
-
-    def apply(self, step: Step, editor) -> None:
-        """As Django's Migration.apply does, from states that are prepared."""
-        migration = step.migration
-        for operation, before, after in step.operations:
-            is_atomic = operation.atomic or (migration.atomic and operation.atomic is not False)
-            own = is_atomic and not editor.atomic_migration
-            with transaction.atomic(self.connection.alias) if own else nullcontext():
-                operation.database_forwards(migration.app_label, editor, before, after)
-
-    def send(self, signal, to, cohort: Cohort, schema: str, state, configs=None) -> None:
-        with schema_context(schema):
-            send_migrate_signal(
-                signal,
-                to,
-                using=self.connection.alias,
-                configs=configs,
-                apps=state.apps,
-                plan=cohort.plan,
-            )
+            cursor.execute(check)
+            yield editor
+            editor.execute_deferred()
+            cursor.execute(record)
 
 
 def bookkeeping(schema: str, step: Step) -> tuple[str, str]:
-    """A statement that fails if the migration is applied, and one that also notes that it is."""
+    """Return a statement that fails if the step was applied, and one that records it."""
     table = f"{quote_schema_name(schema)}.django_migrations"
-    checks, rows = [], []
-    for app, name in (map(literal, row) for row in step.rows):
-        # What can't be cast shows up in the error.
-        applied = "(name || ' was applied by somebody else')::int::text"
-        check = f"SELECT {applied} FROM {table} WHERE app = {app} AND name = {name}"  # noqa: S608
-        checks.append(check)
-        rows.append(f"({app}, coalesce(({check}), {name}), now())")
-    record = f"INSERT INTO {table} (app, name, applied) VALUES {', '.join(rows)}"  # noqa: S608
-    return " UNION ALL ".join(checks), record
+    rows = ", ".join(f"({literal(app)}, {literal(name)})" for app, name in step.rows)
+    # What can't be cast shows up in the error.
+    applied = "(name || ' was applied by somebody else')::int"
+    check = f"SELECT {applied} FROM {table} WHERE (app, name) IN ({rows})"  # noqa: S608
+    record = (
+        f"INSERT INTO {table} (app, name, applied)"  # noqa: S608
+        f" SELECT app, name, now() FROM (VALUES {rows}) step (app, name)"
+    )
+    return check, record
 
 
 def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
+
+
+def make_table(connection, schema: str) -> None:
+    """Make `django_migrations`, or the public schema's would be taken for the tenant's."""
+    connection.set_schema(schema, include_public=False)
+    MigrationRecorder(connection).ensure_schema()
+    connection.set_schema_to_public()

@@ -1,4 +1,4 @@
-"""What the app label and the migration name on the command line mean, as in Django's `migrate`."""
+"""The arguments `app_label` and `migration_name`, which mean what they mean in Django's `migrate`."""
 
 from django.apps import apps
 from django.core.management import CommandError
@@ -6,21 +6,20 @@ from django.db.migrations.loader import AmbiguityError, MigrationLoader
 
 
 def targets(loader: MigrationLoader, options: dict) -> list[tuple[str, str | None]]:
-    """Where the options lead; None for a name means before an app's first migration.
+    """Return the migrations to migrate to; a name of None is the state before an app's first.
 
-    Raises CommandError for a name that Django doesn't know, and for migrations that contradict
-    one another.
+    Raises CommandError for a name that Django doesn't know, and for conflicting migrations.
     """
     if conflicts := loader.detect_conflicts():
         raise CommandError(
             "Conflicting migrations: "
             + "; ".join(f"{', '.join(names)} in {app}" for app, names in conflicts.items())
-            + ". “makemigrations --merge” makes one of them."
+            + ". “makemigrations --merge” merges them."
         )
     app_label, name = options.get("app_label"), options.get("migration_name")
     if not app_label:
         if options.get("prune"):
-            raise CommandError("--prune takes the label of an app.")
+            raise CommandError("--prune needs the label of an app.")
         return loader.graph.leaf_nodes()
     try:
         apps.get_app_config(app_label)
@@ -31,7 +30,7 @@ def targets(loader: MigrationLoader, options: dict) -> list[tuple[str, str | Non
             return []
         raise CommandError(f"App “{app_label}” has no migrations.")
     if options.get("run_syncdb"):
-        raise CommandError(f"--run-syncdb isn't for “{app_label}”, which has migrations.")
+        raise CommandError(f"--run-syncdb is for apps without migrations; “{app_label}” has some.")
     if not name:
         return [key for key in loader.graph.leaf_nodes() if key[0] == app_label]
     if name == "zero":
