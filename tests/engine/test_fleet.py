@@ -5,12 +5,13 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.models.signals import post_migrate, pre_migrate
 from django.test.utils import CaptureQueriesContext
-from django_tenants.migration_executors.base import run_migrations
 from django_tenants.migration_executors.standard import StandardExecutor
-from django_tenants.signals import schema_migrate_message, schema_migrated, schema_pre_migration
+from django_tenants.signals import schema_migrated, schema_pre_migration
 from server.tenants.models import Tenant
 from tenancy.fleet import FleetExecutor, get_executor
+from tenancy.schemas.migrate_signals import progress
 
+from engine.signals import connected
 from engine.zoo import ADD_COLOR, CREATE_ANIMAL
 
 UNIQUE = 'migrations.AlterField("animal", "name", models.CharField(max_length=30, unique=True))'
@@ -123,6 +124,8 @@ def test_what_is_the_same_for_all_is_replayed(zoo):
 def test_what_asks_the_tenant_is_done_operation_by_operation(zoo):
     for number, (why, operation) in enumerate(EACH.items(), 2):
         zoo.write(f"{number:04}_more", operation, code=OWN, atomic="Concurrently" not in why)
+    for schema in zoo.schemas:
+        zoo.sql("INSERT INTO zoo_animal (name) VALUES ('cat')", schema=schema)
 
     _, *steps = zoo.migrate(plan=True).splitlines()
 
@@ -130,6 +133,10 @@ def test_what_asks_the_tenant_is_done_operation_by_operation(zoo):
         assert "operation by operation" in step
         assert why in step
     expect_as_by_django(zoo)
+    keys = [zoo.sql("SELECT key FROM zoo_beast", schema=schema)[0] for schema in zoo.schemas]
+    assert len(set(keys)) == len(zoo.schemas)
+    for schema in zoo.schemas:
+        assert zoo.sql("SELECT name FROM zoo_beast ORDER BY id", schema=schema) == ["cat", schema]
 
 
 def test_what_names_the_first_tenants_schema_is_done_in_each(zoo):
@@ -140,16 +147,6 @@ def test_what_names_the_first_tenants_schema_is_done_in_each(zoo):
     for schema in zoo.schemas:
         sql = "INSERT INTO zoo_animal (name) VALUES ('dog') RETURNING home"
         assert zoo.sql(sql, schema=schema) == [schema]
-
-
-def test_a_plan_of_several_migrations_takes_the_right_way_with_each(zoo):
-    zoo.write("0002_color", ADD_COLOR)
-    zoo.write("0003_rows", EACH["RunPython"])
-    zoo.write("0004_unique", UNIQUE)
-
-    expect_as_by_django(zoo)
-    for schema in zoo.schemas:
-        assert zoo.sql("SELECT name FROM zoo_animal", schema=schema) == [schema]
 
 
 @pytest.mark.usefixtures("views_filled")
@@ -168,37 +165,14 @@ def test_a_migrations_own_apply_runs_for_each(zoo):
         assert zoo.sql("SELECT id FROM zoo_ids", schema=schema)  # which is filled by now
 
 
-def test_all_migrations_of_a_new_tenant(zoo):
+def test_all_migrations_of_a_new_tenant_without_a_word(zoo, capsys):
     for schema in zoo.schemas:
         zoo.sql("DROP TABLE django_migrations, auth_permission, zoo_animal", schema=schema)
 
-    zoo.migrate(verbosity=0)
+    assert zoo.migrate(verbosity=0) == capsys.readouterr().out == ""
 
     assert len({tuple(zoo.catalog(schema)) for schema in zoo.schemas}) == 1
     assert "notes_note" in str(zoo.catalog(zoo.schemas[0]))
-
-
-def test_each_tenant_has_its_own_value_of_a_callable_default(zoo):
-    for schema in zoo.schemas:
-        zoo.sql("INSERT INTO zoo_animal (name) VALUES ('cat')", schema=schema)
-    zoo.write("0002_key", EACH["callable default"])
-
-    zoo.migrate()
-
-    keys = [zoo.sql("SELECT key FROM zoo_animal", schema=schema)[0] for schema in zoo.schemas]
-    assert len(set(keys)) == len(zoo.schemas)
-
-
-def test_permissions_come_with_models(zoo):
-    zoo.write(
-        "0002_cage",
-        'migrations.CreateModel("Cage", [("id", models.BigAutoField(primary_key=True))])',
-    )
-
-    zoo.migrate()
-
-    for schema in zoo.schemas:
-        assert "add_cage" in zoo.catalog(schema)
 
 
 def test_squashed_migrations(zoo):
@@ -288,56 +262,36 @@ def test_check(zoo):
     assert zoo.applied(zoo.schemas[0]) == ["0001_initial"]
 
 
-def test_backwards(zoo):
-    zoo.write("0002_color", ADD_COLOR)
-    zoo.migrate()
-
-    zoo.migrate("zoo", "0001")
-
+def expect(zoo, columns, applied):
     for schema in zoo.schemas:
-        assert zoo.columns(schema) == ["id", "name"]
-        assert zoo.applied(schema) == ["0001_initial"]
-    zoo.migrate("zoo", "zero")
-    for schema in zoo.schemas:
-        assert zoo.columns(schema) == zoo.applied(schema) == []
+        assert zoo.columns(schema) == columns
+        assert zoo.applied(schema) == applied
 
 
-def test_fake(zoo):
-    zoo.write("0002_color", ADD_COLOR)
-
-    zoo.migrate("zoo", fake=True)
-
-    for schema in zoo.schemas:
-        assert zoo.columns(schema) == ["id", "name"]
-        assert zoo.applied(schema) == ["0001_initial", "0002_color"]
-
-
-def test_fake_initial(zoo):
-    for schema in zoo.schemas:
-        zoo.sql("DELETE FROM django_migrations WHERE app = 'zoo'", schema=schema)
-
-    zoo.migrate(fake_initial=True)
-
-    assert all(zoo.applied(schema) == ["0001_initial"] for schema in zoo.schemas)
-
-
-def test_prune(zoo):
-    zoo.write("0002_color", ADD_COLOR)
-    zoo.migrate()
-    zoo.remove("0002_color")
-
-    zoo.migrate("zoo", prune=True)
-
-    assert all(zoo.applied(schema) == ["0001_initial"] for schema in zoo.schemas)
-
-
-def test_up_to_a_migration(zoo):
+def test_up_to_a_migration_and_backwards(zoo):
     zoo.write("0002_color", ADD_COLOR)
     zoo.write("0003_unique", UNIQUE)
 
     zoo.migrate("zoo", "0002")
+    expect(zoo, ["color", "id", "name"], ["0001_initial", "0002_color"])
+    zoo.migrate("zoo", "0001")
+    expect(zoo, ["id", "name"], ["0001_initial"])
+    zoo.migrate("zoo", "zero")
+    expect(zoo, [], [])
 
-    assert all(zoo.columns(schema) == ["color", "id", "name"] for schema in zoo.schemas)
+
+def test_what_only_djangos_command_does(zoo):
+    zoo.write("0002_color", ADD_COLOR)
+
+    zoo.migrate("zoo", fake=True)
+    expect(zoo, ["id", "name"], ["0001_initial", "0002_color"])
+    zoo.remove("0002_color")
+    zoo.migrate("zoo", prune=True)
+    expect(zoo, ["id", "name"], ["0001_initial"])
+    for schema in zoo.schemas:
+        zoo.sql("DELETE FROM django_migrations WHERE app = 'zoo'", schema=schema)
+    zoo.migrate(fake_initial=True)
+    expect(zoo, ["id", "name"], ["0001_initial"])
 
 
 @pytest.mark.parametrize(
@@ -387,13 +341,6 @@ def test_the_executors(monkeypatch):
     assert get_executor() is StandardExecutor
 
 
-def test_silence(zoo, capsys):
-    zoo.write("0002_color", ADD_COLOR)
-
-    assert zoo.migrate(verbosity=0) == ""
-    assert capsys.readouterr().out == ""
-
-
 def test_tenants_that_are_being_made_are_left_alone(zoo):
     zoo.write("0002_color", ADD_COLOR)
     Tenant.objects.filter(schema_name=zoo.schemas[1]).update(status=Tenant.Status.PROVISIONING)
@@ -410,35 +357,17 @@ def test_tenants_that_are_being_made_are_left_alone(zoo):
 
 @pytest.fixture
 def heard():
-    """What receivers of the library's signals, and of Django's for an app, were told."""
+    """What receivers of the library's signals, and of Django's for an app, are told."""
     heard = []
 
-    def pre(schema_name, **kwargs):
-        heard.append(("pre", schema_name, connection.schema_name))
+    def listen(signal, schema_name=None, app_config=None, plan=(), apps=None, **kwargs):
+        if not app_config or app_config.label == "zoo":
+            steps = [str(migration) for migration, _ in plan]
+            fields = apps and [field.name for field in apps.get_model("zoo", "Animal")._meta.fields]
+            heard.append((signal, schema_name, connection.schema_name, steps, fields))
 
-    def migrated(schema_name, **kwargs):
-        heard.append(("migrated", schema_name, connection.schema_name))
-
-    def before(using, plan, apps, app_config, **kwargs):
-        if app_config.label == "zoo":
-            heard.append(("pre_migrate", connection.schema_name, [str(one) for one, _ in plan]))
-
-    def after(using, plan, apps, app_config, **kwargs):
-        if app_config.label == "zoo":
-            names = [field.name for field in apps.get_model("zoo", "Animal")._meta.fields]
-            heard.append(("post_migrate", connection.schema_name, names))
-
-    connected = [
-        (schema_pre_migration, pre),
-        (schema_migrated, migrated),
-        (pre_migrate, before),
-        (post_migrate, after),
-    ]
-    for signal, receiver in connected:
-        signal.connect(receiver, sender=run_migrations if "schema" in signal.__doc__ else None)
-    yield heard
-    for signal, receiver in connected:
-        signal.disconnect(receiver, sender=run_migrations if "schema" in signal.__doc__ else None)
+    with connected(listen, schema_pre_migration, schema_migrated, pre_migrate, post_migrate):
+        yield heard
 
 
 def test_signals_come_as_from_the_standard_executor(zoo, heard):
@@ -459,14 +388,8 @@ def test_messages_are_sent(zoo):
     zoo.write("0002_color", ADD_COLOR)
     told = []
 
-    def listen(message, **kwargs):
-        told.append(message)
-
-    schema_migrate_message.connect(listen, sender=run_migrations)
-    try:
+    with progress(told.append):
         zoo.migrate()
-    finally:
-        schema_migrate_message.disconnect(listen, sender=run_migrations)
 
     assert f"[4/4 (100%) fleet:{zoo.schemas[3]}] zoo.0002_color" in told
     assert f"[fleet:{zoo.schemas[0]}]   Applying zoo.0002_color..." in told
