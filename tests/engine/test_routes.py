@@ -326,7 +326,7 @@ def test_a_minute_ends_all_belief(statements, monkeypatch):
 
 @pytest.mark.usefixtures("routed")
 def test_the_memory_does_not_grow_without_end(monkeypatch):
-    monkeypatch.setattr(routes, "MOST", 10)
+    monkeypatch.setattr(routes, "MAX_CACHED_HOSTS", 10)
     assert routes.find(HOST)
     for number in range(25):
         routes.find(f"nobody-{number}.localhost")

@@ -27,7 +27,7 @@ from tenant_schemas_celery import task as library
 from tenancy.background.messages import HEADER, addressed, runs_in_public
 from tenancy.concrete import Tenant
 from tenancy.exceptions import NoTenant, TenantGone, TenantNotActive
-from tenancy.requests.routes import CHANNEL, MOST, copied
+from tenancy.requests.routes import CHANNEL, MAX_CACHED_HOSTS, copy_of
 
 PUBLIC = get_public_schema_name()
 NOWHERE = FakeTenant("nowhere")  # a schema that no tenant can have
@@ -169,10 +169,10 @@ def find(schema_name: str) -> Tenant:
             raise TenantGone(f"No tenant has the schema “{schema_name}”.")
         if tenant.status != Tenant.Status.ACTIVE:
             raise TenantNotActive(f"The tenant with the schema “{schema_name}” is {tenant.status}.")
-        if len(active) >= MOST:
+        if len(active) >= MAX_CACHED_HOSTS:
             active.clear()
         active[schema_name] = tenant
-    return copied(tenant)
+    return copy_of(tenant)
 
 
 @contextmanager

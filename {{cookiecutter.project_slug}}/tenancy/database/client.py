@@ -10,21 +10,18 @@ from tenancy.postgres import embedded, programs
 
 class Client(DatabaseClient):
     def runshell(self, parameters):
-        """Run psql, which need not be on PATH for the private PostgreSQL.
-
-        Raises LocalPostgresError.
-        """
+        """Run psql: the private PostgreSQL's if there is one. Raises LocalPostgresError."""
         if "SERVER" in self.connection.settings_dict:
             self.executable_name = str(programs.psql(embedded.DIRECTORY / "data"))
         super().runshell(parameters)
 
     def settings_to_cmd_args_env(self, settings_dict, parameters):
-        """Let psql begin in the current tenant, and start the private PostgreSQL if there is one.
+        """Let psql start in the current tenant, and start the private PostgreSQL if there is one.
 
-        Its address is in `settings_dict` only once Django has connected. Raises LocalPostgresError.
+        Raises LocalPostgresError.
         """
         if start_server := settings_dict.get("SERVER"):
-            settings_dict = settings_dict | start_server()
+            settings_dict = settings_dict | start_server()  # its address
         args, env = super().settings_to_cmd_args_env(settings_dict, parameters)
         args[0] = self.executable_name
         if self.connection.schema_name == get_public_schema_name():

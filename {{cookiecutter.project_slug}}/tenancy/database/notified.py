@@ -1,31 +1,31 @@
-"""What is remembered with a connection until the database says that it may be otherwise by now.
+"""A cache that PostgreSQL's notifications invalidate.
 
-PostgreSQL sends notifications by itself, and reading what has arrived costs no query. The memory is
-that of the connection over which it was learned: what a query brought is forgotten by what the same
-connection hears after it.
+PostgreSQL sends notifications unasked, and reading those that have arrived costs no query. Each
+connection has its own cache: a notification that comes after a query's answer, over the same
+connection, invalidates what was cached of the answer.
 """
 
 import time
 
 from django.db.backends.postgresql.psycopg_any import is_psycopg3
 
-SECONDS = 60  # so long a connection that says nothing is believed
+SECONDS = 60  # how long a connection that reports nothing is trusted
 IDLE = 0  # libpq's PGTransactionStatusType, the same in psycopg2 and psycopg
 
 
 class NotifyInvalidatedCache:
-    """The part of a DatabaseWrapper that has `memory(channel)`, and asks nothing in order to know
-    whether the server is still there."""
+    """A mixin for a DatabaseWrapper: adds `cache_for(channel)`, and knows without a query whether
+    the server is still there."""
 
     def __init__(self, *args, **kwargs):
         self.caches = {}  # by channel
         super().__init__(*args, **kwargs)
 
     def cache_for(self, channel: str) -> dict:
-        """What the caller has put there since somebody sent a NOTIFY to the channel.
+        """Return a dictionary for the caller's use, emptied by any NOTIFY to the channel.
 
-        It begins empty with each connection and each minute. In a transaction, where nothing is
-        heard and what is read may be taken back, every call gets an empty one.
+        It starts empty with each connection and each minute. Inside a transaction no notification
+        arrives, and what is read may be rolled back, so each call returns an empty one.
         """
         if self.connection is not None and not self.in_atomic_block and not self.is_usable():
             self.close()
@@ -44,8 +44,8 @@ class NotifyInvalidatedCache:
         return self.caches[channel]
 
     def clear_caches(self):
-        for memory in self.caches.values():
-            memory.clear()
+        for cache in self.caches.values():
+            cache.clear()
 
     def is_outside_transaction(self) -> bool:
         connection = self.connection
@@ -63,8 +63,8 @@ class NotifyInvalidatedCache:
         super().init_connection_state()
 
     def is_usable(self):
-        """Whether the server is still there. It's asked only where something hints at the contrary,
-        and once a minute."""
+        """Return whether the server is still there. Only asks it once a minute, after an error, or
+        when something has arrived."""
         now = time.monotonic()
         if now >= self.believed_until:
             self.believed_until = now + SECONDS
@@ -74,9 +74,9 @@ class NotifyInvalidatedCache:
         return super().is_usable()
 
     def is_quiet(self) -> bool:
-        """Read what has arrived; whether that is nothing but notifications.
+        """Read what has arrived, and return whether these are only notifications.
 
-        A server that ends a connection says so first. That it is closed may arrive later.
+        A server that ends a connection sends a notice first; the end itself may arrive later.
         """
         self.notices.clear()
         try:

@@ -1,8 +1,8 @@
-"""No foreign key from a tenant's table to a shared one.
+"""Omits foreign key constraints from a tenant's table to a shared one.
 
-PostgreSQL keeps two triggers on the table that is referred to for each foreign key. With thousands
-of tenants those on the users table make every new connection read thousands of rows before its
-first query, a user's deletion run thousands of queries, and a new tenant wait for who signs in.
+PostgreSQL keeps two triggers for each foreign key on the table that it refers to. With thousands of
+tenants, those on the users table would make each new connection read thousands of rows before its
+first query, the deletion of a user run thousands of queries, and new tenants wait for sign-ins.
 """
 
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ from django_tenants.utils import app_labels, get_public_schema_name
 
 
 class SchemaEditor(original_backend.DatabaseWrapper.SchemaEditorClass):
-    """The original backend's, to which a field that leaves the tenant has `db_constraint=False`."""
+    """Treats a field that refers to a shared table as one with `db_constraint=False`."""
 
     def create_model(self, model):
         with self.without_constraint(*model._meta.local_fields):
@@ -30,7 +30,7 @@ class SchemaEditor(original_backend.DatabaseWrapper.SchemaEditorClass):
 
     @contextmanager
     def without_constraint(self, *fields: Field):
-        leaving = [field for field in fields if self.leaves_tenant(field)]
+        leaving = [field for field in fields if self.has_constraint_to_shared(field)]
         for field in leaving:
             field.db_constraint = False
         try:
@@ -39,10 +39,10 @@ class SchemaEditor(original_backend.DatabaseWrapper.SchemaEditorClass):
             for field in leaving:
                 field.db_constraint = True
 
-    def leaves_tenant(self, field: Field) -> bool:
+    def has_constraint_to_shared(self, field: Field) -> bool:
         if self.connection.schema_name == get_public_schema_name():
             return False
         if not (field.many_to_one or field.one_to_one) or not field.db_constraint:
             return False
-        referred_to = field.remote_field.model._meta.concrete_model._meta.app_label
-        return referred_to not in app_labels(settings.TENANT_APPS)
+        app_label = field.remote_field.model._meta.concrete_model._meta.app_label
+        return app_label not in app_labels(settings.TENANT_APPS)

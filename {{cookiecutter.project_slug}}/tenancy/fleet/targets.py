@@ -1,4 +1,4 @@
-"""The arguments `app_label` and `migration_name`, which mean what they mean in Django's `migrate`."""
+"""What the app label and the migration name on the command line mean, as in Django's `migrate`."""
 
 from django.apps import apps
 from django.core.management import CommandError

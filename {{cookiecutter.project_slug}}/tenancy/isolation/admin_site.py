@@ -1,4 +1,4 @@
-"""The admin of a tenant's host, which shows and offers the tenant's members alone."""
+"""The admin of a tenant's host, which shows and offers only the tenant's members."""
 
 from functools import cache
 
@@ -8,7 +8,7 @@ from django.contrib.auth import get_user_model
 
 
 class MembersOnly:
-    """Offers and shows a tenant's members where an admin would everybody who exists."""
+    """Restricts a ModelAdmin to the tenant's members where it would show or offer all users."""
 
     def get_queryset(self, request):
         rows = super().get_queryset(request)
@@ -22,7 +22,7 @@ class MembersOnly:
     def formfield_for_foreignkey(self, db_field, request, **kwargs):
         own = members_of(request, db_field)
         if own and db_field.name in self.raw_id_fields:
-            own["widget"] = forms.Select  # the other shows whose the id is that an address names
+            own["widget"] = forms.Select  # the raw id's would show the name of any user
         return super().formfield_for_foreignkey(db_field, request, **kwargs, **own)
 
     def formfield_for_manytomany(self, db_field, request, **kwargs):
@@ -32,10 +32,10 @@ class MembersOnly:
 
 
 def members_of(request, db_field) -> dict:
-    return {"queryset": request.tenant.user_set.all()} if leads_to_people(db_field) else {}
+    return {"queryset": request.tenant.user_set.all()} if refers_to_user(db_field) else {}
 
 
-def leads_to_people(field) -> bool:
+def refers_to_user(field) -> bool:
     return field.related_model is get_user_model()
 
 
@@ -45,14 +45,12 @@ def members_only(admin_class: type) -> type:
     return type(admin_class.__name__, (MembersOnly, admin_class), own)
 
 
-# Filters by people offer those who are in the rows.
-admin.FieldListFilter.register(
-    leads_to_people, admin.RelatedOnlyFieldListFilter, take_priority=True
-)
+# Filters by user offer only the users in the rows.
+admin.FieldListFilter.register(refers_to_user, admin.RelatedOnlyFieldListFilter, take_priority=True)
 
 
 class TenantSite(admin.AdminSite):
-    """Django's `admin.site`. It shows nobody who is no member of the tenant."""
+    """Django's `admin.site` on a tenant's host."""
 
     def register(self, model_or_iterable, admin_class=None, **options):
         admin_class = members_only(admin_class or admin.ModelAdmin)

@@ -1,4 +1,4 @@
-"""Which tenant a line of the log is about, and which host was asked for."""
+"""Adds the tenant and the requested host to log records."""
 
 import logging
 
@@ -7,7 +7,7 @@ from django.http import HttpRequest
 
 
 class TenantFilter(logging.Filter):
-    """Give each record a `tenant`: the current schema's name, or `-` before Django is set up.
+    """Sets `record.tenant` to the current schema's name, or to `-` before Django is set up.
 
     If Django logs a request, its host follows.
     """
@@ -15,7 +15,7 @@ class TenantFilter(logging.Filter):
     def filter(self, record):
         try:
             record.tenant = connection.schema_name
-        except Exception:  # a line about a start that fails must not fail itself
+        except Exception:  # a process that fails to start must still be able to log
             record.tenant = "-"
         if host := host_of(getattr(record, "request", None)):
             record.tenant = f"{record.tenant} {host}"

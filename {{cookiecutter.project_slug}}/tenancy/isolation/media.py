@@ -1,4 +1,4 @@
-"""Uploads: each tenant's in a folder of its own, sent to its members and nobody else."""
+"""Uploads: each tenant's are in a folder of its own, and are sent only to its members."""
 
 import mimetypes
 import os
@@ -17,18 +17,18 @@ from django.utils.http import content_disposition_header, http_date
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
 
-# What a browser may show as a page of the tenant's host, for no script runs in it. All else, HTML
-# and SVG first of all, is offered for download; <img> and <video> show a download too.
+# Browsers run no script in these, so they may show them as pages of the tenant's host. All other
+# types, such as HTML and SVG, are sent as downloads, which <img> and <video> show as well.
 INLINE_TYPES = frozenset(
     "image/avif image/gif image/jpeg image/png image/webp text/plain video/mp4 video/webm".split()
 )
 
 
 class TenantStorage(FileSystemStorage):
-    """Keeps files in <location>/<schema of the current tenant>/; MEDIA_ROOT is the location.
+    """Keeps files in `<location>/<schema of the current tenant>/`; MEDIA_ROOT is the default.
 
-    django-tenants' own storage forgets the tenant where a location is given, and writes the schema
-    into the addresses.
+    django-tenants' own storage ignores the tenant if a location is given, and writes the schema
+    into URLs.
     """
 
     @property
@@ -43,19 +43,19 @@ class TenantStorage(FileSystemStorage):
 
 @require_safe
 @login_required
-@cache_control(private=True, no_cache=True)  # asked again each time, by who may be a member no more
+@cache_control(private=True, no_cache=True)  # browsers ask again: a membership may have ended
 def media(request, path: str):
-    """Send the file that the current tenant's storage has under the name `path`, or answer 404.
+    """Send the file `path` of the current tenant's storage, or answer 404.
 
-    MembershipMiddleware has answered who is no member. The web server does the sending if
-    SENDFILE_HEADER says how, and a storage that isn't a folder does by a link of its own.
+    MembershipMiddleware has already refused people who aren't members. With SENDFILE_HEADER the web
+    server sends the file. A storage that isn't a folder gives a URL to redirect to.
     """
     try:
         name = validate_file_name(path, allow_relative_path=True)
         folder = Path(default_storage.path("")).resolve()
         file = Path(default_storage.path(name)).resolve(strict=True)
     except NotImplementedError:
-        return HttpResponseRedirect(link(name))
+        return HttpResponseRedirect(url_of(name))
     except (OSError, ValueError, SuspiciousFileOperation):  # ValueError: NUL
         file = None
     if file is None or not file.is_relative_to(folder) or not file.is_file():
@@ -84,8 +84,8 @@ def send(file: Path, folder: Path, modified: int) -> HttpResponse | FileResponse
     return response
 
 
-def link(name: str) -> str:
-    """An object storage's address of the file; raises ImproperlyConfigured if it mixes tenants."""
+def url_of(name: str) -> str:
+    """Return an object storage's URL. Raises ImproperlyConfigured if the storage mixes tenants."""
     url = default_storage.url(name)
     if f"/{connection.schema_name}/" not in urlsplit(url).path:
         raise ImproperlyConfigured(

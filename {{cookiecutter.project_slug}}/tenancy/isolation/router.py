@@ -1,4 +1,4 @@
-"""An object or a piece of work of one tenant is an error, or stays its own, in another."""
+"""Keeps the objects and the work of one tenant out of another."""
 
 import functools
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from tenancy.exceptions import WrongTenant
 
 
 class SchemaAlias(str):
-    """A database alias that remembers a schema: the `_state.db` of what came from there."""
+    """A database alias with a schema: the `_state.db` of objects that were loaded from it."""
 
     schema_name: str
 
@@ -26,16 +26,16 @@ def schema_alias(schema_name: str) -> SchemaAlias:
 class TenantRouter:
     """Refuses to save, delete or refresh an object of a tenant's app in another tenant.
 
-    Django asks a router each time, so the models need not know. What it doesn't ask about reads and
-    writes the tenant that is current: a queryset when it is evaluated, wherever it was made, with
-    whatever objects it was given (`bulk_update`, `filter(group=…)`); what hangs on an object of all
-    tenants (`user.note_set`); whoever names a database (`save(using=…)`); an uploaded file.
+    Django asks its routers each time, so models need no code. It doesn't ask about the following,
+    which use the tenant that is current when they run: a queryset, with any objects it was given
+    (`bulk_update`, `filter(group=…)`); rows that refer to a shared object (`user.note_set`); calls
+    that name a database (`save(using=…)`); uploaded files.
     """
 
     def db_for_read(self, model, instance=None, **hints):
         if not is_in_tenants(model):
             return None
-        current = connection.current_schema  # in an event loop too, where an object may be built
+        current = connection.current_schema  # an event loop, too, may build objects
         origin = origin_of(instance)
         if origin and origin != current:
             raise WrongTenant(f"{name(instance)} is of {origin}; the current tenant is {current}.")
@@ -52,7 +52,7 @@ class TenantRouter:
 
 
 def origin_of(instance) -> str | None:
-    """The schema that an object of a tenant's app was loaded from or saved in, if it was."""
+    """Return the schema that an object of a tenant's app was loaded from or saved in, if any."""
     if instance is None or instance._state.adding or not is_in_tenants(instance):
         return None
     return getattr(instance._state.db, "schema_name", None)
@@ -63,7 +63,7 @@ def name(instance) -> str:
 
 
 def is_in_tenants(model) -> bool:
-    """Whether the table of the model, or of an instance, is in each tenant's schema."""
+    """Return whether the table of the model or instance is in each tenant's schema."""
     return model._meta.concrete_model._meta.app_label in tenant_app_labels()
 
 
@@ -73,9 +73,9 @@ def tenant_app_labels() -> frozenset[str]:
 
 
 def bind_to_current_tenant(function: Callable) -> Callable:
-    """The function, to be called from another thread, bound to the tenant that is current now.
+    """Return the function bound to the current tenant, for a call from another thread.
 
-    A new thread begins in the public schema. The connections that the call opens are closed.
+    A new thread starts in the public schema. Connections that the call opens are closed after it.
     """
     tenant = connection.tenant
 

@@ -1,7 +1,7 @@
-"""Signatures that hold in the tenant that made them, and in no other.
+"""Signatures that are valid only in the tenant that made them.
 
-Django's own `signing.dumps` and `signing.loads` know no tenants: what one signs, all accept. Signed
-cookies come through here by themselves (`settings.SIGNING_BACKEND`).
+Django's own `signing.dumps` and `signing.loads` ignore tenants: all accept what one signs. Signed
+cookies use this module (`settings.SIGNING_BACKEND`).
 """
 
 from django.core.signing import JSONSerializer, TimestampSigner
@@ -11,7 +11,7 @@ SALT = "tenancy.isolation.signing"
 
 
 class TenantSigner(TimestampSigner):
-    """A TimestampSigner with the current tenant's schema in its salt, read at every use."""
+    """A TimestampSigner whose salt contains the current tenant's schema at each use."""
 
     @property
     def salt(self):
@@ -23,12 +23,12 @@ class TenantSigner(TimestampSigner):
 
 
 def dumps(obj, key=None, salt=SALT, serializer=JSONSerializer, compress=False) -> str:
-    """Like `django.core.signing.dumps`; what comes out is good in the current tenant only."""
+    """Like `django.core.signing.dumps`, for the current tenant only."""
     signer = TenantSigner(key=key, salt=salt)
     return signer.sign_object(obj, serializer=serializer, compress=compress)
 
 
 def loads(s, key=None, salt=SALT, serializer=JSONSerializer, max_age=None, fallback_keys=None):
-    """Like `django.core.signing.loads`: raises BadSignature for what another tenant signed too."""
+    """Like `django.core.signing.loads`; also raises BadSignature if another tenant signed it."""
     signer = TenantSigner(key=key, salt=salt, fallback_keys=fallback_keys)
     return signer.unsign_object(s, serializer=serializer, max_age=max_age)

@@ -1,4 +1,4 @@
-"""From a request to its tenant, and who may see it."""
+"""Finds a request's tenant, and keeps out people who aren't its members."""
 
 from functools import lru_cache
 from http import HTTPStatus
@@ -24,20 +24,19 @@ PAGES = {
     Tenant.Status.DELETED: ("tenancy/deleted_host.html", HTTPStatus.GONE),
 }
 RETRY_AFTER = 3600  # seconds
-LONGEST_HOST = len("www.") + 253 + len(".:65535")  # what is longer would only fill the memory
-DJANGOS = AuthenticationMiddleware.__module__
+MAX_HOST_LENGTH = len("www.") + 253 + len(".:65535")  # longer ones would only fill the cache
 
 
 class TenantMiddleware(TenantMainMiddleware):
     """Puts the connection into the schema of the host's tenant.
 
-    A host that is unknown, or whose tenant is suspended or deleted, gets a page that says so, and
-    an earlier host redirects; for these the connection stays in public.
+    For an unknown host, and one whose tenant is suspended or deleted, it answers with a page that
+    says so. An earlier host of a tenant redirects. For all these the connection stays in public.
     """
 
     def process_request(self, request):
         connection = connections[DEFAULT_DB_ALIAS]
-        connection.leave_tenant()  # that of a request which came to no end
+        connection.leave_tenant()  # an earlier request may have been interrupted
         tenant = find_tenant(request, connection)
         if tenant is None or tenant.status != ACTIVE or tenant.moved_to:
             return answer_without(request, tenant)
@@ -57,12 +56,12 @@ def answer_without(request, tenant: Tenant | None) -> HttpResponse:
         log_refusal(reason_against(request), request, response)
         return response
     if tenant.status == ACTIVE:
-        # A browser would keep a permanent one, also when the name goes back to what it was.
+        # Not permanent: a browser would follow it for good, even if the name is changed back.
         place = hosts.site_url(request, tenant.moved_to).removesuffix("/")
         return HttpResponseRedirect(place + request.get_full_path(), preserve_request=True)
     template, status = PAGES[tenant.status]
     response = render(request, template, status=status)
-    response["Cache-Control"] = "no-store"  # a browser would keep the page of what is gone
+    response["Cache-Control"] = "no-store"  # browsers may cache status 410
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         response["Retry-After"] = RETRY_AFTER
     log_refusal(f"{tenant.get_status_display().capitalize()} tenant", request, response)
@@ -84,9 +83,9 @@ def reason_against(request) -> str:
 
 
 class MembershipMiddleware:
-    """A person who is signed in but no member of the tenant gets a page that says so.
+    """Answers a signed-in person who is no member of the tenant with a page that says so.
 
-    Views marked with Django's `login_not_required` stay open: people must be able to sign out.
+    Views marked with Django's `login_not_required` stay open, so that people can sign out.
     """
 
     def __init__(self, get_response):
@@ -97,24 +96,26 @@ class MembershipMiddleware:
 
     def process_view(self, request, view, args, kwargs):
         open_to_all = not getattr(view, "login_required", True)
-        if open_to_all or is_nobody(request) or not request.user.is_authenticated:
+        if open_to_all or is_certainly_anonymous(request) or not request.user.is_authenticated:
             return None
         if request.user.has_tenant_permissions():
             return None
         return render(request, "tenancy/not_a_member.html", status=403)
 
 
-def is_nobody(request) -> bool:
-    """Whether the user, not loaded yet, would come from a session, and there is none.
+def is_certainly_anonymous(request) -> bool:
+    """Return True if request.user is not evaluated yet and there is no session to load it from.
 
-    To load nobody takes a while, and lets the answer vary with the cookie. False is always right.
+    This saves loading the session, and keeps `Vary: Cookie` off public pages. It may wrongly return
+    False, which only costs time.
     """
     load = vars(request.user).get("_setupfunc")
-    return getattr(load, "__module__", None) == DJANGOS and request.session.is_empty()
+    is_from_session = getattr(load, "__module__", None) == AuthenticationMiddleware.__module__
+    return is_from_session and request.session.is_empty()
 
 
 def find_tenant(request, connection) -> Tenant | None:
-    """The tenant whose site this process serves at the request's host."""
+    """Return the tenant whose site this process serves at the request's host."""
     host = allowed_host(request)
     tenant = routes.find(host, connection) if host else None
     if tenant is None:
@@ -126,12 +127,12 @@ def find_tenant(request, connection) -> Tenant | None:
 def allowed_host(request) -> str | None:
     """Return the request's host, normalised; None for one that is malformed or not allowed."""
     text = request._get_raw_host()
-    return host_of(text, *settings.ALLOWED_HOSTS) if len(text) <= LONGEST_HOST else None
+    return host_of(text, *settings.ALLOWED_HOSTS) if len(text) <= MAX_HOST_LENGTH else None
 
 
-@lru_cache(maxsize=routes.MOST)
+@lru_cache(maxsize=routes.MAX_CACHED_HOSTS)
 def host_of(text: str, *allowed_hosts: str) -> str | None:
-    """The normalised host that a header names; None where it isn't allowed, or names none."""
+    """Return the normalised host of a header; None if it is malformed or not allowed."""
     request = HttpRequest()
     request.META["HTTP_HOST"] = text
     try:

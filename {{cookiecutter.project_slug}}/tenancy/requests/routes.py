@@ -1,8 +1,8 @@
-"""Where a host leads, from memory. What changes that is heard before a request.
+"""The tenant of a host, from a cache that is emptied before a request if a tenant has changed.
 
-Triggers on the two tables (the migration `0003_notify`) send the notification, also where raw SQL
-changes them. Hosts that lead nowhere have room of their own, and push nothing else out. A tenant
-that is being made is looked up each time: nothing tells when it is ready.
+Triggers on the tables of tenants and domains (the migration `0002_notify`) send a notification,
+also if raw SQL changes them. Unknown hosts are cached apart, so that they push out no known ones. A
+tenant that is being provisioned is looked up each time, since nothing notifies when it is ready.
 """
 
 from django.db import DEFAULT_DB_ALIAS, connection
@@ -12,34 +12,34 @@ from django.db.models.base import ModelState
 from tenancy.concrete import Domain, Tenant
 
 CHANNEL = "tenants"
-MOST = 10_000
+MAX_CACHED_HOSTS = 10_000
 
 
 def find(host: str, connection=connection) -> Tenant | None:
-    """The tenant to which the normalised `host` leads: each time an object of its own.
+    """Return the tenant of the normalised `host`, an object of the caller's own.
 
-    Its status says whether the host answers, and `moved_to` where it redirects to, if it does.
-    Who has the default connection at hand spares Django the search for it.
+    Its status says whether the host answers, and `moved_to` is the host to redirect to, if any.
+    `connection` is the default one; a caller that has it saves Django the search for it.
     """
-    memory = connection.cache_for(CHANNEL)
-    known = memory.setdefault("known", {})
-    if kept := known.get(host):
-        return copied(kept)
-    unknown = memory.setdefault("unknown", {})
+    cache = connection.cache_for(CHANNEL)
+    known = cache.setdefault("known", {})
+    if cached := known.get(host):
+        return copy_of(cached)
+    unknown = cache.setdefault("unknown", {})
     if host in unknown:
         return None
     tenant = look_up(host)
     if tenant and tenant.status == Tenant.Status.PROVISIONING:
         return None
-    remembered = known if tenant else unknown
-    if len(remembered) >= MOST:
-        remembered.clear()
-    remembered[host] = tenant
-    return tenant and copied(tenant)
+    hosts = known if tenant else unknown
+    if len(hosts) >= MAX_CACHED_HOSTS:
+        hosts.clear()
+    hosts[host] = tenant
+    return tenant and copy_of(tenant)
 
 
 def look_up(host: str) -> Tenant | None:
-    # Over the connection that hears of changes.
+    # Over the connection that gets the notifications.
     rows = Tenant.all_objects.using(DEFAULT_DB_ALIAS)
     tenants = rows.filter(domains__domain=host).exclude(status=Tenant.Status.PURGING)
     primary = Domain.objects.filter(tenant=OuterRef("pk"), is_primary=True).exclude(domain=host)
@@ -47,9 +47,9 @@ def look_up(host: str) -> Tenant | None:
     return tenants.annotate(moved_to=Case(to_primary)).first()
 
 
-def copied(kept: Tenant) -> Tenant:
-    """An object of the caller's own, as it was loaded; Django's way takes four times as long."""
+def copy_of(cached: Tenant) -> Tenant:
+    """Return the tenant as it was loaded; copy.copy() takes four times as long."""
     tenant, state = Tenant.__new__(Tenant), ModelState()
-    state.adding, state.db = False, kept._state.db
-    vars(tenant).update(vars(kept), _state=state)
+    state.adding, state.db = False, cached._state.db
+    vars(tenant).update(vars(cached), _state=state)
     return tenant
