@@ -82,6 +82,18 @@ def test_a_column_s_number_is_no_drift(zoo):
     assert len(set(drift.fingerprints(connection, zoo.schemas).values())) == 1
 
 
+def test_a_reference_to_the_public_schema_is_drift(zoo):
+    for schema, place in zip(zoo.schemas, ["", "public."], strict=False):
+        zoo.sql(
+            "ALTER TABLE zoo_animal ADD CONSTRAINT may FOREIGN KEY (id)"
+            f" REFERENCES {place}auth_permission",
+            schema=schema,
+        )
+
+    first, second = drift.fingerprints(connection, zoo.schemas[:2]).values()
+    assert first != second
+
+
 def loaded(zoo, *names):
     """The states' apps, and the migrations of these names."""
     with schema_context(zoo.schemas[0]):

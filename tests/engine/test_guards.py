@@ -240,14 +240,6 @@ def test_two_threads_are_not_led_into_each_others_tenants(tenant, other_tenant):
     }
 
 
-def test_tenants_can_be_entered_one_within_another(tenant, other_tenant):
-    with other_tenant:
-        with tenant:
-            assert connection.tenant == tenant
-        assert connection.tenant == other_tenant
-    assert connection.tenant == tenant
-
-
 def test_work_that_goes_to_another_thread_stays_in_its_tenant(tenant):
     def where():
         with connection.cursor() as cursor:

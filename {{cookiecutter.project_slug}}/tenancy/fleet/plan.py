@@ -86,12 +86,11 @@ class Cohort:
 
         Django would make these for each tenant, which takes longer than most operations do.
         """
+        self.before.apps  # noqa: B018 (what is rendered once is not rendered for each clone)
         prepared, state = {}, self.before.clone()
         for step in self.steps:
             if step.migration is None:
                 continue
-            if step.sql is None:
-                state.apps  # noqa: B018 (what is rendered once is not rendered for each clone)
             operations = []
             prepared[step] = state, operations
             for operation in step.migration.operations:

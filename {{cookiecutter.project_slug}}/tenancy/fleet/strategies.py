@@ -69,8 +69,8 @@ class Strategies:
         for step, executed in self.migrate_individually(cohort, schema).items():
             if any(schema in statement for statement in executed):
                 step.reason_against = step.reason_against or "its SQL names the tenant's schema"
-            if not step.reason_against:
-                step.sql = "\n;\n".join(executed)  # a comment may be in the last line
+            # A comment may be in the last line.
+            step.sql = None if step.reason_against else "\n;\n".join(executed)
 
     def migrate_individually(self, cohort: Cohort, schema: str) -> dict[Step, list[str]]:
         """Run the migrations as Django does; return the statements of each."""
