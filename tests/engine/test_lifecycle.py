@@ -187,7 +187,7 @@ def test_what_is_being_purged_is_neither_found_nor_entered(outside):
 
     assert outside not in Tenant.objects.all()
     assert outside not in Tenant.all_objects.to_migrate()
-    with pytest.raises(Exception, match="is being purged"):
+    with pytest.raises(Exception, match="it is purging"):
         Tenant.all_objects.get(pk=outside.pk).activate()
     assert visit().status_code == 404
 

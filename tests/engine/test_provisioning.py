@@ -153,7 +153,7 @@ def test_who_hears_of_the_schema_hears_before_the_tenant_is_active():
 @pytest.mark.usefixtures("committed")
 @pytest.mark.parametrize(
     "step",
-    [(provisioning, "find_user"), (blueprint, "send_schema_signals"), (provisioning, "activate")],
+    [(reservation, "find_user"), (blueprint, "send_schema_signals"), (provisioning, "activate")],
 )
 def test_a_connection_that_is_killed_leaves_nothing(monkeypatch, step):
     def die(*args, **kwargs):

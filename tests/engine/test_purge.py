@@ -152,7 +152,7 @@ lifecycle.purge(Tenant.all_objects.get(pk={doomed.pk}), "ada", now=True)
 """
     process = stop_before(where, code)
     try:
-        with pytest.raises(IllegalTransition, match="it is being purged right now"):
+        with pytest.raises(IllegalTransition, match="another process is doing it right now"):
             lifecycle.purge(doomed, "grace", now=True)
     finally:
         kill(process, lock)

@@ -1,4 +1,4 @@
-"""Text fields with one spelling for each text."""
+"""Text fields that store one spelling of each text."""
 
 from django.db import models
 
@@ -6,14 +6,10 @@ from tenancy import hosts
 
 
 class Normalised:
-    """A mixin for text fields, which store and compare the result of `normalise`.
+    """A mixin for text fields that store and compare the result of `normalise`.
 
-    It holds for every write through the ORM. Constraints refuse what raw SQL writes otherwise.
+    It works for every write through the ORM. Constraints refuse other spellings from raw SQL.
     """
-
-    def normalise(self, text: str) -> str:
-        """Return the one spelling of `text`. A text that has none is returned unchanged."""
-        raise NotImplementedError
 
     def to_python(self, value):
         # Django calls this for forms, for validation, and for values of queries and updates.
@@ -33,14 +29,9 @@ class HostField(Normalised, models.CharField):
         return hosts.normalise_host(text) or text
 
 
-class LowerCase(Normalised):
-    def normalise(self, text):
-        return text.lower()
+class LowerCaseCharField(Normalised, models.CharField):
+    normalise = staticmethod(str.lower)
 
 
-class LowerCaseCharField(LowerCase, models.CharField):
-    pass
-
-
-class LowerCaseEmailField(LowerCase, models.EmailField):
-    pass
+class LowerCaseEmailField(Normalised, models.EmailField):
+    normalise = staticmethod(str.lower)

@@ -1,30 +1,26 @@
-"""Signing in and out and a forgotten password, at each host on its own."""
+"""Pages to sign in, to sign out and to set a forgotten password, on each host separately."""
 
 from django.contrib.auth import views
 from django.contrib.auth.decorators import login_not_required
 from django.urls import path
 
-from tenancy.people.forms import ForgottenPasswordForm, SignInForm
-from tenancy.people.tokens import token_generator
+from tenancy.people.forms import ForgottenPasswordForm, SignInForm, TenantTokenGenerator
 
-TEMPLATES = "tenancy/accounts/"
+TEMPLATE = "tenancy/accounts/{}.html".format
+token_generator = TenantTokenGenerator()
 
-sign_in = views.LoginView.as_view(
-    authentication_form=SignInForm, template_name=f"{TEMPLATES}sign_in.html"
-)
+sign_in = views.LoginView.as_view(authentication_form=SignInForm, template_name=TEMPLATE("sign_in"))
 password_reset = views.PasswordResetView.as_view(
     form_class=ForgottenPasswordForm,
     token_generator=token_generator,
-    template_name=f"{TEMPLATES}password_reset_form.html",
+    template_name=TEMPLATE("password_reset_form"),
 )
-password_reset_done = views.PasswordResetDoneView.as_view(
-    template_name=f"{TEMPLATES}password_reset_done.html"
+done = views.PasswordResetDoneView.as_view(template_name=TEMPLATE("password_reset_done"))
+confirm = views.PasswordResetConfirmView.as_view(
+    token_generator=token_generator, template_name=TEMPLATE("password_reset_confirm")
 )
-password_reset_confirm = views.PasswordResetConfirmView.as_view(
-    token_generator=token_generator, template_name=f"{TEMPLATES}password_reset_confirm.html"
-)
-password_reset_complete = views.PasswordResetCompleteView.as_view(
-    template_name=f"{TEMPLATES}password_reset_complete.html"
+complete = views.PasswordResetCompleteView.as_view(
+    template_name=TEMPLATE("password_reset_complete")
 )
 
 # Django's views redirect to each other by these names.
@@ -32,7 +28,7 @@ urlpatterns = [
     path("sign-in/", sign_in, name="sign-in"),
     path("sign-out/", login_not_required(views.LogoutView.as_view()), name="sign-out"),
     path("password/", password_reset, name="password_reset"),
-    path("password/sent/", password_reset_done, name="password_reset_done"),
-    path("password/<uidb64>/<token>/", password_reset_confirm, name="password_reset_confirm"),
-    path("password/set/", password_reset_complete, name="password_reset_complete"),
+    path("password/sent/", done, name="password_reset_done"),
+    path("password/<uidb64>/<token>/", confirm, name="password_reset_confirm"),
+    path("password/set/", complete, name="password_reset_complete"),
 ]
