@@ -185,7 +185,7 @@ def test_a_view_that_cannot_be_filled_is_logged_and_stops_nobody(tenant, caplog)
         assert Organization.objects.exists()
 
     assert is_filled(tenant.schema_name) == [False]
-    assert "is not filled; REFRESH MATERIALIZED VIEW does it." in caplog.text
+    assert "is not filled. Run REFRESH MATERIALIZED VIEW." in caplog.text
 
 
 @pytest.mark.usefixtures("db")

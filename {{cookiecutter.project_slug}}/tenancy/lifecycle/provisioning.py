@@ -80,7 +80,8 @@ def provision_by(
                 send_signal(schema_needs_to_be_sync, tenant)
             else:
                 discard_unfinished("provision", tenant)
-            make(tenant, by or tenant.owner.username, recipe)
+            with recipe.new_schema(tenant.schema_name):
+                activate(tenant, by or tenant.owner.username, recipe)
         return host_when_ready(tenant)
 
 
@@ -95,7 +96,8 @@ def finish(tenant: Tenant, by: str) -> str:
             again = f"`provision_tenant --abandon {tenant.slug}` and make it again"
             raise IllegalTransition("provision", tenant.slug, f"it is half a {origin}: {again}")
         tenant = discard_unfinished("provision", tenant)
-        make(tenant, by, new_tenant())
+        with blueprint.new_schema(tenant.schema_name):
+            activate(tenant, by, new_tenant())
         return host_when_ready(tenant)
 
 
@@ -140,12 +142,6 @@ def making(slug: str) -> Iterator[None]:
             yield
 
 
-def make(tenant: Tenant, by: str, recipe: Recipe) -> None:
-    """Make the schema, then activate the tenant."""
-    with recipe.new_schema(tenant.schema_name):
-        activate(tenant, by, recipe)
-
-
 def activate(tenant: Tenant, by: str, recipe: Recipe) -> None:
     """Add the members. From the commit on, the tenant's hosts answer."""
     # The schema first: the connection remembers a search_path that was set outside a transaction.
@@ -158,11 +154,10 @@ def activate(tenant: Tenant, by: str, recipe: Recipe) -> None:
 
 
 def new_tenant(fields: dict | None = None) -> Recipe:
+    def grant_ownership(tenant):
+        grant(tenant, tenant.owner, roles.OWNER)
+
     return Recipe("provision", blueprint.new_schema, grant_ownership, fields or {})
-
-
-def grant_ownership(tenant: Tenant) -> None:
-    grant(tenant, tenant.owner, roles.OWNER)
 
 
 def host_when_ready(tenant: Tenant) -> str:

@@ -59,7 +59,7 @@ def add_member(tenant: Tenant, username: str, role: str = roles.MEMBER, *, by: s
         refuse_owner(row, user)
         grant(row, user, role)
         if before != role:
-            log("change role" if before else "add member", user, by, before, role, row)
+            log("change role" if before else "add member", user, by, row, before, role)
 
 
 def remove_member(tenant: Tenant, username: str, *, by: str) -> None:
@@ -132,19 +132,12 @@ def revoke(tenant: Tenant, user: User, by: str) -> bool:
         UserTenantPermissions.objects.filter(profile_id=user.pk).delete()
         user.tenants.remove(tenant)
     tenant_user_removed.send_robust(sender=Tenant, user=user, tenant=tenant)
-    log("remove member", user, by, before, None, tenant)
+    log("remove member", user, by, tenant, before)
     return True
 
 
-def log(
-    action: str,
-    user: User,
-    by: str,
-    before: str | None = None,
-    after: str | None = None,
-    tenant: Tenant | None = None,
-) -> None:
+def log(action: str, user: User, by: str, tenant: Tenant | None = None, before="", after=""):
     """Log a change of a person."""
-    of = {"slug": tenant.slug, "schema_name": tenant.schema_name} if tenant else {}
-    names = {"username": user.username, "before": before or "", "after": after or ""}
-    TenantEvent.objects.create(by=by, action=action, **names, **of)
+    where = {"slug": tenant.slug, "schema_name": tenant.schema_name} if tenant else {}
+    change = {"username": user.username, "before": before or "", "after": after}
+    TenantEvent.objects.create(by=by, action=action, **change, **where)
