@@ -1,8 +1,13 @@
-"""Text fields that store one spelling of each text."""
+"""Text fields that store one spelling of each text, and constraints of abstract models."""
 
 from django.db import models
 
 from tenancy import hosts
+
+
+def constraint(name: str, condition: models.Q) -> models.CheckConstraint:
+    """Return a constraint for an abstract model, with the concrete model's name in its own."""
+    return models.CheckConstraint(name=f"%(app_label)s_%(class)s_{name}", condition=condition)
 
 
 class Normalised:

@@ -18,7 +18,7 @@ from tenant_users.tenants.models import DeleteError, TenantBase
 
 from tenancy import hosts, roles
 from tenancy.exceptions import SchemaNotReady, WrongTenant
-from tenancy.fields import HostField
+from tenancy.fields import HostField, constraint
 
 
 def refused(instead: str):
@@ -127,18 +127,9 @@ class AbstractTenant(TenantBase):
         abstract = True
         ordering = ["slug"]
         constraints = [
-            models.CheckConstraint(
-                name="%(app_label)s_%(class)s_organization",
-                condition=Q(schema_name="public") | Q(organization__isnull=False),
-            ),
-            models.CheckConstraint(
-                name="%(app_label)s_%(class)s_slug",
-                condition=IS_PUBLIC | Q(slug__regex=hosts.SLUG),
-            ),
-            models.CheckConstraint(
-                name="%(app_label)s_%(class)s_schema_name",
-                condition=IS_PUBLIC | Q(schema_name__regex=hosts.SCHEMA_NAME),
-            ),
+            constraint("organization", Q(schema_name="public") | Q(organization__isnull=False)),
+            constraint("slug", IS_PUBLIC | Q(slug__regex=hosts.SLUG)),
+            constraint("schema_name", IS_PUBLIC | Q(schema_name__regex=hosts.SCHEMA_NAME)),
         ]
 
     def __str__(self):
@@ -199,11 +190,7 @@ class AbstractDomain(DomainMixin):
     class Meta:
         abstract = True
         ordering = ["domain"]
-        constraints = [
-            models.CheckConstraint(
-                name="%(app_label)s_%(class)s_host", condition=Q(domain__regex=hosts.HOST)
-            )
-        ]
+        constraints = [constraint("host", Q(domain__regex=hosts.HOST))]
 
 
 class TenantEvent(models.Model):

@@ -9,7 +9,7 @@ from tenant_users.permissions.models import UserTenantPermissions
 from tenant_users.tenants.models import ExistsError, UserProfile, UserProfileManager
 
 from tenancy import roles
-from tenancy.fields import LowerCaseCharField, LowerCaseEmailField
+from tenancy.fields import LowerCaseCharField, LowerCaseEmailField, constraint
 from tenancy.models import refused
 
 # Python and PostgreSQL read these patterns in the same way. PostgreSQL has them as constraints.
@@ -96,12 +96,8 @@ class AbstractUser(UserProfile):
         abstract = True
         ordering = ["username"]
         constraints = [
-            models.CheckConstraint(
-                name="%(app_label)s_%(class)s_username", condition=Q(username__regex=USERNAME)
-            ),
-            models.CheckConstraint(
-                name="%(app_label)s_%(class)s_email", condition=Q(email__regex=EMAIL)
-            ),
+            constraint("username", Q(username__regex=USERNAME)),
+            constraint("email", Q(email__regex=EMAIL)),
         ]
 
     def __str__(self):
