@@ -12,41 +12,11 @@ import secrets
 from pathlib import Path
 
 SECRETS = {"SECRET_KEY": 50, "ADMIN_PASSWORD": 15}  # bytes of randomness
-ESCAPES = {
-    "\\": "\\\\",
-    '"': '\\"',
-    "\n": "\\n",
-    "\r": "\\r",
-    "${": "${:-$}{",  # a nameless variable with the default `$`: there is no other escape
-}
-
-
-def quote(value: str) -> str:
-    """Return what to write after `NAME=` so that python-dotenv reads exactly this value."""
-    if re.fullmatch(r"[\w.@+-]+", value, re.ASCII):
-        return value
-    escaped = re.sub(r'[\\"\n\r]|\$\{', lambda found: ESCAPES[found[0]], value)
-    return f'"{escaped}"'
 
 
 def names(text: str, *, examples: bool = False) -> set[str]:
     """Return the variables that an env file sets, with `examples` also those commented out."""
     return set(re.findall(rf"^{'(?:# )?' if examples else ''}([A-Z][A-Z0-9_]*)=", text, re.M))
-
-
-def answer(example: Path, domain: str, values: dict[str, str]) -> None:
-    """Write production's domain and these variables' values into `.env.example`.
-
-    Raises ValueError if a variable doesn't have exactly one line there.
-    """
-    text = example.read_text(encoding="utf-8")
-    text = re.sub(r"^(# DOMAIN=).*", rf"\g<1>{domain}", text, flags=re.M)
-    for name, value in values.items():
-        line = f"{name}={quote(value)}"
-        text, found = re.subn(rf"^{name}=.*", lambda _, line=line: line, text, flags=re.M)
-        if found != 1:
-            raise ValueError(f"{example} has {found} lines that begin with {name}=, not one")
-    example.write_text(text, encoding="utf-8")
 
 
 def write(example: Path, target: Path) -> None:
