@@ -53,6 +53,15 @@ REASONS = (
     r"^ *(\S.*)",
 )
 
+# What python-dotenv reads differently inside quotes.
+ESCAPES = {
+    "\\": "\\\\",
+    '"': '\\"',
+    "\n": "\\n",
+    "\r": "\\r",
+    "${": "${:-$}{",  # a nameless variable with the default `$`: there is no other escape
+}
+
 NEW_ENOUGH = sys.version_info >= (3, 11)  # Cookiecutter itself runs on older versions
 
 
@@ -144,7 +153,30 @@ def write_env_example(answers: dict) -> None:
         return
     keys = ("project_name", "admin_username", "admin_email")
     values = {key.upper(): str(answers[key]) for key in keys}
-    env_file().answer(Path(".env.example"), answers["domain"], values)
+    write_values(Path(".env.example"), answers["domain"], values)
+
+
+def write_values(example: Path, domain: str, values: dict[str, str]) -> None:
+    """Write production's domain and these variables' values into `.env.example`.
+
+    Raises ValueError if a variable doesn't have exactly one line there.
+    """
+    text = example.read_text(encoding="utf-8")
+    text = re.sub(r"^(# DOMAIN=).*", rf"\g<1>{domain}", text, flags=re.M)
+    for name, value in values.items():
+        line = f"{name}={quote(value)}"
+        text, found = re.subn(rf"^{name}=.*", lambda _, line=line: line, text, flags=re.M)
+        if found != 1:
+            raise ValueError(f"{example} has {found} lines that begin with {name}=, not one")
+    example.write_text(text, encoding="utf-8")
+
+
+def quote(value: str) -> str:
+    """Return what to write after `NAME=` so that python-dotenv reads exactly this value."""
+    if re.fullmatch(r"[\w.@+-]+", value, re.ASCII):
+        return value
+    escaped = re.sub(r'[\\"\n\r]|\$\{', lambda found: ESCAPES[found[0]], value)
+    return f'"{escaped}"'
 
 
 def write_env() -> None:

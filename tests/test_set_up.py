@@ -352,7 +352,7 @@ def test_a_declined_file_that_is_not_there_is_an_error_of_the_template(bake, tem
     ],
 )
 def test_what_is_quoted_is_read_back(tmp_path, value):
-    (tmp_path / ".env").write_text(f"A={ENV_FILE['quote'](value)}\nB=after\n", newline="")
+    (tmp_path / ".env").write_text(f"A={POST_GEN['quote'](value)}\nB=after\n", newline="")
     assert dotenv_values(tmp_path / ".env") == {"A": value, "B": "after"}
     assert len((tmp_path / ".env").read_bytes().splitlines()) == 2
 
@@ -362,7 +362,7 @@ def test_an_answer_needs_its_line(tmp_path, text):
     example = tmp_path / ".env.example"
     example.write_text(text)
     with pytest.raises(ValueError, match=r"lines that begin with A=, not one"):
-        ENV_FILE["answer"](example, "example.com", {"A": "a"})
+        POST_GEN["write_values"](example, "example.com", {"A": "a"})
 
 
 def test_write_fills_empty_secrets_and_overwrites_nothing(tmp_path):

@@ -17,8 +17,8 @@ from tenancy.for_each import each_tenant
 
 
 def in_every_tenant(work, tenants=None):
-    for turn in each_tenant(tenants):
-        with turn as tenant:
+    for step in each_tenant(tenants):
+        with step as tenant:
             assert connection.schema_name == tenant.schema_name
             work(tenant)
 
@@ -33,7 +33,7 @@ def suspend(slug):
     Tenant.objects.filter(slug=slug).update(status=Tenant.Status.SUSPENDED)
 
 
-def test_each_active_tenant_has_its_turn(tenant):
+def test_each_active_tenant_has_its_step(tenant):
     assert visited() == ["first", "other"]
     assert connection.tenant == tenant
 
@@ -101,40 +101,38 @@ def test_what_people_are_told_needs_no_traceback(caplog):
 @pytest.mark.usefixtures("db")
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
 def test_who_stops_it_stops_it_at_once(error):
-    turns = []
+    slugs = []
 
     def stop(tenant):
-        turns.append(tenant.slug)
+        slugs.append(tenant.slug)
         raise error
 
     with pytest.raises(error):
         in_every_tenant(stop)
 
-    assert turns == ["first"]
+    assert slugs == ["first"]
     assert connection.schema_name == "public"
 
 
 @pytest.mark.usefixtures("db")
-def test_one_that_was_suspended_meanwhile_has_no_turn():
-    turns = []
+def test_one_that_was_suspended_meanwhile_is_skipped():
+    slugs = []
 
     def work(tenant):
-        turns.append(tenant.slug)
+        slugs.append(tenant.slug)
         suspend("other")
 
     in_every_tenant(work)
-    assert turns == ["first"]
+    assert slugs == ["first"]
 
 
 @pytest.mark.usefixtures("db")
-def test_a_tenant_is_read_when_its_turn_comes():
-    with CaptureQueriesContext(
-        connection,
-    ) as queries:
-        turns = each_tenant()
-        next(turns)
+def test_a_tenant_is_read_when_its_step_begins():
+    with CaptureQueriesContext(connection) as queries:
+        steps = each_tenant()
+        next(steps)
         assert len(queries) == 2  # the keys, and the first
-        next(turns)
+        next(steps)
         assert len(queries) == 3
 
 
@@ -177,7 +175,7 @@ def test_a_transaction_that_is_left_open_is_not_the_next_ones():
 
 @pytest.mark.usefixtures("db")
 def test_a_loop_that_is_left_raises_nothing():
-    for turn in each_tenant():
-        with turn:
+    for step in each_tenant():
+        with step:
             raise ValueError
         break

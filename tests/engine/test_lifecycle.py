@@ -1,4 +1,4 @@
-"""What may become of a tenant, and what its hosts answer then."""
+"""The transitions of a tenant, and what its hosts answer in each state."""
 
 import threading
 from datetime import timedelta
@@ -27,7 +27,7 @@ from tenancy.models import TenantEvent
 from tenancy.states import TRANSITIONS
 
 Status = Tenant.Status
-MOVE = {
+RUN = {
     "provision": lifecycle.finish,
     "abandon": lifecycle.abandon,
     "suspend": lifecycle.suspend,
@@ -69,29 +69,29 @@ def log(tenant):
 
 def test_the_table_says_what_is_legal():
     for status in Status:
-        legal = {move for move, (starts, *_) in TRANSITIONS.items() if status in starts}
+        legal = {action for action, (starts, *_) in TRANSITIONS.items() if status in starts}
         assert legal == LEGAL[status]
 
 
 @pytest.mark.parametrize(
-    ("status", "move"),
-    [(status, move) for status in Status for move in MOVE if move not in LEGAL[status]],
+    ("status", "action"),
+    [(status, action) for status in Status for action in RUN if action not in LEGAL[status]],
 )
-def test_an_illegal_move_changes_nothing_and_says_why(outside, status, move):
+def test_an_illegal_transition_changes_nothing_and_says_why(outside, status, action):
     Tenant.all_objects.filter(pk=outside.pk).update(status=status)
     before = Tenant.all_objects.values().get(pk=outside.pk)
 
-    with pytest.raises(IllegalTransition, match=f"Can't {move} “first”: it is {status}, not "):
-        MOVE[move](outside, "ada")
+    with pytest.raises(IllegalTransition, match=f"Can't {action} “first”: it is {status}, not "):
+        RUN[action](outside, "ada")
 
     assert Tenant.all_objects.values().get(pk=outside.pk) == before
     assert TenantEvent.objects.filter(by="ada").count() == 0
 
 
-@pytest.mark.parametrize("move", sorted({*MOVE} - {"transfer"}))
-def test_the_main_website_is_not_moved(public, move):
-    with pytest.raises(IllegalTransition, match=f"Can't {move} “public”: it is the main website"):
-        MOVE[move](public, "ada")
+@pytest.mark.parametrize("action", sorted({*RUN} - {"transfer"}))
+def test_the_main_website_has_none_of_them(public, action):
+    with pytest.raises(IllegalTransition, match=f"Can't {action} “public”: it is the main website"):
+        RUN[action](public, "ada")
 
 
 def test_a_tenant_is_suspended_and_resumed(outside):
@@ -131,7 +131,7 @@ def test_a_tenant_is_not_undeleted_after_the_time_of_grace(outside, settings):
     assert Tenant.objects.get(pk=outside.pk).status == Status.DELETED
 
 
-def test_what_a_move_was_told_may_be_out_of_date(outside):
+def test_what_a_transition_was_told_may_be_out_of_date(outside):
     lifecycle.suspend(outside, "ada")
 
     assert outside.status == Status.ACTIVE
@@ -140,7 +140,7 @@ def test_what_a_move_was_told_may_be_out_of_date(outside):
 
 
 @pytest.mark.usefixtures("committed_db")
-def test_of_two_moves_at_once_the_second_goes_by_what_the_first_did():
+def test_of_two_transitions_at_once_the_second_goes_by_what_the_first_did():
     first, errors = Tenant.objects.get(slug="first"), []
 
     def suspend_too():
@@ -166,7 +166,7 @@ def test_of_two_moves_at_once_the_second_goes_by_what_the_first_did():
     assert errors == ["Can't suspend “first”: it is suspended, not active."]
 
 
-def test_a_move_leaves_the_caller_in_their_tenant(tenant, other_tenant):
+def test_a_transition_leaves_the_caller_in_their_tenant(tenant, other_tenant):
     lifecycle.suspend(other_tenant, "ada")
 
     assert connection.tenant == tenant
@@ -187,7 +187,7 @@ def test_what_is_being_purged_is_neither_found_nor_entered(outside):
 
     assert outside not in Tenant.objects.all()
     assert outside not in Tenant.all_objects.to_migrate()
-    with pytest.raises(Exception, match="is being purged"):
+    with pytest.raises(Exception, match="it is purging"):
         Tenant.all_objects.get(pk=outside.pk).activate()
     assert visit().status_code == 404
 
@@ -218,10 +218,10 @@ def test_a_deleted_tenants_host_says_so(outside):
     assert visit().status_code == 200
 
 
-@pytest.mark.parametrize("move", ["suspend", "delete"])
+@pytest.mark.parametrize("action", ["suspend", "delete"])
 @pytest.mark.parametrize("path", ["/", "/sign-in/", "/admin/", "/media/x", "/nothing/"])
-def test_no_such_page_asks_the_tenants_schema(outside, tenant_client, move, path):
-    MOVE[move](outside, "ada")
+def test_no_such_page_asks_the_tenants_schema(outside, tenant_client, action, path):
+    RUN[action](outside, "ada")
     with CaptureQueriesContext(connection) as queries:
         assert tenant_client.get(path).status_code in (503, 410)
 

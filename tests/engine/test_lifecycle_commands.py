@@ -1,4 +1,4 @@
-"""The commands that move a tenant: what they do, what they refuse, and that they ask nothing."""
+"""The commands for transitions: what they do, what they refuse, and that they ask nothing."""
 
 import subprocess
 from datetime import timedelta
@@ -155,17 +155,11 @@ execute_from_command_line(["manage.py", "{}", "first"])
         out, err = process.communicate(timeout=60)
         said[command] = (process.returncode, out, err)
 
+    reasons = ("suspended", "deleted", "deleted or purging")
     assert said == {
-        "resume_tenant": (
+        f"{action}_tenant": (
             *(1, ""),
-            "CommandError: Can't resume “first”: it is active, not suspended.\n",
-        ),
-        "undelete_tenant": (
-            *(1, ""),
-            "CommandError: Can't undelete “first”: it is active, not deleted.\n",
-        ),
-        "purge_tenant": (
-            *(1, ""),
-            "CommandError: Can't purge “first”: it is active, not deleted or purging.\n",
-        ),
+            f"CommandError: Can't {action} “first”: it is active, not {reason}.\n",
+        )
+        for action, reason in zip(("resume", "undelete", "purge"), reasons, strict=True)
     }

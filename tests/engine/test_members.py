@@ -226,16 +226,11 @@ def test_signals_tell_of_people(outside, ada):
         members.tenant_user_removed: "removed",
         accounts.tenant_user_deleted: "deleted",
     }
-    for signal in names:
-        signal.connect(hear)
-    try:
+    with connected(hear, *names):
         for _ in range(2):
             add_member(outside, "ada", by="admin")
         remove_member(outside, "ada", by="admin")
         accounts.deactivate("ada", "admin")
-    finally:
-        for signal in names:
-            signal.disconnect(hear)
 
     assert [name for name, _ in heard] == ["added", "removed", "removed", "deleted"]
 

@@ -47,7 +47,7 @@ def test_a_person_is_of_no_tenant(ada):
         ("a\0b", "x@example.com", None, "A user name takes"),
         ("x" * 10_000, "x@example.com", None, "A user name takes"),
         ("../x", "x@example.com", None, "A user name takes"),
-        ("gone-17", "x@example.com", None, "is for who was anonymised"),
+        ("gone-17", "x@example.com", None, "for people who were anonymised"),
         ("x", "", None, "^The email cannot be blank.$"),
         ("x", "nonsense", None, "valid email"),
         ("x", "a\udcff@example.com", None, "valid email"),

@@ -84,8 +84,8 @@ def test_nothing_but_the_log_is_left(doomed):
     assert not Tenant.all_objects.filter(pk=doomed.pk).exists()
     assert not Domain.objects.filter(domain="doomed.localhost").exists()
     assert not get_user_model().tenants.through.objects.filter(tenant_id=doomed.pk).exists()
-    moves = TenantEvent.objects.filter(schema_name=doomed.schema_name).order_by("pk")
-    assert [*moves.values_list("by", "action", "before", "after")] == [
+    events = TenantEvent.objects.filter(schema_name=doomed.schema_name).order_by("pk")
+    assert [*events.values_list("by", "action", "before", "after")] == [
         ("admin", "provision", "provisioning", "active"),
         ("test", "delete", "active", "deleted"),
         ("ada", "purge", "deleted", "purging"),
@@ -152,7 +152,7 @@ lifecycle.purge(Tenant.all_objects.get(pk={doomed.pk}), "ada", now=True)
 """
     process = stop_before(where, code)
     try:
-        with pytest.raises(IllegalTransition, match="it is being purged right now"):
+        with pytest.raises(IllegalTransition, match="another process is doing it right now"):
             lifecycle.purge(doomed, "grace", now=True)
     finally:
         kill(process, lock)

@@ -223,7 +223,7 @@ def test_a_function_that_names_the_schema_is_in_the_way(suspended, text):
     with connection.cursor() as cursor:
         cursor.execute(f"CREATE FUNCTION {own}.f() RETURNS bigint LANGUAGE sql {text.format(own)}")
 
-    with pytest.raises(LifecycleError, match=f"{own} is in the text of f: a function must do"):
+    with pytest.raises(LifecycleError, match=f"The text of these functions contains {own}: f"):
         rename_schema(suspended, "ada", NEW)
     assert now().schema_name == own
 

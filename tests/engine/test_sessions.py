@@ -92,7 +92,7 @@ def test_who_is_no_member_sees_nothing_of_the_tenant_and_can_leave(tenant, setti
     for path in OWN_PAGES:
         for answer in (client.get(path), client.post(path, {"text": "mine"})):
             assert answer.status_code == 403, path
-            assert "You are no member of First Tenant" in answer.text
+            assert "You don't have access to First Tenant" in answer.text
             assert 'action="/sign-out/"' in answer.text
             assert name not in answer.text
     for path in OPEN_PAGES:

@@ -10,6 +10,7 @@ from django_tenants.signals import schema_migrate_message, schema_migrated
 from server.tenants.models import Organization, Tenant
 from tenancy import lifecycle
 from tenancy.lifecycle import provision_tenant
+from tenancy.lifecycle.provisioning import new_tenant
 from tenancy.lifecycle.reservation import reserve
 from tenancy.models import Blueprint
 from tenancy.schemas import blueprint
@@ -54,8 +55,7 @@ def by_migrations():
 
 def by_finishing():
     with undoing() as undo:
-        owner = Tenant.objects.get(slug="first").owner
-        tenant = reserve("Acme", "acme", "org", owner, "", undo, fields={}).tenant
+        tenant, _ = reserve(new_tenant(), "Acme", "acme", "org", "admin", undo)
         undo.pop_all()
     lifecycle.finish(tenant, "test")
 
@@ -185,7 +185,7 @@ def test_a_view_that_cannot_be_filled_is_logged_and_stops_nobody(tenant, caplog)
         assert Organization.objects.exists()
 
     assert is_filled(tenant.schema_name) == [False]
-    assert "is not filled; REFRESH MATERIALIZED VIEW does it." in caplog.text
+    assert "is not filled. Run REFRESH MATERIALIZED VIEW." in caplog.text
 
 
 @pytest.mark.usefixtures("db")

@@ -73,8 +73,8 @@ def test_a_tenant_whose_hosts_do_not_answer_can_be_entered(run, outside, status)
 @pytest.mark.parametrize(
     ("status", "says"),
     [
-        (Tenant.Status.PROVISIONING, "The schema of first isn't finished."),
-        (Tenant.Status.PURGING, "The schema of first is being purged."),
+        (Tenant.Status.PROVISIONING, "first can't be entered: it is provisioning."),
+        (Tenant.Status.PURGING, "first can't be entered: it is purging."),
     ],
 )
 def test_a_tenant_without_a_schema_cannot(run, outside, status, says):

@@ -1,4 +1,4 @@
-"""The Celery app, whose tasks run in the tenant that sent them: `celery -A server worker`."""
+"""The Celery app: `celery -A server worker`. A task runs in the tenant that sent it."""
 
 import os
 

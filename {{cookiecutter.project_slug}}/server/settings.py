@@ -1,6 +1,6 @@
-"""Settings of the tenants' sites; `settings_public.py` says what the main website does differently.
+"""Settings of the tenants' sites. `settings_public.py` changes some for the main website.
 
-What differs from place to place comes from the environment, in development through `.env`;
+Values that differ between environments come from environment variables, in development from `.env`.
 `.env.example` names every variable.
 """
 
@@ -30,7 +30,7 @@ ADMIN_PASSWORD = env.str("ADMIN_PASSWORD", default="")
 # Apps
 
 SHARED_APPS = [
-    "tenancy",  # first: its commands and templates take over from the libraries'
+    "tenancy",  # first: its commands and templates replace the libraries'
     "server.tenants",
     "server.users",
     "server.website",
@@ -39,7 +39,7 @@ SHARED_APPS = [
     "tenant_users.permissions",
     "tenancy.apps.TenantAdminConfig",
     "django.contrib.auth",
-    "django.contrib.contenttypes",  # only here: its ids are then the same in every schema
+    "django.contrib.contenttypes",  # only here, so that every schema uses the same ids
     "django.contrib.messages",
     "django.contrib.sessions",
     "django.contrib.staticfiles",
@@ -66,8 +66,8 @@ if env.str("DATABASE_URL", default="") or not DEBUG:
         "DATABASE_URL",
         validate=validate.Regexp(
             r"(postgres|postgresql|postgis)://[^#?]+/[^/#?]+(\?[^#]*)?\Z",
-            error="It is like postgres://user:password@host:5432/name, with what is no letter or"
-            " digit in the password as %40 and the like.",
+            error="Write it like postgres://user:password@host:5432/name, with other characters"
+            " than letters and digits in the password encoded, such as %40.",
         ),
     )
     DATABASE = env.dj_db_url("DATABASE_URL")
@@ -79,7 +79,7 @@ DATABASES = {
     "default": DATABASE
     | {
         "ENGINE": "tenancy.database",
-        # A connection's memory grows with every schema that it visits: it has an end of life.
+        # Seconds. A connection needs more memory with every schema that it visits.
         "CONN_MAX_AGE": 600,
         "CONN_HEALTH_CHECKS": True,
     }
@@ -91,7 +91,7 @@ DATABASE_ROUTERS = [
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # template: if cookiecutter.use_postgis
-# Geography. With a DATABASE_URL of postgres:// the rest of the project runs without it.
+# Geography. With postgres:// in DATABASE_URL the project runs without it.
 
 if ORIGINAL_BACKEND == "django.contrib.gis.db.backends.postgis":
     from tenancy.postgis import libraries
@@ -102,8 +102,8 @@ if ORIGINAL_BACKEND == "django.contrib.gis.db.backends.postgis":
     INSTALLED_APPS = [*SHARED_APPS, *(app for app in TENANT_APPS if app not in SHARED_APPS)]
 
 if DEBUG:
-    # GDAL before 3.9, which Debian 12 and Ubuntu 24.04 have, fetches what a spatial reference from
-    # outside names. GeoJSON can't bring one in: Django refuses it. Production is told all the same.
+    # GDAL before 3.9 (Debian 12, Ubuntu 24.04) opens URLs in spatial references. Django refuses
+    # such references in GeoJSON, so development can ignore the warning; production still shows it.
     SILENCED_SYSTEM_CHECKS = ["gis.W001"]
 
 LEAFLET_CONFIG = {
@@ -121,7 +121,7 @@ MAP_TILES = env.str(
     default="",
     validate=validate.Regexp(
         r"(https?://.+[{]z[}].*)?\Z",
-        error="It is an address with z, x and y in braces, as in .env.example.",
+        error="Write a URL with z, x and y in braces, as in .env.example.",
     ),
 )
 if MAP_TILES:
@@ -129,7 +129,7 @@ if MAP_TILES:
     LEAFLET_CONFIG["TILES"] = [("", MAP_TILES, about)]
 
 # template: endif
-# Cache. Its keys have the tenant's schema in them: nobody reads what another tenant put there.
+# Cache. Its keys contain the tenant's schema, so no tenant reads another one's values.
 
 CACHE_URL = env.str("CACHE_URL", default="", validate=validate.Regexp(r"((rediss?|unix)://.+)?\Z"))
 CACHES = {
@@ -151,7 +151,7 @@ TENANT_USERS_DOMAIN = DOMAIN
 TENANT_GRACE_DAYS = env.int("TENANT_GRACE_DAYS", default=30, validate=validate.Range(min=0))
 GET_EXECUTOR_FUNCTION = "tenancy.fleet.get_executor"
 TENANT_BASE_MIGRATE_COMMAND = "tenancy.fleet.migrate.Command"
-TENANT_COLOR_ADMIN_APPS = False  # all apps of a site are of one kind
+TENANT_COLOR_ADMIN_APPS = False  # a site shows apps of one kind only
 SERVE_TENANTS = True
 SERVE_PUBLIC = env.bool("SERVE_PUBLIC", default=DEBUG)
 
@@ -163,8 +163,8 @@ WSGI_APPLICATION = "server.wsgi.application"
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",  # also for a page that says: no such host
-    "tenancy.requests.middleware.TenantMiddleware",  # before whatever asks the database
+    "whitenoise.middleware.WhiteNoiseMiddleware",  # before the next, for pages at unknown hosts
+    "tenancy.requests.middleware.TenantMiddleware",  # before any query
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -193,7 +193,7 @@ TEMPLATES = [
 
 AUTH_USER_MODEL = "users.User"
 
-# The roles that a tenant's members can have, besides its owner; `tenancy/roles.py` names the keys.
+# The roles of members besides the owner. `tenancy/roles.py` describes the keys.
 TENANCY_ROLES = {
     "admin": {"label": "Admin", "is_staff": True, "is_superuser": True},
     "member": {"label": "Member"},
@@ -212,11 +212,11 @@ LOGIN_URL = "sign-in"
 LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "home"
 SIGNING_BACKEND = "tenancy.isolation.signing.TenantSigner"
 
-# Never a cache in the process' own memory: who signs out would stay signed in at other processes.
+# Never a cache in the memory of one process: a person who signs out would stay signed in elsewhere.
 SESSION_ENGINE = "django.contrib.sessions.backends." + ("cached_db" if CACHE_URL else "db")
 
-# Transport. No cookie has a domain: what a person is on one host says nothing on another. With TLS
-# their names make browsers insist on that, whatever another host under the same domain sets.
+# Transport. Cookies have no domain, so a session is valid on one host only. With TLS their names
+# make browsers enforce it, whatever another host under the same domain sets.
 
 HTTPS = env.bool("HTTPS", default=not DEBUG)
 SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
@@ -263,13 +263,13 @@ STORAGES = {
     },
 }
 
-if DEBUG:  # then WhiteNoise serves the files from where they are
+if DEBUG:  # WhiteNoise serves the files from the apps, and STATIC_ROOT needn't exist
     warnings.filterwarnings("ignore", message="No directory at")
 
 # template: if cookiecutter.use_celery
 # Background work
 
-from celery.schedules import crontab  # noqa: E402 (with what belongs to the option)
+from celery.schedules import crontab  # noqa: E402 (with the rest of the option)
 
 SHARED_APPS += ["tenancy.background"]
 INSTALLED_APPS += ["tenancy.background"]
@@ -285,22 +285,22 @@ if DEBUG and not env.str("CELERY_BROKER_URL", default=""):
     }
 else:
     CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", validate=validate.Length(min=1))
-    # So long after it was handed out, a task comes back that nobody has finished: by then it is
-    # lost, for one that waited for four others, and they and it took as long as they may, is done.
+    # Redis redelivers a task that is not acknowledged within this time. It must exceed the longest
+    # that a live task can take: five prefetched tasks at CELERY_TASK_TIME_LIMIT each.
     CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3600}
 CELERY_WORKER_PREFETCH_MULTIPLIER = 4
-CELERY_TASK_SOFT_TIME_LIMIT = 9 * 60  # raises in the task, which may tidy up
+CELERY_TASK_SOFT_TIME_LIMIT = 9 * 60  # seconds; raises in the task, which can clean up
 CELERY_TASK_TIME_LIMIT = 10 * 60  # kills it
 
-# A task whose worker is killed comes back, and may so run twice: write it so that this does no
-# harm, or declare it with acks_late=False and it is lost instead.
+# If a worker is killed, its task runs again. Write tasks that can run twice, or declare them with
+# acks_late=False: then they are lost instead.
 CELERY_TASK_ACKS_LATE = CELERY_TASK_REJECT_ON_WORKER_LOST = True
 
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True  # a worker may start before its broker
-CELERY_DB_REUSE_MAX = 10**9  # tasks: a connection's end of life is CONN_MAX_AGE, in seconds
+CELERY_DB_REUSE_MAX = 10**9  # tasks; CONN_MAX_AGE closes connections instead
 CELERY_RESULT_BACKEND = env.str("CELERY_RESULT_BACKEND", default="") or None  # chords need one
 
-# Beat is in no tenant: it sends public tasks, one of which sends others to the tenants.
+# Beat has no tenant, so it sends public tasks. `in_each_tenant` sends a task to each tenant.
 CELERY_BEAT_SCHEDULE = {
     "digest": {
         "task": "tenancy.background.tasks.in_each_tenant",
@@ -316,10 +316,10 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": crontab(minute="*/10"),
     },
 }
-PROVISION_IN_BACKGROUND = True  # where a tenant is requested, as the admin does
+PROVISION_IN_BACKGROUND = True  # if requested, as by the admin
 
 # template: endif
-# Log, to stderr, with the tenant in each line
+# Log to stderr, with the tenant in each line
 
 LOGGING = {
     "version": 1,
@@ -332,7 +332,7 @@ LOGGING = {
         "stderr": {"class": "logging.StreamHandler", "filters": ["tenant"], "formatter": "line"}
     },
     "root": {"handlers": ["stderr"], "level": "INFO"},
-    "loggers": {"django": {"handlers": []}},  # else each of its lines comes twice
+    "loggers": {"django": {"handlers": []}},  # or each of its lines would appear twice
 }
 
 # Tests

@@ -1,4 +1,4 @@
-"""Settings of `server.wsgi_main_website`, which serves the public host and no tenant's."""
+"""Settings of `server.wsgi_main_website`, which serves the main website and no tenant."""
 
 from server.settings import *  # noqa: F403
 

@@ -1,4 +1,4 @@
-"""What a tenant's host answers; `urls_public.py` is the public host's."""
+"""The URLs of a tenant's host. `urls_public.py` has the main website's."""
 
 from django.contrib import admin
 from django.urls import include, path
@@ -14,8 +14,8 @@ urlpatterns = [
     path("admin/", admin.site.urls),
 ]
 # template: if cookiecutter.use_postgis
-from django.apps import apps  # noqa: E402 (a block of its own can't stand among the imports)
+from django.apps import apps  # noqa: E402 (with the rest of the option)
 
-if apps.is_installed("server.places"):  # it isn't with a DATABASE_URL of postgres://
+if apps.is_installed("server.places"):  # not with postgres:// in DATABASE_URL
     urlpatterns += [path("places/", include("server.places.urls"))]
 # template: endif

@@ -1,4 +1,4 @@
-"""What the public host answers; `urls.py` is the tenants'."""
+"""The URLs of the main website. `urls.py` has the tenants'."""
 
 from django.urls import include, path
 

@@ -4,7 +4,7 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
-# Not setdefault: a variable that leaked in must not turn this into the tenants' sites.
+# Not setdefault: an inherited variable must not turn this into the tenants' sites.
 os.environ["DJANGO_SETTINGS_MODULE"] = "server.settings_public"
 
 application = get_wsgi_application()

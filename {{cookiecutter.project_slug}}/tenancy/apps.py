@@ -13,7 +13,7 @@ class TenancyConfig(AppConfig):
 
     def __init__(self, *args):
         super().__init__(*args)
-        # Models and imports would fail on these before `manage.py check` could name them.
+        # Without these, models and imports fail before `manage.py check` can name them.
         if missing := [*filter(CheckMessage.is_serious, requirements.missing_at_start())]:
             lines = (f"{message.msg} {message.hint}" for message in missing)
             raise MissingRequirement("\n".join(lines))
@@ -21,17 +21,17 @@ class TenancyConfig(AppConfig):
     def ready(self):
         from tenant_users.tenants import tasks
 
-        from tenancy.health import checks  # noqa: F401 (registered by the import)
+        from tenancy.health import checks  # noqa: F401 (the import registers them)
         from tenancy.lifecycle import provision_tenant
 
-        # The library's own makes no organization, and its transaction would lock the users' table.
+        # The library's makes no organization, and its transaction would lock the users' table.
         tasks.provision_tenant = provision_tenant
-        # A connection outlives its request.
+        # The connection stays open after the request.
         request_finished.connect(leave_tenant, dispatch_uid="leave_tenant")
 
 
 class TenantAdminConfig(admin.AdminConfig):
-    """`django.contrib.admin` whose default site is a tenant's."""
+    """`django.contrib.admin` with a default site for tenants' hosts."""
 
     default = False
     default_site = "tenancy.isolation.admin_site.TenantSite"

@@ -1,6 +1,6 @@
-"""The project's own models, by the settings that name them.
+"""The project's own models, as its settings name them.
 
-Import this once Django's models are loaded: from commands, views, receivers, not from `models.py`.
+Import this where Django's models are loaded: in commands, views and receivers, not in `models.py`.
 """
 
 from django.apps import apps

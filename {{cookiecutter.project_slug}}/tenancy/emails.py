@@ -1,4 +1,4 @@
-"""E-mails in the site's style: one template makes the subject, the text and the HTML."""
+"""E-mails in the project's style. One template gives the subject, the text and the HTML."""
 
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
@@ -9,8 +9,8 @@ from django.template.loader import render_to_string
 def send_email(name: str, recipient: str, context: dict) -> None:
     """Send the e-mail `tenancy/email/<name>.txt` to one recipient.
 
-    The template's first paragraph is the subject. The HTML has the same paragraphs inside
-    `tenancy/email/base.html`. EMAIL_BACKEND decides whether this request sends it, or a worker.
+    The template's first paragraph is the subject. The HTML is the rest inside
+    `tenancy/email/base.html`. EMAIL_BACKEND may send it at once or in the background.
     """
     context = {"project_name": settings.PROJECT_NAME, **context}
     subject, _, text = render_to_string(f"tenancy/email/{name}.txt", context).partition("\n\n")
@@ -21,7 +21,7 @@ def send_email(name: str, recipient: str, context: dict) -> None:
 
 
 class ConsoleBackend(console.EmailBackend):
-    """Prints e-mails as a person reads them, for development (EMAIL_BACKEND)."""
+    """Prints e-mails as plain text, for development."""
 
     def write_message(self, message):
         recipients = ", ".join(message.recipients())

@@ -1,28 +1,27 @@
-"""Every exception of the engine, and how an error is said in one line."""
+"""The engine's exceptions, and how to say an error in one line."""
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import CommandError
-from django.db.utils import IntegrityError
 
 
 class NoTenant(Exception):
-    """A task was sent while no tenant was current, and isn't one that runs in public."""
+    """A task was sent while no tenant was current, and it is not a public task."""
 
 
 class TenantGone(Exception):
-    """The tenant that sent the task is purged, or its schema has another name."""
+    """The tenant that sent the task was purged, or its schema was renamed."""
 
 
 class TenantNotActive(Exception):
-    """The tenant that sent the task is suspended, deleted, or not finished."""
+    """The tenant that sent the task is suspended, deleted or not finished."""
 
 
 class PublicWouldChange(Exception):
-    """A migration of a tenant is about to commit another table than the tenant's."""
+    """A tenant's migration is about to commit a change outside the tenant's schema."""
 
 
 class SomeFailed(Exception):
-    """Some tenants' turns failed: `reasons` has a line for each, by its slug."""
+    """The code failed in some tenants. `reasons` maps a slug to one line."""
 
     def __init__(self, reasons: dict[str, str], total: int):
         super().__init__(reasons, total)
@@ -35,15 +34,19 @@ class SomeFailed(Exception):
 
 
 class WrongTenant(Exception):
-    """Something of one tenant was about to be used in another."""
+    """An object of one tenant was about to be used in another."""
 
 
 class SchemaNotReady(Exception):
-    """A tenant was about to be entered whose schema isn't finished, or is about to go."""
+    """A tenant can't be entered while its schema is being made or purged."""
 
 
 class LocalPostgresError(Exception):
-    """The message says in one line what went wrong and how to fix it."""
+    """The embedded PostgreSQL can't run. The message is one line that says how to fix it."""
+
+
+class MissingLibraries(LocalPostgresError):
+    """GeoDjango can't run on this machine. The message is one line that names what is missing."""
 
 
 class MissingRequirement(ImproperlyConfigured):
@@ -51,23 +54,23 @@ class MissingRequirement(ImproperlyConfigured):
 
 
 class NoBlueprint(Exception):
-    """There is none to use; the message says why."""
+    """No blueprint can be used. The message says why."""
 
 
 class DumpFailed(Exception):
-    """pg_dump is missing or has failed; the message is a line that says what to do."""
+    """pg_dump is missing or failed. The message is one line that says what to do."""
 
 
 class LifecycleError(Exception):
-    """A tenant isn't made or changed; the message is a sentence for the person who asked for it."""
+    """A tenant or a person can't be changed. The message is a sentence for people."""
 
 
 class IllegalTransition(LifecycleError):
-    """The tenant's state doesn't allow the move. `args` are the move, the slug and the reason."""
+    """The tenant's state forbids the transition. `args` are its name, the slug and the reason."""
 
     def __str__(self):
-        move, slug, reason = self.args
-        return f"Can't {move} “{slug}”: {reason}."
+        action, slug, reason = self.args
+        return f"Can't {action} “{slug}”: {reason}."
 
 
 class CopyError(LifecycleError):
@@ -75,19 +78,27 @@ class CopyError(LifecycleError):
 
 
 class InvalidHost(LifecycleError):
-    """What was to be a tenant's host breaks the rule in `hosts.validate_host`."""
+    """The host breaks the rule in `hosts.validate_host`."""
 
 
 class HostTaken(LifecycleError):
-    """Another tenant has the host."""
+    """The host already leads to a tenant."""
 
 
 class Busy(LifecycleError):
-    """Others have used a table without a pause for as long as purging was patient."""
+    """Purging gave up, because other transactions used a table all the time."""
+
+
+class InvalidSchemaName(LifecycleError):
+    """The name breaks the rule in `hosts.SCHEMA_NAME`."""
+
+
+class SchemaNameTaken(LifecycleError):
+    """The name is or was in use, in the database or among the uploads."""
 
 
 class ProvisioningError(LifecycleError):
-    """A tenant can't be made, or named, as was asked for."""
+    """A tenant can't be made with these arguments."""
 
 
 class InvalidName(ProvisioningError):
@@ -99,73 +110,48 @@ class InvalidSlug(ProvisioningError):
 
 
 class InvalidField(ProvisioningError):
-    """A field that the project added to Tenant is unknown, or its value is invalid."""
+    """A field of the project's tenant model is unknown, or its value is invalid."""
 
 
 class SlugTaken(ProvisioningError):
-    """Another tenant has the slug or the host."""
+    """Another tenant has the slug or its host."""
 
 
 class UnknownUser(ProvisioningError):
-    """No active user has the name."""
-
-
-class InvalidSchemaName(LifecycleError):
-    """The name breaks the rule in `hosts.SCHEMA_NAME`."""
-
-
-class SchemaNameTaken(LifecycleError):
-    """A tenant has or had the name, or something else in the database or among the uploads."""
+    """No user, or no active one, has the user name or e-mail."""
 
 
 class InvalidUser(LifecycleError):
-    """The user name, the e-mail or the password breaks a rule, or somebody else has it."""
+    """The user name, e-mail or password breaks a rule, or another user has it."""
 
 
 class NotDeactivated(LifecycleError):
-    """The person is active, or a member somewhere: `deactivate` comes first, or once more."""
+    """The person is active or still a member. Call `deactivate`, perhaps again."""
 
 
 class Anonymised(LifecycleError):
-    """Nobody knows any more who the person was."""
+    """The person was anonymised and can't come back."""
 
 
 class InvalidRole(LifecycleError):
-    """There is no such role, or it isn't given: `lifecycle.transfer` makes an owner."""
+    """The role doesn't exist, or is the owner's, which `lifecycle.transfer` gives."""
 
 
 class NotAMember(LifecycleError):
-    """The person is no member of the tenant."""
+    """The person is not a member of the tenant."""
 
 
 class OwnsTenant(LifecycleError):
-    """Nobody takes an owner's role or membership; `lifecycle.transfer` comes first."""
-
-
-class MissingLibraries(LocalPostgresError):
-    """GeoDjango can't run on this machine; the message is one line with all that is missing."""
+    """An owner keeps role and membership. Call `lifecycle.transfer` first."""
 
 
 def one_line(error: BaseException) -> str:
-    """Return what an error says as one line, for the sentence of another.
+    """Return the error as one line, to be quoted in another message.
 
-    A message that was written for people stands alone. Of other errors the type comes first, and
-    only the first line is given: PostgreSQL's next lines quote the statement.
+    A message that was written for people stands alone. Other errors begin with their type and keep
+    only their first line, because PostgreSQL quotes the statement in the next ones.
     """
-    text = " ".join(str(error).split())
     if isinstance(error, (LifecycleError, DumpFailed, NoBlueprint, CommandError)):
-        return text
+        return " ".join(str(error).split())
     first = next(iter(str(error).strip().splitlines()), "")
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
-
-
-def is_taken(error: IntegrityError, model: type, field: str) -> bool:
-    """Return whether the error says that another row has the value of the unique field.
-
-    Django and PostgreSQL begin the name of such a constraint with the table and the column.
-    """
-    table, column = model._meta.db_table, model._meta.get_field(field).column
-    diag = error.__cause__.diag
-    return (diag.constraint_name or "").startswith(
-        f"{table}_{column}_"
-    ) and diag.sqlstate == "23505"

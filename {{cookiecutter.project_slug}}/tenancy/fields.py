@@ -1,19 +1,20 @@
-"""Text fields with one spelling for each text."""
+"""Text fields that store one spelling of each text, and constraints of abstract models."""
 
 from django.db import models
 
 from tenancy import hosts
 
 
+def constraint(name: str, condition: models.Q) -> models.CheckConstraint:
+    """Return a constraint for an abstract model, with the concrete model's name in its own."""
+    return models.CheckConstraint(name=f"%(app_label)s_%(class)s_{name}", condition=condition)
+
+
 class Normalised:
-    """A mixin for text fields, which store and compare the result of `normalise`.
+    """A mixin for text fields that store and compare the result of `normalise`.
 
-    It holds for every write through the ORM. Constraints refuse what raw SQL writes otherwise.
+    It works for every write through the ORM. Constraints refuse other spellings from raw SQL.
     """
-
-    def normalise(self, text: str) -> str:
-        """Return the one spelling of `text`. A text that has none is returned unchanged."""
-        raise NotImplementedError
 
     def to_python(self, value):
         # Django calls this for forms, for validation, and for values of queries and updates.
@@ -33,14 +34,9 @@ class HostField(Normalised, models.CharField):
         return hosts.normalise_host(text) or text
 
 
-class LowerCase(Normalised):
-    def normalise(self, text):
-        return text.lower()
+class LowerCaseCharField(Normalised, models.CharField):
+    normalise = staticmethod(str.lower)
 
 
-class LowerCaseCharField(LowerCase, models.CharField):
-    pass
-
-
-class LowerCaseEmailField(LowerCase, models.EmailField):
-    pass
+class LowerCaseEmailField(Normalised, models.EmailField):
+    normalise = staticmethod(str.lower)

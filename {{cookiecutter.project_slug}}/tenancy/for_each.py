@@ -1,4 +1,4 @@
-"""Code on every tenant, one after the other: where it fails in one, the next has its turn."""
+"""Run code in every tenant, one after the other. A failure in one doesn't stop the others."""
 
 import logging
 from collections.abc import Iterator
@@ -18,22 +18,22 @@ logger = logging.getLogger(__name__)
 def each_tenant(
     tenants: QuerySet[Tenant] | None = None,
 ) -> Iterator[AbstractContextManager[Tenant]]:
-    """Turns, one for each tenant: the active ones but the main website, or those of the queryset.
+    """Yield a context manager for each tenant of the queryset, by default the active ones.
 
-        for turn in each_tenant():
-            with turn as tenant:
+        for step in each_tenant():
+            with step as tenant:
                 ...
 
-    The block runs in the tenant. An exception in it is logged and ends this turn only; after the
-    last one SomeFailed is raised if there were any, unless the loop was left before. A tenant that
-    isn't in the queryset any more when its turn comes, being suspended or purged, is left out.
-    Inside a transaction each turn has a savepoint.
+    The block runs in the tenant. An exception in it is logged and ends this step only; after the
+    last step SomeFailed is raised. Each tenant is read when its step begins, and skipped if it has
+    left the queryset, for example because it was suspended. Inside a transaction each step has a
+    savepoint. The main website is only included if it is in the queryset.
     """
     if tenants is None:
         tenants = Tenant.objects.active().exclude(schema_name=get_public_schema_name())
     reasons: dict[str, str] = {}
     total = 0
-    for key in dict.fromkeys(tenants.values_list("pk", flat=True)):  # a join has some twice
+    for key in dict.fromkeys(tenants.values_list("pk", flat=True)):  # a join may repeat some
         if tenant := tenants.filter(pk=key).first():
             total += 1
             yield step_in(tenant, reasons)
@@ -49,7 +49,7 @@ def step_in(tenant: Tenant, reasons: dict[str, str]) -> Iterator[Tenant]:
             yield tenant
     except Exception as error:
         reasons[tenant.slug] = one_line(error)
-        # A CommandError is a message for people.
+        # A CommandError is a message for people and needs no traceback.
         trace = None if isinstance(error, CommandError) else error
         logger.exception(f"{tenant.schema_name}: {reasons[tenant.slug]}", exc_info=trace)
     finally:
@@ -58,9 +58,9 @@ def step_in(tenant: Tenant, reasons: dict[str, str]) -> Iterator[Tenant]:
 
 
 def reset_connection() -> None:
-    """Close a connection that has failed, or was left in a transaction: the next turn opens one."""
+    """Close the connection if it failed, or was left in a transaction. The next query opens one."""
     if connection.connection is not None and not connection.is_outside_transaction():
         connection.close()
-    if connection.in_atomic_block:  # it was interrupted when it began or ended a transaction
-        connection.connect()  # else Django opens none
+    if connection.in_atomic_block:  # interrupted at the beginning or end of a transaction
+        connection.connect()  # only this makes Django forget the transaction
     connection.close_if_unusable_or_obsolete()

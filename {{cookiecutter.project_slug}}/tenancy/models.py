@@ -1,7 +1,7 @@
-"""The engine's models: abstract ones for the project to subclass, and the engine's own records.
+"""Abstract models for the project to subclass, and the engine's own records.
 
-An organization owns tenants, a tenant has one schema, domains lead to it. `tenancy.lifecycle` and
-`tenancy.copies` have the functions that change them; a TenantEvent is logged for each change.
+An organization owns tenants, a tenant has one schema, and domains lead to it. Change them with the
+functions of `tenancy.lifecycle`, `tenancy.people` and `tenancy.copies`, which log a TenantEvent.
 """
 
 import threading
@@ -18,17 +18,25 @@ from tenant_users.tenants.models import DeleteError, TenantBase
 
 from tenancy import hosts, roles
 from tenancy.exceptions import SchemaNotReady, WrongTenant
-from tenancy.fields import HostField
+from tenancy.fields import HostField, constraint
 
-NOT_DELETED = "A tenant's row and schema are not deleted: call a function of `tenancy.lifecycle`."
-NOT_REMOVED = "Call `tenancy.people.members.remove_member`, which ends sessions and is logged."
-NOT_GIVEN_AWAY = "Call `tenancy.lifecycle.transfer`: the old owner stays a member there."
+
+def refused(instead: str):
+    """Return a method that raises DeleteError, to replace one of the libraries that destroys."""
+
+    def refuse(self, *args, **kwargs):
+        raise DeleteError(instead)
+
+    return refuse
+
+
+not_deleted = refused("Tenants are not deleted this way: call a function of `tenancy.lifecycle`.")
 
 
 class AbstractOrganization(models.Model):
     """A customer."""
 
-    name = models.CharField(max_length=200, unique=True)
+    name = models.CharField(_("name"), max_length=200, unique=True)
     created = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -47,26 +55,24 @@ class Status(models.TextChoices):
     PURGING = "purging", _("purging")
 
 
-# The schema of such a tenant isn't finished, or is about to be dropped.
+# In these states the schema is unfinished, or about to be dropped.
 WITHOUT_SCHEMA = (Status.PROVISIONING, Status.PURGING)
 
 
 class TenantQuerySet(models.QuerySet):
+    delete = not_deleted
+
     def active(self):
-        """Those whose hosts answer, the main website among them."""
+        """The tenants whose hosts answer, including the main website."""
         return self.filter(status=Status.ACTIVE)
 
-    def delete(self):
-        """Raises DeleteError: a row that goes leaves a schema that nobody knows."""
-        raise DeleteError(NOT_DELETED)
-
     def to_migrate(self):
-        """Those whose schema is finished and stays, whether or not they can be entered."""
+        """The tenants that have a finished schema to keep, except the main website."""
         return self.exclude(schema_name=get_public_schema_name()).exclude(status__in=WITHOUT_SCHEMA)
 
 
 class TenantManager(models.Manager.from_queryset(TenantQuerySet)):
-    """The tenants that can be entered, whether or not their hosts answer."""
+    """The tenants that code can enter, whether or not their hosts answer."""
 
     def get_queryset(self):
         return super().get_queryset().exclude(status__in=WITHOUT_SCHEMA)
@@ -80,7 +86,7 @@ class AbstractTenant(TenantBase):
 
     Status = Status
 
-    name = models.CharField(max_length=200)
+    name = models.CharField(_("name"), max_length=200)
     slug = models.SlugField(
         max_length=hosts.SLUG_LENGTH, unique=True, validators=[hosts.validate_slug]
     )
@@ -96,21 +102,21 @@ class AbstractTenant(TenantBase):
     status = models.CharField(
         max_length=20, choices=Status, default=Status.PROVISIONING, editable=False
     )
-    # Of a deleted tenant: what it was, and since when it is deleted.
+    # Of a deleted tenant: its state before, and when it was deleted.
     status_before = models.CharField(max_length=20, choices=Status, blank=True, editable=False)
     deleted = models.DateTimeField(null=True, editable=False)
-    # While the background makes it: what was said last.
+    # The last message from the background task that makes the tenant.
     progress = models.TextField(blank=True, editable=False)
-    # What it was made of, such as “clone of first”; empty for one that was made anew.
+    # The source of a copy, such as “clone of first”. Empty for other tenants.
     origin = models.TextField(blank=True, editable=False)
 
-    # The host that a request is redirected to, where it came to an earlier one (see routes.py).
+    # The host to redirect to, set for a request that came to an earlier one (see routes.py).
     moved_to = None
 
-    # Where `with tenant:` goes back to. The library keeps this for all threads together.
+    # What `with tenant:` returns to. The library keeps it for all threads together.
     _entered = threading.local()
 
-    # Only provisioning makes a schema, and saving or deleting a row touches none.
+    # Only provisioning makes a schema. Saving or deleting a row leaves schemas alone.
     auto_create_schema = False
     auto_drop_schema = False
 
@@ -121,18 +127,9 @@ class AbstractTenant(TenantBase):
         abstract = True
         ordering = ["slug"]
         constraints = [
-            models.CheckConstraint(
-                name="%(app_label)s_%(class)s_organization",
-                condition=Q(schema_name="public") | Q(organization__isnull=False),
-            ),
-            models.CheckConstraint(
-                name="%(app_label)s_%(class)s_slug",
-                condition=IS_PUBLIC | Q(slug__regex=hosts.SLUG),
-            ),
-            models.CheckConstraint(
-                name="%(app_label)s_%(class)s_schema_name",
-                condition=IS_PUBLIC | Q(schema_name__regex=hosts.SCHEMA_NAME),
-            ),
+            constraint("organization", Q(schema_name="public") | Q(organization__isnull=False)),
+            constraint("slug", IS_PUBLIC | Q(slug__regex=hosts.SLUG)),
+            constraint("schema_name", IS_PUBLIC | Q(schema_name__regex=hosts.SCHEMA_NAME)),
         ]
 
     def __str__(self):
@@ -151,75 +148,58 @@ class AbstractTenant(TenantBase):
             raise WrongTenant(f"{self.slug} was left while the current tenant was {entered.slug}.")
 
     def check_schema(self):
-        """Raises SchemaNotReady while the tenant is being made, or purged.
+        """Raise SchemaNotReady while the tenant is being made or purged.
 
-        The database backend asks. Code may enter a suspended or a deleted tenant, as migrations
-        and backups must; no request gets that far.
+        The database backend calls this. Suspended and deleted tenants can be entered, because
+        migrations and backups need it; requests never reach them.
         """
-        if self.status == self.Status.PROVISIONING:
-            raise SchemaNotReady(f"The schema of {self.slug} isn't finished.")
-        if self.status == self.Status.PURGING:
-            raise SchemaNotReady(f"The schema of {self.slug} is being purged.")
+        if self.status in WITHOUT_SCHEMA:
+            raise SchemaNotReady(f"{self.slug} can't be entered: it is {self.status}.")
 
     def save(self, *args, **kwargs):
-        """Save the row. Unlike the library's `save`, it makes no schema and sends no signal."""
+        """Save the row. Unlike the library's `save`, make no schema and send no signal."""
         super(TenantMixin, self).save(*args, **kwargs)
 
     def add_user(self, user_obj, **rights):
-        """As the library's, for its own ways of making people; `members.add_member` has a log."""
-        # There it may say that the user is no member.
+        """Add a member for the library, with a role. Others call `members.add_member`, which logs.
+
+        Raises ExistsError for a member.
+        """
+        # The cache may say that the user is not a member.
         vars(user_obj).get(TENANT_CACHE_NAME, {}).pop(self.schema_name, None)
         with transaction.atomic(), self:
             super().add_user(user_obj, **rights)
             role = roles.ADMIN if rights.get("is_superuser") else roles.MEMBER
-            roles.assign_role(user_obj.pk, role)
-        # Else the user keeps, and takes along to other tenants, the row with this one's rights.
+            roles.assign_role(user_obj.usertenantpermissions, role)
+        # The user would take this row, with the rights in this tenant, to other tenants.
         user_obj._state.fields_cache.pop("usertenantpermissions", None)
 
-    def delete(self, *args, **kwargs):
-        """Raises DeleteError, also with the library's `force_drop`."""
-        raise DeleteError(NOT_DELETED)
-
-    def delete_tenant(self):
-        """Raises DeleteError: the library's takes domains and members away for good."""
-        raise DeleteError(NOT_DELETED)
-
-    def remove_user(self, user_obj):
-        """Raises DeleteError: the library's leaves sessions that come alive again."""
-        raise DeleteError(NOT_REMOVED)
-
-    def transfer_ownership(self, new_owner):
-        """Raises DeleteError: the library's takes the old owner's membership."""
-        raise DeleteError(NOT_GIVEN_AWAY)
-
-    def _drop_schema(self, force_drop=False):
-        raise DeleteError(NOT_DELETED)
+    # The library's drop the schema, free the domains, keep sessions, or remove the old owner.
+    delete = delete_tenant = _drop_schema = not_deleted
+    remove_user = refused("Call `tenancy.people.members.remove_member`, which ends sessions.")
+    transfer_ownership = refused("Call `tenancy.lifecycle.transfer`: the old owner stays a member.")
 
 
 class AbstractDomain(DomainMixin):
     """A host name that leads to a tenant."""
 
     domain = HostField(max_length=253, unique=True, validators=[hosts.validate_host])
-    # An earlier host of the tenant. Others that aren't the primary one answer as it does.
-    redirects = models.BooleanField("redirects to the primary domain", default=False)
+    # A former primary host redirects. Other hosts answer as the primary one does.
+    redirects = models.BooleanField(_("redirects to the primary domain"), default=False)
 
     class Meta:
         abstract = True
         ordering = ["domain"]
-        constraints = [
-            models.CheckConstraint(
-                name="%(app_label)s_%(class)s_host", condition=Q(domain__regex=hosts.HOST)
-            )
-        ]
+        constraints = [constraint("host", Q(domain__regex=hosts.HOST))]
 
 
 class TenantEvent(models.Model):
-    """A line of the log: what was done to a tenant, or to a person. It outlives the tenant."""
+    """A line of the log: a change of a tenant or a person. It outlives the tenant."""
 
-    at = models.DateTimeField(auto_now_add=True)
-    by = models.CharField(max_length=254)
-    action = models.CharField(max_length=40)
-    # The person who joined, left, got another role or was deactivated. Then there may be no tenant.
+    at = models.DateTimeField(_("time"), auto_now_add=True)
+    by = models.CharField(_("by"), max_length=254)
+    action = models.CharField(_("action"), max_length=40)
+    # The person, if a membership or an account was changed. An account's event has no tenant.
     username = models.CharField(_("user"), max_length=254, blank=True, db_index=True)
     slug = models.CharField(max_length=hosts.SLUG_LENGTH, blank=True, db_index=True)
     schema_name = models.CharField(max_length=63, blank=True, db_index=True)
@@ -245,7 +225,7 @@ class Member(UserTenantPermissions):
 
 
 class Blueprint(models.Model):
-    """The one row: `tenancy.schemas.blueprint` makes new schemas from it."""
+    """The only row says how `tenancy.schemas.blueprint` makes a new schema."""
 
     key = models.CharField(max_length=64, primary_key=True)
     template_name = models.CharField(max_length=63)

@@ -1,13 +1,13 @@
-"""A signal for each transition of a tenant. `tenancy.states` says when each is sent.
+"""A signal for each transition of a tenant. `tenancy.states` lists the transitions.
 
 A signal is sent after the commit, in the public schema, with these arguments:
 
 - `sender`: the tenant model;
-- `tenant`: the tenant as it is then; after `purged` and `abandoned` the row is gone;
+- `tenant`: the tenant after the transition; after `purged` and `abandoned` its row is gone;
 - `event`: the TenantEvent, with `by`, `before` and `after`.
 
-A receiver that raises is logged, and the transition stays done. Steps that must be part of making a
-tenant are receivers of django-tenants' `schema_migrated`, which runs in its transaction.
+An exception in a receiver is logged and doesn't undo the transition. Use django-tenants'
+`schema_migrated` for steps that belong to making a tenant: it is sent in the transaction.
 """
 
 from django.dispatch import Signal

@@ -1,7 +1,7 @@
 """The states of a tenant, and the transitions that are allowed between them.
 
-A transition happens in a transaction that holds a lock on the tenant's row. It leaves a line in the
-log, and a signal tells of it after the commit.
+A transition runs in a transaction with a lock on the tenant's row. It adds a line to the log and
+sends a signal after the commit.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,6 +18,7 @@ from django_tenants.utils import get_public_schema_name, schema_context
 from tenancy import signals
 from tenancy.concrete import Tenant
 from tenancy.exceptions import IllegalTransition
+from tenancy.locks import advisory_lock
 from tenancy.models import Status, TenantEvent
 
 PROVISIONING, ACTIVE, SUSPENDED, DELETED, PURGING = Status
@@ -45,9 +46,9 @@ TRANSITIONS = {
     "back up": Transition([ACTIVE, SUSPENDED, DELETED], None, signals.backed_up),
     "restore": Transition([PROVISIONING], ACTIVE, signals.restored),
     "purge": Transition([DELETED, PURGING], PURGING, signals.purging),
-    "enter": Transition([ACTIVE, SUSPENDED, DELETED]),  # memberships change: see people/members.py
+    "enter": Transition([ACTIVE, SUSPENDED, DELETED]),  # to change members; has its own log
 }
-# The public tenant's people change like any tenant's. Nothing else of it changes.
+# The main website allows only these.
 MEMBERSHIP_TRANSITIONS = ("transfer", "enter")
 
 
@@ -56,33 +57,27 @@ def end_of_grace(tenant: Tenant) -> datetime:
     return tenant.deleted + timedelta(days=settings.TENANT_GRACE_DAYS)
 
 
-def check_allowed(action: str, tenant: Tenant) -> None:
-    """Raise IllegalTransition if the tenant's state doesn't allow the transition."""
-    starts = TRANSITIONS[action].starts
-    if tenant.schema_name == get_public_schema_name() and action not in MEMBERSHIP_TRANSITIONS:
-        raise IllegalTransition(action, tenant.slug, "it is the main website")
-    if tenant.status not in starts:
-        reason = f"it is {tenant.status}, not {' or '.join(starts)}"
-        raise IllegalTransition(action, tenant.slug, reason)
-
-
 def fetch_for(action: str, tenant: Tenant, *, lock: bool = False) -> Tenant:
-    """Read the tenant's row again. Raises IllegalTransition if its state forbids the transition."""
-    rows = Tenant.all_objects.all()
+    """Read the tenant's row again. Raise IllegalTransition if its state forbids the transition."""
+    rows = Tenant.all_objects.filter(pk=tenant.pk)
     if lock:
-        # NO KEY: sign-ins and new memberships refer to the row, and needn't wait.
+        # NO KEY: sign-ins and new memberships refer to the row, and need not wait.
         rows = rows.select_for_update(no_key=True)
-    try:
-        row = rows.get(pk=tenant.pk)
-    except Tenant.DoesNotExist:
-        raise IllegalTransition(action, tenant.slug, "it is purged") from None
-    check_allowed(action, row)
-    return row
+    row, starts = rows.first(), TRANSITIONS[action].starts
+    if row is None:
+        reason = "it is purged"
+    elif row.schema_name == get_public_schema_name() and action not in MEMBERSHIP_TRANSITIONS:
+        reason = "it is the main website"
+    elif row.status not in starts:
+        reason = f"it is {row.status}, not {' or '.join(starts)}"
+    else:
+        return row
+    raise IllegalTransition(action, (row or tenant).slug, reason)
 
 
 @contextmanager
 def transition(action: str, tenant: Tenant, by: str) -> Iterator[tuple[Tenant, TenantEvent]]:
-    """Begin a transaction in public; yield the tenant's row, locked, and the line for the log.
+    """Begin a transaction in public; yield the tenant's locked row, and the line for the log.
 
     The row already has its new state. Both are saved when the block ends, and the signal is sent
     after the commit. Raises IllegalTransition.
@@ -97,29 +92,27 @@ def transition(action: str, tenant: Tenant, by: str) -> Iterator[tuple[Tenant, T
         log_event(event, row)
 
 
+@contextmanager
+def exclusive(action: str, tenant: Tenant) -> Iterator[None]:
+    """Enter public. Raise IllegalTransition if another process does the same to the tenant."""
+
+    def refuse():
+        raise IllegalTransition(action, tenant.slug, "another process is doing it right now")
+
+    lock = advisory_lock(f"{action} {tenant.pk}", on_wait=refuse)
+    with schema_context(get_public_schema_name()), lock:
+        yield
+
+
 def new_event(action: str, tenant: Tenant, by: str, after: str = "") -> TenantEvent:
     """Return a line for the log that is not saved yet."""
-    return TenantEvent(
-        by=by,
-        action=action,
-        slug=tenant.slug,
-        schema_name=tenant.schema_name,
-        before=tenant.status,
-        after=after,
-    )
+    names = {"slug": tenant.slug, "schema_name": tenant.schema_name}
+    return TenantEvent(by=by, action=action, before=tenant.status, after=after, **names)
 
 
 def log_event(event: TenantEvent, tenant: Tenant, signal: Signal | None = None) -> None:
-    """Save the line, and have the transition's signal sent after the commit.
-
-    `signal` is sent instead of the one in TRANSITIONS.
-    """
+    """Save the line. After the commit send `signal`, by default the transition's."""
     event.save()
-    send_transition(event, tenant, signal)
-
-
-def send_transition(event: TenantEvent, tenant: Tenant, signal: Signal | None = None) -> None:
-    """Send the transition's signal after the commit."""
     signal = signal or TRANSITIONS[event.action].signal
     if signal.has_listeners(Tenant):
         send = partial(signal.send_robust, sender=Tenant, tenant=tenant, event=event)

@@ -3,7 +3,7 @@ from django.db import models
 
 
 class Note(models.Model):
-    """An example: plain Django, in each tenant's own schema."""
+    """An example of a tenant's model. Each tenant's schema has its own notes."""
 
     text = models.TextField()
     author = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT)

@@ -8,9 +8,9 @@ from django.utils import timezone
 from server.notes.models import Note
 
 
-@shared_task(acks_late=False)  # when its worker is killed: rather no e-mail than two
+@shared_task(acks_late=False)  # if the worker is killed, rather no e-mail than two
 def send_digest():
-    """Tell the tenant's staff how many notes were written since yesterday."""
+    """E-mail the number of new notes to the tenant's staff."""
     count = Note.objects.filter(created__gte=timezone.now() - timedelta(days=1)).count()
     staff = get_user_model().objects.filter(is_active=True, usertenantpermissions__is_staff=True)
     if count:

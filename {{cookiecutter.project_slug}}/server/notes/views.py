@@ -6,7 +6,7 @@ from server.notes.models import Note
 
 
 class Notes(LoginRequiredMixin, CreateView):
-    """All notes, with a form for one more."""
+    """All notes, and a form to add one."""
 
     model = Note
     fields = ["text"]

@@ -3,6 +3,7 @@ import re
 from django import forms
 from django.contrib.gis.geos import Point
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
 
 from server.places.models import WGS84, Place, validate_position
 
@@ -10,7 +11,7 @@ POSITION = re.compile(r"\s*([+-]?\d+(?:\.\d+)?)\s*[,;\s]\s*([+-]?\d+(?:\.\d+)?)\
 
 
 class PositionField(forms.CharField):
-    """A point, written as people write it: `latitude, longitude` in degrees."""
+    """A point as `latitude, longitude` in degrees, the order that people use."""
 
     def to_python(self, value) -> Point | None:
         text = super().to_python(value)
@@ -18,7 +19,7 @@ class PositionField(forms.CharField):
             return None
         numbers = POSITION.fullmatch(text)
         if not numbers:
-            raise ValidationError("Write latitude and longitude in degrees, like 52.52, 13.405.")
+            raise ValidationError(_("Write latitude and longitude in degrees, like 52.52, 13.405."))
         latitude, longitude = map(float, numbers.groups())
         point = Point(longitude, latitude, srid=WGS84)
         validate_position(point)
@@ -29,7 +30,7 @@ class PositionField(forms.CharField):
 
 
 class PlaceForm(forms.ModelForm):
-    position = PositionField(label="Latitude, longitude")
+    position = PositionField(label=_("Latitude, longitude"))
 
     class Meta:
         model = Place
@@ -37,6 +38,6 @@ class PlaceForm(forms.ModelForm):
 
 
 class NearForm(forms.Form):
-    """`?near=52.52,13.405`"""
+    """The query `?near=52.52,13.405`."""
 
-    near = PositionField(required=False, label="Nearest to latitude, longitude")
+    near = PositionField(required=False, label=_("Nearest to latitude, longitude"))

@@ -9,7 +9,7 @@ MAX_SHOWN = 1000
 
 
 class Places(LoginRequiredMixin, CreateView):
-    """A map, the places, with `?near=` the nearest first, and a form for one more."""
+    """A map, the places (with `?near=` the nearest first), and a form to add one."""
 
     model = Place
     form_class = PlaceForm

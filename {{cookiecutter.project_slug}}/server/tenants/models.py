@@ -1,7 +1,7 @@
-"""The customers' organizations, their tenants, and the hosts that lead to these.
+"""Organizations (the customers), their tenants, and the hosts that lead to tenants.
 
-Add fields here, then run `manage.py makemigrations`. `provision_tenant` takes a new field of Tenant
-as an argument, the admin shows it, and clones and backups keep it.
+Add fields here, then run `manage.py makemigrations`. `provision_tenant` accepts a new field of
+Tenant as an argument, the admin shows it, and clones and backups keep it.
 """
 
 from tenancy.models import AbstractDomain, AbstractOrganization, AbstractTenant

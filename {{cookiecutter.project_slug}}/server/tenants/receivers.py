@@ -1,8 +1,8 @@
-"""What happens in this project when a tenant is made or changed.
+"""This project's reactions to new and changed tenants.
 
-The signals are those of `tenancy.signals`, one for each transition, and those of django-tenants:
-`schema_migrated` comes in the transaction that makes a schema, `post_schema_sync` after it. They
-come in the same way for new tenants, clones and restored backups.
+`tenancy.signals` has a signal for each transition. django-tenants sends `schema_migrated` in the
+transaction that makes a schema, and `post_schema_sync` after it, for new tenants, clones and
+restored backups.
 """
 
 import logging
@@ -32,7 +32,7 @@ def tell_owner(tenant: Tenant, **kwargs):
 
 def send_ready_email(tenant: Tenant) -> None:
     scheme = "https" if settings.SECURE_SSL_REDIRECT else "http"
-    port = ":8000" if settings.DEBUG else ""  # runserver's; no request says which port it is
+    port = ":8000" if settings.DEBUG else ""  # runserver's default; there is no request to ask
     url = f"{scheme}://{hosts.host_of(tenant.slug)}{port}/"
     send_email("tenant_ready", tenant.owner.email, {"tenant": tenant, "url": url})
 
@@ -40,8 +40,8 @@ def send_ready_email(tenant: Tenant) -> None:
 def fill_materialized_views(schema_name: str, **kwargs):
     """Fill the views that a migration created WITH NO DATA.
 
-    It is not connected, because it takes a query for each tenant whenever the fleet is migrated.
-    If your migrations create such views, write `@receiver(schema_migrated)` above it.
+    It is not connected, because it costs a query for each tenant in every `migrate_schemas`. If
+    your migrations create such views, add `@receiver(schema_migrated)`.
     """
     with connection.cursor() as cursor:
         cursor.execute(NOT_FILLED, [schema_name])
@@ -50,5 +50,5 @@ def fill_materialized_views(schema_name: str, **kwargs):
             try:
                 with transaction.atomic():
                     cursor.execute(f"REFRESH MATERIALIZED VIEW {name}")
-            except Exception:  # the tenant is made all the same
-                logger.exception(f"{name} is not filled; REFRESH MATERIALIZED VIEW does it.")
+            except Exception:  # a tenant works without it
+                logger.exception(f"{name} is not filled. Run REFRESH MATERIALIZED VIEW.")

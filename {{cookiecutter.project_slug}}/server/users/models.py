@@ -2,4 +2,4 @@ from tenancy.people.models import AbstractUser
 
 
 class User(AbstractUser):
-    """A person, who exists once and may be a member of many tenants."""
+    """A person, who can be a member of many tenants. Add fields here."""

@@ -1,4 +1,4 @@
-"""The public host's admin. A tenant's host has Django's own `admin.site`."""
+"""The main website's admin. A tenant's host has `django.contrib.admin.site`."""
 
 from django.contrib.admin import AdminSite
 

@@ -6,7 +6,7 @@ from tenancy import hosts
 
 
 def home(request):
-    """The public home page; a person who is signed in finds their workspaces there."""
+    """The home page of the main website, with the workspaces of a person who is signed in."""
     workspaces = []
     if request.user.is_authenticated:
         domains = Domain.objects.filter(

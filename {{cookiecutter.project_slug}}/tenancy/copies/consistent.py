@@ -88,10 +88,9 @@ def grant_memberships(tenant: Tenant, members: Iterable, old_owner_id) -> None:
     """
     rights = UserTenantPermissions.objects
     if tenant.owner_id != old_owner_id:
-        rights.filter(profile_id=old_owner_id).update(**roles.flags(roles.MEMBER))
-        roles.assign_role(old_owner_id, roles.MEMBER)
-        rights.update_or_create(roles.flags(roles.OWNER), profile_id=tenant.owner_id)
-        roles.assign_role(tenant.owner_id, roles.OWNER)
+        for user_id, role in ((old_owner_id, roles.MEMBER), (tenant.owner_id, roles.OWNER)):
+            row, _ = rights.update_or_create(roles.flags(role), profile_id=user_id)
+            roles.assign_role(row, role)
     rights.filter(profile__is_active=False).delete()
     members = {member for member in members if member.is_active} | {tenant.owner}
     tenant.user_set.add(*members)

@@ -1,12 +1,11 @@
-"""Making a tenant: it is reserved, it gets a schema, it is activated.
+"""Making a tenant: reserve it, make its schema, activate it.
 
-A call that is killed leaves a tenant in the state `provisioning`. The same call, or `finish`,
-finishes it; `abandon` removes it.
+A killed call leaves a tenant in the state `provisioning`. The same call, or `finish`, finishes it;
+`abandon` removes it.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 from django.conf import settings
@@ -16,17 +15,11 @@ from django_tenants.models import TenantMixin
 from django_tenants.signals import post_schema_sync, schema_needs_to_be_sync
 from django_tenants.utils import get_public_schema_name, schema_context
 
-from tenancy import roles
+from tenancy import hosts, roles
 from tenancy.concrete import Organization, Tenant
 from tenancy.exceptions import IllegalTransition, SlugTaken
-from tenancy.lifecycle.reservation import (
-    clean_names,
-    clean_new_fields,
-    find_unfinished,
-    reserve,
-)
-from tenancy.locks import Taken, advisory_lock
-from tenancy.people.finding import find_user
+from tenancy.lifecycle.reservation import Recipe, clean_names, clean_new_fields, reserve
+from tenancy.locks import advisory_lock
 from tenancy.people.members import grant
 from tenancy.schemas import blueprint
 from tenancy.schemas.ddl import drop_schema
@@ -35,39 +28,19 @@ from tenancy.schemas.uploads import remove_files
 from tenancy.states import ACTIVE, fetch_for, log_event, new_event
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How to create a tenant: new, as a clone, or from a backup.
-
-    `action` is its name in the log. `new_schema(schema_name)` is a context manager that creates the
-    schema, in one transaction with its block where it can. `grant_memberships(tenant)` runs in the
-    last transaction. `fields` are valid values for the tenant's row, `organization_fields` for a
-    new organization's. `origin` is kept with the tenant, to tell apart what a killed call has left.
-    """
-
-    action: str
-    new_schema: Callable[[str], AbstractContextManager]
-    grant_memberships: Callable[[Tenant], None]
-    fields: dict = field(default_factory=dict)
-    organization_fields: dict = field(default_factory=dict)
-    origin: str = ""
-
-
 def provision_tenant(
     name: str, slug: str, organization: str, username: str, *, by: str = "", **fields
 ) -> str:
     """Make a tenant and return its host name (FQDN), `<slug>.<DOMAIN>`.
 
     The organization is found by its name, or made. `username` is the user name or e-mail of the
-    owner. `by` is the name for the log; without it the owner's. `fields` are values of the fields
+    owner. `by` is the name for the log, by default the owner's. `fields` are values of the fields
     that the project added to its tenant model. Raises InvalidName, InvalidSlug, InvalidField,
-    SlugTaken or UnknownUser. Whatever is raised, nothing is left behind. Where the process was
-    killed, the same call finishes the tenant. It commits as it goes, so it can't be called inside a
-    transaction.
+    SlugTaken or UnknownUser. An exception leaves nothing behind. If the process is killed, the same
+    call finishes the tenant. It commits as it goes, so it can't be called inside a transaction.
     """
-    return provision_by(
-        new_tenant(clean_new_fields(fields)), name, slug, organization, username, by
-    )
+    recipe = new_tenant(clean_new_fields(fields))
+    return provision_by(recipe, name, slug, organization, username, by)
 
 
 def request_tenant(
@@ -76,23 +49,17 @@ def request_tenant(
     """Reserve a tenant and return it; the background makes its schema.
 
     The background is a receiver of `schema_needs_to_be_sync`, which gets `requested_by`. Without
-    PROVISION_IN_BACKGROUND the tenant is ready when this returns. A second call for a tenant that
-    is still being made requests it again. Takes and raises what `provision_tenant` does.
+    PROVISION_IN_BACKGROUND the tenant is ready when this returns. A second call for an unfinished
+    tenant requests it again. Takes and raises what `provision_tenant` does.
     """
     if not in_background():
         host = provision_tenant(name, slug, organization, username, by=by, **fields)
         return Tenant.objects.get(domains__domain=host)
     name, organization = clean_names(name, slug, organization)
-    fields = clean_new_fields(fields)
+    recipe = new_tenant(clean_new_fields(fields))
     with schema_context(get_public_schema_name()), undoing() as undo:
-        owner = find_user(username, active=True)
-        try:
-            tenant = reserve(name, slug, organization, owner, "", undo, fields=fields).tenant
-        except SlugTaken:
-            tenant = find_unfinished(name, slug, organization, owner, "")
-            if tenant is None:
-                raise
-    send_signal(schema_needs_to_be_sync, tenant, requested_by=by or owner.username)
+        tenant, _ = reserve(recipe, name, slug, organization, username, undo)
+    send_signal(schema_needs_to_be_sync, tenant, requested_by=by or tenant.owner.username)
     return tenant
 
 
@@ -106,47 +73,32 @@ def provision_by(
 ) -> str:
     """Make a tenant by the recipe; see `provision_tenant`."""
     name, organization = clean_names(name, slug, organization)
-    with schema_context(get_public_schema_name()), making(slug):
+    with making(slug):
         with undoing() as undo:
-            owner = find_user(username, active=True)
-            by = by or owner.username
-            try:
-                domain = reserve(
-                    *(name, slug, organization, owner, recipe.origin, undo),
-                    fields=recipe.fields,
-                    organization_fields=recipe.organization_fields,
-                )
-            except SlugTaken:
-                tenant = find_unfinished(name, slug, organization, owner, recipe.origin)
-                if tenant is None:
-                    raise
-                return make(tenant, by, recipe)
-            send_signal(schema_needs_to_be_sync, domain.tenant)
-            with recipe.new_schema(domain.tenant.schema_name):
-                activate(domain.tenant, by, recipe)
-        send_signal(post_schema_sync, domain.tenant)
-    return domain.domain
+            tenant, is_new = reserve(recipe, name, slug, organization, username, undo)
+            if is_new:
+                send_signal(schema_needs_to_be_sync, tenant)
+            else:
+                discard_unfinished("provision", tenant)
+            with recipe.new_schema(tenant.schema_name):
+                activate(tenant, by or tenant.owner.username, recipe)
+        return host_when_ready(tenant)
 
 
 def finish(tenant: Tenant, by: str) -> str:
     """Finish a tenant whose provisioning was killed; return its host name.
 
-    Raises IllegalTransition, also for half a clone or a half restore, and SlugTaken while another
+    Raises IllegalTransition, also for an unfinished clone or restore, and SlugTaken while another
     process makes the tenant. If it fails, the tenant stays in the state `provisioning`.
     """
-    with schema_context(get_public_schema_name()), making(tenant.slug):
+    with making(tenant.slug):
         if origin := fetch_for("provision", tenant).origin:
             again = f"`provision_tenant --abandon {tenant.slug}` and make it again"
             raise IllegalTransition("provision", tenant.slug, f"it is half a {origin}: {again}")
-        return make(tenant, by, new_tenant())
-
-
-def make(tenant: Tenant, by: str, recipe: Recipe) -> str:
-    tenant = discard_unfinished("provision", tenant)
-    with recipe.new_schema(tenant.schema_name):
-        activate(tenant, by, recipe)
-    send_signal(post_schema_sync, tenant)
-    return tenant.get_primary_domain().domain
+        tenant = discard_unfinished("provision", tenant)
+        with blueprint.new_schema(tenant.schema_name):
+            activate(tenant, by, new_tenant())
+        return host_when_ready(tenant)
 
 
 def abandon(tenant: Tenant, by: str) -> None:
@@ -154,7 +106,7 @@ def abandon(tenant: Tenant, by: str) -> None:
 
     Raises IllegalTransition, and SlugTaken while another process makes the tenant.
     """
-    with schema_context(get_public_schema_name()), making(tenant.slug):
+    with making(tenant.slug):
         tenant = discard_unfinished("abandon", tenant)
         # An organization that was made for this tenant was made in the same transaction.
         made_before = tenant.created - timedelta(seconds=1)
@@ -168,8 +120,8 @@ def abandon(tenant: Tenant, by: str) -> None:
 def discard_unfinished(action: str, tenant: Tenant) -> Tenant:
     """Drop the schema of an unfinished tenant, if it has one. Raises IllegalTransition."""
     tenant = fetch_for(action, tenant)
-    if tenant.user_set.exists():  # `reserve` gives it none: the status was written by hand
-        raise IllegalTransition(action, tenant.slug, "it has members, and so it was active once")
+    if tenant.user_set.exists():  # `reserve` adds none: somebody set the status by hand
+        raise IllegalTransition(action, tenant.slug, "it has members, so it was active once")
     drop_schema(tenant.schema_name, missing_ok=True)
     remove_files(tenant.schema_name)
     return tenant
@@ -177,19 +129,21 @@ def discard_unfinished(action: str, tenant: Tenant) -> Tenant:
 
 @contextmanager
 def making(slug: str) -> Iterator[None]:
-    """Be the only process that makes, finishes or abandons the tenant. Raises SlugTaken."""
-    try:
-        # Migrations close the connection, so its lock would end with it. Another connection takes
-        # a quarter of the time that the whole provisioning takes.
-        own = None if blueprint.is_at_hand() else connection.copy()
-        with advisory_lock(f"provision {slug}", wait=False, connection=own or connection):
+    """Enter public. Raise SlugTaken if another process makes, finishes or abandons the tenant."""
+
+    def refuse():
+        raise SlugTaken(f"“{slug}” is being made right now.")
+
+    with schema_context(get_public_schema_name()):
+        # Migrations close the connection and its lock, which then needs a connection of its own.
+        # Opening one takes a quarter of the time of a whole provisioning.
+        own = connection if blueprint.is_at_hand() else None
+        with advisory_lock(f"provision {slug}", on_wait=refuse, connection=own):
             yield
-    except Taken:
-        raise SlugTaken(f"“{slug}” is being made right now.") from None
 
 
 def activate(tenant: Tenant, by: str, recipe: Recipe) -> None:
-    """The last step: the members are added, and the tenant's hosts answer."""
+    """Add the members. From the commit on, the tenant's hosts answer."""
     # The schema first: the connection remembers a search_path that was set outside a transaction.
     with schema_context(tenant.schema_name), transaction.atomic(savepoint=False):
         event = new_event(recipe.action, tenant, by, ACTIVE)
@@ -200,13 +154,17 @@ def activate(tenant: Tenant, by: str, recipe: Recipe) -> None:
 
 
 def new_tenant(fields: dict | None = None) -> Recipe:
+    def grant_ownership(tenant):
+        grant(tenant, tenant.owner, roles.OWNER)
+
     return Recipe("provision", blueprint.new_schema, grant_ownership, fields or {})
 
 
-def grant_ownership(tenant: Tenant) -> None:
-    grant(tenant, tenant.owner, roles.OWNER)
+def host_when_ready(tenant: Tenant) -> str:
+    send_signal(post_schema_sync, tenant)
+    return hosts.host_of(tenant.slug)
 
 
 def send_signal(signal: Signal, tenant: Tenant, **more) -> None:
-    """Send one of the library's signals. A receiver that raises is logged, and changes nothing."""
+    """Send one of django-tenants' signals. An exception in a receiver is logged only."""
     signal.send_robust(sender=TenantMixin, tenant=tenant.serializable_fields(), **more)

@@ -1,4 +1,4 @@
-"""Tenants whose schema isn't there: which they are, and an empty one for who has lost theirs."""
+"""Find tenants whose schema is missing, and make an empty one."""
 
 from django.db import connection, transaction
 from django_tenants.utils import get_public_schema_name, schema_context
@@ -13,22 +13,19 @@ ACTION = "create schema"
 
 
 def without_schema() -> list[Tenant]:
-    """Those that should have a schema, or will have one when they are finished."""
-    # The tenants first: one that is made in between has its schema when the schemas are read.
-    expected = Tenant.all_objects.exclude(status=Tenant.Status.PURGING)
-    names = dict(expected.values_list("schema_name", "pk"))
+    """Return the tenants that should have a schema, or get one when they are finished."""
+    # The tenants first, so that a new one has its schema when the schemas are read.
+    tenants = [*Tenant.all_objects.exclude(status=Tenant.Status.PURGING)]
     with connection.cursor() as cursor:
         cursor.execute("SELECT nspname FROM pg_namespace")
-        for (name,) in cursor:
-            names.pop(name, None)
-    return [*Tenant.all_objects.filter(pk__in=names.values())]
+        names = {name for (name,) in cursor}
+    return [tenant for tenant in tenants if tenant.schema_name not in names]
 
 
 def recreate_schema(tenant: Tenant, by: str) -> None:
-    """Make the schema of a tenant that has lost it: as a new tenant's, with the members it has.
+    """Make an empty schema for a tenant that lost its own. Its members stay, without their roles.
 
-    All that was in it stays lost, the members' roles too. It commits as it goes. Raises
-    IllegalTransition, and ProgrammingError where the schema is there.
+    It commits as it goes. Raises IllegalTransition, and ProgrammingError if the schema exists.
     """
     with schema_context(get_public_schema_name()):
         row = fetch_for(ACTION, tenant)

@@ -1,19 +1,17 @@
-"""The names of a tenant: its name for people, its slug, and the hosts that lead to it."""
-
-from django.db import IntegrityError, transaction
+"""A tenant's name, its slug, and the hosts that lead to it."""
 
 from tenancy import hosts
 from tenancy.concrete import Domain, Tenant
-from tenancy.exceptions import HostTaken, InvalidHost, LifecycleError, SlugTaken, is_taken
-from tenancy.lifecycle.reservation import check_name, check_slug
+from tenancy.exceptions import HostTaken, InvalidHost, LifecycleError, SlugTaken
+from tenancy.lifecycle.reservation import check_slug, clean_name, refusing_duplicates
 from tenancy.states import transition
 
 
 def rename(tenant: Tenant, by: str, *, name: str = "", slug: str = "", domain: str = "") -> Tenant:
-    """Give the tenant another name for people, another slug, another primary domain.
+    """Give the tenant another name, another slug, another primary domain.
 
     A new slug brings the host `<slug>.<DOMAIN>`. That becomes the primary one if the old slug's
-    host was, and no `domain` is given. The former primary host redirects from then on. Raises
+    host was and no `domain` is given. The former primary host redirects from then on. Raises
     InvalidName, InvalidSlug, InvalidHost, SlugTaken or HostTaken.
     """
     if not (name or slug or domain):
@@ -21,8 +19,7 @@ def rename(tenant: Tenant, by: str, *, name: str = "", slug: str = "", domain: s
     with transition("rename", tenant, by) as (row, event):
         event.before = names(row)
         if name:
-            row.name = name.strip()
-            check_name(Tenant, row.name)
+            row.name = clean_name(Tenant, name)
         if slug:
             change_slug(row, slug)
         if domain:
@@ -32,72 +29,60 @@ def rename(tenant: Tenant, by: str, *, name: str = "", slug: str = "", domain: s
 
 
 def names(tenant: Tenant) -> str:
-    primary = tenant.get_primary_domain()
-    return f"{tenant.name} ({tenant.slug}, {primary})"
+    return f"{tenant.name} ({tenant.slug}, {tenant.get_primary_domain()})"
 
 
 def change_slug(tenant: Tenant, slug: str) -> None:
     check_slug(slug)
     was_primary = tenant.domains.filter(domain=hosts.host_of(tenant.slug), is_primary=True).exists()
-    try:
-        with transaction.atomic():
-            Tenant.all_objects.filter(pk=tenant.pk).update(slug=slug)
-    except IntegrityError as error:
-        if not is_taken(error, Tenant, "slug"):
-            raise
-        raise SlugTaken(f"“{slug}” is taken.") from None
+    with refusing_duplicates(SlugTaken(f"“{slug}” is taken.")):
+        Tenant.all_objects.filter(pk=tenant.pk).update(slug=slug)
     tenant.slug = slug
     change_host(tenant, hosts.host_of(slug), is_primary=was_primary)
 
 
 def change_host(tenant: Tenant, host: str, *, is_primary: bool) -> None:
-    """Have the host lead to the tenant. If it is primary, the former primary one redirects."""
-    found = as_stored(host)
+    """Let the host lead to the tenant. If it is primary, the former primary one redirects."""
+    stored = as_stored(host)
     if is_primary:
         tenant.domains.filter(is_primary=True).update(is_primary=False, redirects=True)
-    own = tenant.domains.filter(domain=found).first() or Domain(tenant=tenant, domain=found)
+    own = tenant.domains.filter(domain=stored).first() or Domain(tenant=tenant, domain=stored)
     own.is_primary, own.redirects = is_primary, not is_primary
-    store(own)
+    save(own)
 
 
 def as_stored(host: str) -> str:
-    """Return the spelling under which the host is found. Raises InvalidHost, also for a port."""
-    found = hosts.normalise_host(host)
-    if found is None or ":" in host:
+    """Return the host as it is stored. Raises InvalidHost, also for a port."""
+    stored = hosts.normalise_host(host)
+    if stored is None or ":" in host:
         raise InvalidHost(hosts.HOST_RULE)
-    return found
+    return stored
 
 
-def store(domain: Domain) -> None:
+def save(domain: Domain) -> None:
     """Raises HostTaken."""
-    try:
-        with transaction.atomic():
-            domain.save()
-    except IntegrityError as error:
-        if not is_taken(error, Domain, "domain"):
-            raise
-        raise HostTaken(f"“{domain}” is taken.") from None
+    with refusing_duplicates(HostTaken(f"“{domain}” is taken.")):
+        domain.save()
 
 
 def add_domain(tenant: Tenant, host: str, by: str, *, is_primary: bool = False, **fields) -> str:
-    """Have another host lead to the tenant; return it as it is stored.
+    """Let another host lead to the tenant; return it as it is stored.
 
     `fields` are values of the fields that the project added to its domain model. Raises
-    InvalidHost, HostTaken and IllegalTransition.
+    InvalidHost, HostTaken or IllegalTransition.
     """
     if is_primary:
         host = rename(tenant, by, domain=host).get_primary_domain().domain
         Domain.objects.filter(domain=host).update(**fields)
         return host
-    found = check_free(host)
     with transition("rename", tenant, by) as (row, event):
-        event.before, event.after = "", found
-        store(Domain(tenant=row, domain=found, is_primary=False, **fields))
-    return found
+        event.before, event.after = "", as_stored(host)
+        save(Domain(tenant=row, domain=event.after, is_primary=False, **fields))
+        return event.after
 
 
 def remove_domain(tenant: Tenant, host: str, by: str) -> str:
-    """Have a host lead nowhere; return it as it was stored.
+    """Let a host lead nowhere; return it as it was stored.
 
     Raises LifecycleError for the primary domain, and for a domain of another tenant.
     """
@@ -110,11 +95,3 @@ def remove_domain(tenant: Tenant, host: str, by: str) -> str:
         event.before, event.after = domain.domain, "removed"
         domain.delete()
         return domain.domain
-
-
-def check_free(host: str) -> str:
-    """Return the host as it is stored. Raises InvalidHost and HostTaken."""
-    found = as_stored(host)
-    if Domain.objects.filter(domain=found).exists():
-        raise HostTaken(f"“{found}” is taken.")
-    return found

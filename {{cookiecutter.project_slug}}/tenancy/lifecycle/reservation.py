@@ -1,16 +1,75 @@
-"""The first step of making a tenant: names and owner are checked, slug and host are taken."""
+"""The first step of making a tenant: check the arguments, and take the slug and the host."""
 
 import secrets
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
+from django.db.backends.postgresql.psycopg_any import errors
 from django.db.models import Field, Model
 
 from tenancy import hosts
-from tenancy.concrete import Domain, Organization, Tenant, User, added_fields
-from tenancy.exceptions import InvalidField, InvalidName, InvalidSlug, SlugTaken, is_taken
+from tenancy.concrete import Domain, Organization, Tenant, added_fields
+from tenancy.exceptions import InvalidField, InvalidName, InvalidSlug, LifecycleError, SlugTaken
+from tenancy.people.members import find_user
 from tenancy.states import PROVISIONING
+
+# Django and PostgreSQL begin a constraint's name with the table and the column.
+UNIQUE = (f"{Tenant._meta.db_table}_slug_", f"{Domain._meta.db_table}_domain_")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to create a tenant: new, as a clone, or from a backup.
+
+    `action` is its name in the log. `new_schema(schema_name)` is a context manager that creates the
+    schema, in one transaction with its block if it can. `grant_memberships(tenant)` runs in the
+    last transaction. `fields` are valid values for the tenant's row, `organization_fields` for a
+    new organization's. `origin` is stored with the tenant, and tells apart what killed calls left.
+    """
+
+    action: str
+    new_schema: Callable[[str], AbstractContextManager]
+    grant_memberships: Callable[[Tenant], None]
+    fields: dict = field(default_factory=dict)
+    organization_fields: dict = field(default_factory=dict)
+    origin: str = ""
+
+
+def reserve(
+    recipe: Recipe, name: str, slug: str, organization: str, username: str, undo: ExitStack
+) -> tuple[Tenant, bool]:
+    """Save the tenant and its domain in a short transaction; return the tenant and True.
+
+    Return an unfinished tenant and False, if an earlier call with the same arguments left it.
+    `undo` gets callbacks that remove a new tenant. Raises UnknownUser, SlugTaken
+    or InvalidField.
+    """
+    owner = find_user(username, active=True)
+    same = {"name": name, "slug": slug, "owner": owner, "origin": recipe.origin}
+    try:
+        # Two callers may ask at once, so the constraints decide.
+        with refusing_duplicates(SlugTaken(f"“{slug}” is taken."), durable=True):
+            customer, is_new = Organization.objects.get_or_create(
+                recipe.organization_fields, name=organization
+            )
+            # A schema's name is never reused, so no tenant finds what an earlier one left.
+            schema_name = f"{slug}_{secrets.token_hex(4)}"
+            tenant = Tenant.objects.create(
+                organization=customer, schema_name=schema_name, **same, **recipe.fields
+            )
+            Domain.objects.create(tenant=tenant, domain=hosts.host_of(slug))
+    except SlugTaken:
+        same |= {"organization__name": organization, "status": PROVISIONING}
+        if unfinished := Tenant.all_objects.filter(**same).first():
+            return unfinished, False
+        raise
+    if is_new:
+        undo.callback(lambda: Organization.objects.filter(pk=customer.pk, tenants=None).delete())
+    undo.callback(lambda: Tenant._base_manager.filter(pk=tenant.pk).delete())
+    return tenant, True
 
 
 def clean_names(name: str, slug: str, organization: str) -> tuple[str, str]:
@@ -18,11 +77,8 @@ def clean_names(name: str, slug: str, organization: str) -> tuple[str, str]:
 
     Raises InvalidName or InvalidSlug.
     """
-    name, organization = name.strip(), organization.strip()
-    check_name(Tenant, name)
-    check_name(Organization, organization)
     check_slug(slug)
-    return name, organization
+    return clean_name(Tenant, name), clean_name(Organization, organization)
 
 
 def check_slug(slug: str) -> None:
@@ -32,23 +88,24 @@ def check_slug(slug: str) -> None:
         raise InvalidSlug(error.message) from None
 
 
-def check_name(model, name: str) -> None:
-    longest = model._meta.get_field("name").max_length
+def clean_name(model: type[Model], name: str) -> str:
+    name, longest = name.strip(), model._meta.get_field("name").max_length
     if not name or len(name) > longest or "\0" in name:
         what = model._meta.verbose_name
         raise InvalidName(f"The {what}'s name must have 1 to {longest} characters.")
+    return name
 
 
 def clean_new_fields(fields: dict) -> dict:
-    """Like `clean_fields`, for a new tenant. A field that isn't given needs a valid default."""
+    """Like `clean_fields`, for a new tenant. An omitted field needs a valid default."""
     defaults = {field.name: field.get_default() for field in added_fields(Tenant) if field.editable}
     return clean_fields(defaults | fields)
 
 
 def clean_fields(fields: dict) -> dict:
-    """Return the values of the project's own fields, by `attname`, as Python has them.
+    """Return valid values of the project's own fields, by `attname`.
 
-    A foreign key's value is a row or its primary key. Raises InvalidField.
+    The value of a foreign key is a row or its primary key. Raises InvalidField.
     """
     known = {field.name: field for field in added_fields(Tenant)}
     if unknown := fields.keys() - known.keys():
@@ -64,57 +121,21 @@ def clean_field(field: Field, value):
         raise InvalidField(f"{field.name}: {' '.join(error.messages)}") from None
 
 
-def find_unfinished(
-    name: str, slug: str, organization: str, owner: User, origin: str
-) -> Tenant | None:
-    """Return the tenant that an earlier call with the same arguments has not finished.
+@contextmanager
+def refusing_duplicates(error: LifecycleError, *, durable: bool = False) -> Iterator[None]:
+    """Begin a transaction. Raise `error` if it saves a slug or host that another row has.
 
-    That call was killed, or still runs.
-    """
-    same = {"name": name, "organization__name": organization, "owner": owner, "origin": origin}
-    return Tenant.all_objects.filter(slug=slug, status=PROVISIONING, **same).first()
-
-
-def reserve(
-    name: str,
-    slug: str,
-    organization: str,
-    owner: User,
-    origin: str,
-    undo: ExitStack,
-    *,
-    fields: dict,
-    organization_fields: dict | None = None,
-) -> Domain:
-    """Save the tenant and its domain in a short transaction. Raises SlugTaken or InvalidField.
-
-    `undo` gets what removes them again.
+    Raise InvalidField for a value of a unique field that the project added.
     """
     try:
-        with transaction.atomic(durable=True):
-            customer, is_new = Organization.objects.get_or_create(
-                organization_fields, name=organization
-            )
-            tenant = Tenant.objects.create(
-                name=name,
-                slug=slug,
-                # A schema's name is never reused, so nothing of an earlier tenant is found again.
-                schema_name=f"{slug}_{secrets.token_hex(4)}",
-                organization=customer,
-                owner=owner,
-                origin=origin,
-                **fields,
-            )
-            domain = Domain.objects.create(tenant=tenant, domain=hosts.host_of(slug))
-    except IntegrityError as error:
-        # Two callers may ask at once: the constraints decide, not a look beforehand.
-        if is_taken(error, Tenant, "slug") or is_taken(error, Domain, "domain"):
-            raise SlugTaken(f"“{slug}” is taken.") from None
-        for field in added_fields(Tenant):
-            if is_taken(error, Tenant, field.name):
-                raise InvalidField(f"{field.name}: another tenant has this value.") from None
+        with transaction.atomic(durable=durable):
+            yield
+    except IntegrityError as conflict:
+        if isinstance(conflict.__cause__, errors.UniqueViolation):
+            constraint = conflict.__cause__.diag.constraint_name
+            if constraint.startswith(UNIQUE):
+                raise error from None
+            for field in added_fields(Tenant):
+                if constraint.startswith(f"{Tenant._meta.db_table}_{field.column}_"):
+                    raise InvalidField(f"{field.name}: another tenant has this value.") from None
         raise
-    if is_new:
-        undo.callback(lambda: Organization.objects.filter(pk=customer.pk, tenants=None).delete())
-    undo.callback(lambda: Tenant._base_manager.filter(pk=tenant.pk).delete())
-    return domain

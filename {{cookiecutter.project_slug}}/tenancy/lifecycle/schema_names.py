@@ -1,30 +1,24 @@
-"""Another name for a tenant's schema. Who still looks under the old one gets an error."""
+"""Rename a tenant's schema. Code that still uses the old name gets an error."""
 
 import re
 import secrets
 
 from django.db import connection, transaction
-from django.db.models import QuerySet
-from django_tenants.utils import (
-    get_public_schema_name,
-    quote_schema_name,
-    schema_context,
-    schema_exists,
-)
+from django.db.models import Q, QuerySet
+from django_tenants.utils import quote_schema_name, schema_exists
 
 from tenancy import hosts
 from tenancy.concrete import Tenant
-from tenancy.exceptions import IllegalTransition, InvalidSchemaName, LifecycleError, SchemaNameTaken
-from tenancy.locks import advisory_lock
+from tenancy.exceptions import InvalidSchemaName, LifecycleError, SchemaNameTaken
 from tenancy.models import TenantEvent
 from tenancy.schemas.ddl import leaving_tombstones
 from tenancy.schemas.uploads import folder_of
-from tenancy.states import fetch_for, transition
+from tenancy.states import exclusive, fetch_for, transition
 
 ACTION = "rename schema"
 LENGTH = Tenant._meta.get_field("schema_name").max_length
 RULE = f"A schema's name is a slug, “_” and eight hexadecimal digits, {LENGTH} characters at most."
-# A text that ALTER SCHEMA leaves as it is.
+# ALTER SCHEMA doesn't change their text.
 FUNCTIONS = """
     SELECT proname FROM pg_proc
     WHERE pronamespace = to_regnamespace(%s)
@@ -36,22 +30,15 @@ FUNCTIONS = """
 def rename_schema(tenant: Tenant, by: str, name: str = "") -> Tenant:
     """Give a suspended tenant's schema a name that was never used; return the tenant's row.
 
-    Without `name` it is the slug and eight random digits. The uploads move after the commit: if the
+    The default name is the slug and eight random digits. The uploads move after the commit: if the
     process is killed in between, the next call moves them. It can't be called inside a transaction.
     Raises InvalidSchemaName, SchemaNameTaken, IllegalTransition, and LifecycleError if the text of
-    a function in the schema has the schema's name.
+    a function in the schema contains the schema's name.
     """
     name = name or f"{tenant.slug}_{secrets.token_hex(4)}"
     if len(name) > LENGTH or not re.match(hosts.SCHEMA_NAME, name):
         raise InvalidSchemaName(RULE)
-
-    def refuse():
-        raise IllegalTransition(ACTION, tenant.slug, "it is being renamed right now")
-
-    with (
-        schema_context(get_public_schema_name()),
-        advisory_lock(f"rename schema {tenant.pk}", on_wait=refuse),
-    ):
+    with exclusive(ACTION, tenant):
         row = fetch_for(ACTION, tenant)
         for before in names_before(row.schema_name):
             move_uploads(before, row.schema_name)
@@ -68,42 +55,37 @@ def rename_schema(tenant: Tenant, by: str, name: str = "") -> Tenant:
 
 
 def names_before(schema_name: str) -> QuerySet:
-    """The one that the schema had last, if any: uploads are left there by who was killed."""
+    """Return the schema's former name, if any. A killed call leaves the uploads there."""
     changes = TenantEvent.objects.filter(action=ACTION, after=schema_name)
     return changes.values_list("schema_name", flat=True)
 
 
 def check_never_used(name: str) -> None:
+    rows = Q(schema_name=name)
+    in_use = Tenant.all_objects.filter(rows).exists() or TenantEvent.objects.filter(rows).exists()
     folder = folder_of(name)
-    if (
-        Tenant.all_objects.filter(schema_name=name).exists()
-        or TenantEvent.objects.filter(schema_name=name).exists()
-        or schema_exists(name)
-        or (folder and folder.exists())
-    ):
+    if in_use or schema_exists(name) or (folder and folder.exists()):
         raise SchemaNameTaken(f"“{name}” is or was in use.")
 
 
 def check_functions(schema_name: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute(FUNCTIONS, [quote_schema_name(schema_name), schema_name])
-        if names := [name for (name,) in cursor]:
-            raise LifecycleError(
-                f"{schema_name} is in the text of {', '.join(names)}: a function must do without."
-            )
+        if names := ", ".join(name for (name,) in cursor):
+            raise LifecycleError(f"The text of these functions contains {schema_name}: {names}.")
 
 
 def move_tables(old: str, new: str) -> None:
     own, other = quote_schema_name(old), quote_schema_name(new)
     with connection.cursor() as cursor:
-        # A migration has it locked from its beginning to its end.
+        # Waits for a migration, which locks this table from beginning to end.
         cursor.execute(f"LOCK TABLE {own}.django_migrations")
         with leaving_tombstones(old):
             cursor.execute(f"ALTER SCHEMA {own} RENAME TO {other}")
 
 
 def move_uploads(old: str, new: str) -> None:
-    """The folder. Raises LifecycleError; what a storage has that isn't one of folders stays."""
+    """Rename the folder of uploads, if the storage has folders. Raises LifecycleError."""
     source, target = folder_of(old), folder_of(new)
     if source is None or not source.exists():
         return

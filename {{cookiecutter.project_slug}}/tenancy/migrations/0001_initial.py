@@ -25,9 +25,9 @@ class Migration(migrations.Migration):
             name='TenantEvent',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('at', models.DateTimeField(auto_now_add=True)),
-                ('by', models.CharField(max_length=254)),
-                ('action', models.CharField(max_length=40)),
+                ('at', models.DateTimeField(auto_now_add=True, verbose_name='time')),
+                ('by', models.CharField(max_length=254, verbose_name='by')),
+                ('action', models.CharField(max_length=40, verbose_name='action')),
                 ('username', models.CharField(blank=True, db_index=True, max_length=254, verbose_name='user')),
                 ('slug', models.CharField(blank=True, db_index=True, max_length=40)),
                 ('schema_name', models.CharField(blank=True, db_index=True, max_length=63)),

@@ -1,15 +1,14 @@
-"""Triggers that notify every process of a change of the hosts' table or of the tenants' table.
+"""Triggers that notify every process of a change in the tables of tenants and domains.
 
-`tenancy.requests.routes` remembers where a host leads, and forgets it by these notifications, which
-also come for changes by raw SQL. A tenant that is being made is never remembered, so it notifies
-nobody: PostgreSQL commits transactions that notify one after the other, and tenants that are made
-at the same time would wait for one another.
+`tenancy.requests.routes` caches where a host leads until such a notification, which raw SQL sends
+too. A tenant that is being made is never cached and sends none: PostgreSQL commits transactions
+with notifications one after the other, so tenants made at the same time would wait for each other.
 """
 
 from django.conf import settings
 from django.db import migrations
 
-# An IF in the function, not WHEN in the trigger: WHEN would keep the column from being altered.
+# IF in the function, because WHEN in the trigger would forbid to alter the column.
 TENANT = (
     "AFTER UPDATE ON {table} FOR EACH ROW",
     "IF OLD.status <> 'provisioning' THEN NOTIFY tenants; END IF;",

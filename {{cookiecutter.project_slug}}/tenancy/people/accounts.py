@@ -1,7 +1,7 @@
-"""Who exists: people are made, deactivated and anonymised, whatever tenants they belong to.
+"""Make, deactivate and anonymise people, in all tenants at once.
 
-`by` is who did it, for the log. People are named by user name or e-mail: UnknownUser is raised
-where there is nobody.
+`by` is the name of the person or program for the log. People are named by user name or e-mail;
+UnknownUser is raised if no user has it.
 """
 
 from django.contrib.admin.models import LogEntry
@@ -9,7 +9,7 @@ from django.contrib.auth.password_validation import validate_password
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, IntegrityError, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django_tenants.utils import get_public_schema_name, schema_context
 from tenant_users.tenants.models import ExistsError, tenant_user_deleted
 
@@ -24,14 +24,13 @@ from tenancy.exceptions import (
     one_line,
 )
 from tenancy.models import TenantEvent
-from tenancy.people.finding import find_user
-from tenancy.people.members import grant, locked, log, revoke
+from tenancy.people.members import find_user, grant, locked, log, revoke
 
 
 def create_user(username: str, email: str, password: str | None = None) -> User:
-    """A new person, of the main website like everybody, and of no tenant yet.
+    """Return a new person, who is a member of the main website and of no tenant.
 
-    Without a password they set one by “Forgot your password?”. Raises InvalidUser.
+    Without a password they set one with “Forgot your password?”. Raises InvalidUser.
     """
     user = User(username=username, email=email)
     with schema_context(get_public_schema_name()):
@@ -40,17 +39,16 @@ def create_user(username: str, email: str, password: str | None = None) -> User:
             user.validate_unique()
             if password is not None:
                 validate_password(password, user)
-        except ValidationError as error:
-            raise InvalidUser(sentence(error)) from None
-        try:
             with transaction.atomic():
                 return User.objects.create_user(email, password, username=username)
-        except (ExistsError, IntegrityError):  # somebody was quicker
-            raise InvalidUser("Somebody has this user name or e-mail.") from None
+        except ValidationError as error:
+            raise InvalidUser(sentence(error)) from None
+        except (ExistsError, IntegrityError):  # of two calls at once, the other won
+            raise InvalidUser("Another user has this user name or e-mail.") from None
 
 
 def sentence(error: ValidationError) -> str:
-    """What is wrong, and with what where the message doesn't say so."""
+    """Return the messages as one text, which names the field instead of “this field”."""
     named = getattr(error, "message_dict", {"password": error.messages})
     return " ".join(
         text.replace("This field", f"The {name}") for name, texts in named.items() for text in texts
@@ -60,9 +58,9 @@ def sentence(error: ValidationError) -> str:
 def deactivate(username: str, by: str) -> None:
     """End a person's sessions and memberships everywhere; what they wrote stays.
 
-    Nobody is let in from the next request on, and no session comes alive again. Then the
-    memberships end, each tenant on its own: who is killed in between runs it again. Raises
-    OwnsTenant, or NotDeactivated for memberships that couldn't be ended.
+    First a commit ends all sessions for good. Then the memberships end, each tenant in its own
+    transaction. If the process is killed in between, the next call finishes it. Raises OwnsTenant,
+    or NotDeactivated if some memberships couldn't be ended.
     """
     with schema_context(get_public_schema_name()):
         with transaction.atomic():
@@ -71,7 +69,7 @@ def deactivate(username: str, by: str) -> None:
                 raise OwnsTenant(f"“{user}” owns {', '.join(slugs)}: transfer that first.")
             if user.is_active:
                 user.is_active = False
-                user.set_unusable_password()  # a session goes by the password that it began with
+                user.set_unusable_password()  # a session depends on the password
                 user.save(update_fields=["is_active", "password"])
                 log("deactivate", user, by)
         end_memberships(user, by)
@@ -79,7 +77,7 @@ def deactivate(username: str, by: str) -> None:
 
 
 def end_memberships(user: User, by: str) -> None:
-    """Raises NotDeactivated, which names those that couldn't be ended."""
+    """Raises NotDeactivated, with the tenants where the membership couldn't be ended."""
     failures = []
     for tenant in user.tenants.all():
         try:
@@ -95,16 +93,16 @@ def end_memberships(user: User, by: str) -> None:
 
 
 def reactivate(username: str, by: str) -> None:
-    """Let a person sign in again: a member of no tenant, who has to set a password.
+    """Let a deactivated person sign in again, who must set a password first.
 
-    They are of the main website again. Raises Anonymised, and NotDeactivated as `deactivate`.
+    They are a member of the main website and of no tenant. Raises Anonymised or NotDeactivated.
     """
     with schema_context(get_public_schema_name()), transaction.atomic():
         user = find_user(username, lock=True)
         if user.username == gone(user):
-            raise Anonymised(f"Nobody knows any more who “{user}” was.")
+            raise Anonymised(f"“{user}” was anonymised and can't come back.")
         if not user.is_active:
-            end_memberships(user, by)  # in what was restored or cloned meanwhile
+            end_memberships(user, by)  # in tenants that were restored or cloned meanwhile
             user.is_active = True
             user.save(update_fields=["is_active"])
             grant(Tenant.objects.get(schema_name=get_public_schema_name()), user, roles.MEMBER)
@@ -112,11 +110,11 @@ def reactivate(username: str, by: str) -> None:
 
 
 def anonymise(username: str, by: str) -> None:
-    """Take names, e-mail and preferences from a person who was deactivated, for good.
+    """Erase names, e-mail and preferences of a deactivated person, for good.
 
-    They are “gone-<id>” from then on, also in the log and in the public admin's, where who did what
-    can be told apart still. What others wrote about them stays, and so do columns that you add to
-    the model: a receiver of its `post_save` may clear them. Raises NotDeactivated.
+    Their user name becomes “gone-<id>”, also in the tenants' log and in the public admin's, where
+    one person's changes stay recognizable. Texts by others stay. So do fields that the project
+    added to its user model: clear them in a receiver of its `post_save`. Raises NotDeactivated.
     """
     with schema_context(get_public_schema_name()), transaction.atomic():
         user = find_user(username, lock=True)
@@ -132,11 +130,11 @@ def anonymise(username: str, by: str) -> None:
         user.last_login, user.is_verified = None, False
         user.set_unusable_password()
         user.save()
+        transfers = TenantEvent.objects.filter(action="transfer")
         for field in ("by", "username", "before", "after"):
-            # The other moves have no names of people there.
-            moves = Q(action="transfer") if field in ("before", "after") else Q()
-            changes = TenantEvent.objects.filter(moves, **{f"{field}__in": names})
-            changes.update(**{field: user.username})
+            # Other events have no people's names in `before` and `after`.
+            events = transfers if field in ("before", "after") else TenantEvent.objects
+            events.filter(**{f"{field}__in": names}).update(**{field: user.username})
         kind = ContentType.objects.get_for_model(user)
         entries = LogEntry.objects.filter(content_type=kind, object_id=str(user.pk))
         entries.update(object_repr=user.username)
@@ -144,7 +142,7 @@ def anonymise(username: str, by: str) -> None:
 
 
 def gone(user: User) -> str:
-    """The user name of an anonymised person, which the model gives to nobody else."""
+    """Return the user name of an anonymised person. The model refuses it for others."""
     return f"gone-{user.pk}"
 
 

@@ -10,8 +10,8 @@ from tenancy.concrete import User
 FIELDS = [field.attname for field in Rights._meta.concrete_fields]
 COLUMNS = [connection.ops.quote_name(field.column) for field in User._meta.concrete_fields]
 
-# Written out: Django takes longer to build this query than PostgreSQL to run it. Not `*`: a newer
-# release may have migrated further columns while this process still runs the old code.
+# In SQL, because Django takes longer to build this query than PostgreSQL to run it. Not `*`,
+# because a newer release may have added columns while this process still runs the old code.
 QUERY = f"""
 SELECT {", ".join(f"person.{column}" for column in COLUMNS)},
     {", ".join(f"rights.{field} AS rights_{field}" for field in FIELDS)},
@@ -30,22 +30,19 @@ class UserBackend(backend.UserBackend):
             row = {field: vars(user).pop(f"rights_{field}") for field in FIELDS}
             role = vars(user).pop("rights_role")
             if self.user_can_authenticate(user):
-                remember(user, row if row["id"] else None, role)
+                rights = None
+                if row["id"]:
+                    rights = Rights.from_db(router.db_for_read(Rights), list(row), row.values())
+                    roles.restrict(rights, role)
+                    # `rights.profile = user` would set the reverse, and the user would take this
+                    # row to other tenants.
+                    rights._state.fields_cache["profile"] = user
+                setattr(user, TENANT_CACHE_NAME, {connection.schema_name: {"membership": rights}})
                 return user
         return None
 
     def _get_group_permissions(self, rights):
-        # Those that the tenant gives to the groups, and those that the setting gives to the role.
+        # The tenant gives permissions to groups, the setting to roles.
         groups = super()._get_group_permissions(rights)
         role = getattr(rights, "role", None)
         return (groups | Permission.objects.filter(roles.permissions_of(role))).distinct()
-
-
-def remember(user, row: dict | None, role: str | None) -> None:
-    """Put the user's rights, or that there are none, where the current tenant finds them."""
-    rights = row and Rights.from_db(router.db_for_read(Rights), list(row), row.values())
-    if rights:
-        roles.restrict(rights, role)
-        # Not `rights.profile = user`: by that the user would take the row to other tenants.
-        rights._state.fields_cache["profile"] = user
-    setattr(user, TENANT_CACHE_NAME, {connection.schema_name: {"membership": rights}})

@@ -1,5 +1,7 @@
 from django.contrib.auth.forms import AuthenticationForm, PasswordResetForm
+from django.contrib.auth.tokens import PasswordResetTokenGenerator
 from django.core.exceptions import ValidationError
+from django.db import connection
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -8,7 +10,7 @@ from tenancy.emails import send_email
 
 
 class SignInForm(AuthenticationForm):
-    """Signs in a member of the tenant at whose host it is shown."""
+    """Signs in a member of the host's tenant."""
 
     error_messages = AuthenticationForm.error_messages | {
         "invalid_login": _("The user name or the password is wrong."),
@@ -22,10 +24,10 @@ class SignInForm(AuthenticationForm):
 
 
 class ForgottenPasswordForm(PasswordResetForm):
-    """Sends a link to a member of the tenant at whose host it is shown, and to nobody else."""
+    """Sends a link to a member of the host's tenant."""
 
     def get_users(self, email):
-        # Django's own leaves out people without a password, who are invited and set their first.
+        # Django's skips people without a password. Invited people set their first one this way.
         people = User.objects.filter(email=email, is_active=True)
         return (user for user in people if user.has_tenant_permissions())
 
@@ -34,3 +36,11 @@ class ForgottenPasswordForm(PasswordResetForm):
 
     def send_mail(self, subject, body, context, from_email, to_email, **options):
         send_email("password_reset", to_email, context)
+
+
+class TenantTokenGenerator(PasswordResetTokenGenerator):
+    """Makes tokens that are valid only in the tenant that made them."""
+
+    @property
+    def key_salt(self):
+        return f"{connection.schema_name}:{super().key_salt}"

@@ -1,8 +1,8 @@
 """The members of a tenant, and their roles.
 
 `by` is the name of the person or program for the log. People are named by user name or e-mail;
-UnknownUser is raised if nobody has it. IllegalTransition is raised while the tenant is being made
-or purged. A suspended or deleted tenant has members like any other.
+UnknownUser is raised if no user has it. IllegalTransition is raised while the tenant is being made
+or purged. Members of a suspended or deleted tenant can be changed.
 """
 
 from collections.abc import Iterator
@@ -10,16 +10,15 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import NamedTuple
 
-from django.db import transaction
+from django.db import DataError, transaction
 from django_tenants.utils import get_public_schema_name, schema_context
 from tenant_users.permissions.models import UserTenantPermissions
 from tenant_users.tenants.models import tenant_user_added, tenant_user_removed
 
 from tenancy import roles
 from tenancy.concrete import Tenant, User
-from tenancy.exceptions import InvalidRole, NotAMember, OwnsTenant
+from tenancy.exceptions import InvalidRole, NotAMember, OwnsTenant, UnknownUser
 from tenancy.models import TenantEvent
-from tenancy.people.finding import find_user
 from tenancy.states import fetch_for
 
 
@@ -27,6 +26,22 @@ class Membership(NamedTuple):
     user: User
     role: str | None
     since: datetime
+
+
+def find_user(username: str, *, active: bool = False, lock: bool = False) -> User:
+    """Return the person with the user name or e-mail. Raises UnknownUser.
+
+    With `active`, a deactivated person is unknown. With `lock`, the person can't be deactivated
+    before the end of the transaction.
+    """
+    people = User.objects.select_for_update(no_key=True) if lock else User.objects.all()
+    try:
+        user = people.get(**User.objects.natural_key(username))
+    except (User.DoesNotExist, ValueError, DataError):  # the driver raises the last two for NUL
+        user = None
+    if user is None or (active and not user.is_active):
+        raise UnknownUser(f"There is no {'active ' * active}user “{username}”.")
+    return user
 
 
 def add_member(tenant: Tenant, username: str, role: str = roles.MEMBER, *, by: str) -> None:
@@ -44,11 +59,11 @@ def add_member(tenant: Tenant, username: str, role: str = roles.MEMBER, *, by: s
         refuse_owner(row, user)
         grant(row, user, role)
         if before != role:
-            log("change role" if before else "add member", user, by, before, role, row)
+            log("change role" if before else "add member", user, by, row, before, role)
 
 
 def remove_member(tenant: Tenant, username: str, *, by: str) -> None:
-    """End a membership, and with it the person's sessions there. What they wrote stays.
+    """End a membership and the person's sessions in the tenant. What they wrote stays.
 
     Raises OwnsTenant or NotAMember.
     """
@@ -62,12 +77,10 @@ def remove_member(tenant: Tenant, username: str, *, by: str) -> None:
 def list_members(tenant: Tenant) -> list[Membership]:
     """Return the tenant's members, ordered by user name."""
     with schema_context(get_public_schema_name()), fetch_for("enter", tenant) as row:
-        rows = UserTenantPermissions.objects.select_related("profile").annotate(
-            role=roles.role_name()
-        )
+        members = UserTenantPermissions.objects.annotate(role=roles.role_name())
         return [
             Membership(rights.profile, role_from(row, rights), rights.created_at)
-            for rights in rows.order_by("profile__username")
+            for rights in members.select_related("profile").order_by("profile__username")
         ]
 
 
@@ -84,7 +97,7 @@ def refuse_owner(tenant: Tenant, user: User) -> None:
 
 
 def role_of(tenant: Tenant, user: User) -> str | None:
-    """Return the person's role in the tenant; None for a person who is no member."""
+    """Return the person's role in the tenant, or None without a membership."""
     with tenant:
         rows = UserTenantPermissions.objects.filter(profile_id=user.pk)
         rights = rows.annotate(role=roles.role_name()).first()
@@ -99,19 +112,19 @@ def role_from(tenant: Tenant, rights: UserTenantPermissions) -> str:
 
 
 def grant(tenant: Tenant, user: User, role: str) -> None:
-    """Make the person a member with that role, whatever role they had before."""
+    """Make the person a member with that role, instead of any role they had."""
     with tenant:
-        _, is_new = UserTenantPermissions.objects.update_or_create(
+        rights, is_new = UserTenantPermissions.objects.update_or_create(
             roles.flags(role), profile_id=user.pk
         )
-        roles.assign_role(user.pk, role)
+        roles.assign_role(rights, role)
         user.tenants.add(tenant)
     if is_new:
         tenant_user_added.send_robust(sender=Tenant, user=user, tenant=tenant)
 
 
 def revoke(tenant: Tenant, user: User, by: str) -> bool:
-    """End the membership, also if only one half of it is there; return whether there was any."""
+    """End the membership, even if only half of it is there; return whether there was any."""
     before = role_of(tenant, user)
     if before is None and not user.tenants.filter(pk=tenant.pk).exists():
         return False
@@ -119,25 +132,12 @@ def revoke(tenant: Tenant, user: User, by: str) -> bool:
         UserTenantPermissions.objects.filter(profile_id=user.pk).delete()
         user.tenants.remove(tenant)
     tenant_user_removed.send_robust(sender=Tenant, user=user, tenant=tenant)
-    log("remove member", user, by, before, None, tenant)
+    log("remove member", user, by, tenant, before)
     return True
 
 
-def log(
-    action: str,
-    user: User,
-    by: str,
-    before: str | None = None,
-    after: str | None = None,
-    tenant: Tenant | None = None,
-) -> None:
-    """Log what was done to a person."""
-    TenantEvent.objects.create(
-        by=by,
-        action=action,
-        username=user.username,
-        slug=tenant.slug if tenant else "",
-        schema_name=tenant.schema_name if tenant else "",
-        before=before or "",
-        after=after or "",
-    )
+def log(action: str, user: User, by: str, tenant: Tenant | None = None, before="", after=""):
+    """Log a change of a person."""
+    where = {"slug": tenant.slug, "schema_name": tenant.schema_name} if tenant else {}
+    change = {"username": user.username, "before": before or "", "after": after}
+    TenantEvent.objects.create(by=by, action=action, **change, **where)

@@ -1,6 +1,4 @@
-"""People: each exists once, whatever number of tenants they belong to."""
-
-from collections.abc import Iterator
+"""People. Each exists once and can belong to many tenants."""
 
 from django.core.validators import RegexValidator
 from django.db import models
@@ -8,87 +6,76 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 from tenant_users.permissions.functional import tenant_cached_property
 from tenant_users.permissions.models import UserTenantPermissions
-from tenant_users.tenants.models import (
-    DeleteError,
-    ExistsError,
-    UserProfile,
-    UserProfileManager,
-)
+from tenant_users.tenants.models import ExistsError, UserProfile, UserProfileManager
 
 from tenancy import roles
-from tenancy.fields import LowerCaseCharField, LowerCaseEmailField
+from tenancy.fields import LowerCaseCharField, LowerCaseEmailField, constraint
+from tenancy.models import refused
 
-# These patterns mean the same to Python and to PostgreSQL, which has them as constraints.
+# Python and PostgreSQL read these patterns in the same way. PostgreSQL has them as constraints.
 USERNAME = r"\A[a-z0-9][a-z0-9_.-]{0,63}\Z"
-USERNAME_RULE = (
-    "A user name takes up to 64 letters, digits, dots, hyphens and underscores, and begins with a"
-    " letter or digit, like “ada.lovelace”."
-)
-
-# What `tenancy.people.accounts.anonymise` leaves.
-GONE = r"\Agone-[0-9]+\Z"
-GONE_RULE = "A user name like “gone-17” is for who was anonymised."
-
-# ASCII without capitals and brackets. What else is a capital depends on the database's locale.
+# ASCII without capitals and brackets: which other letters are capitals depends on the locale.
 EMAIL = r"\A[!-?^-~]+@[!-?^-~]+\Z"
-EMAIL_RULE = "An e-mail address takes ASCII letters, digits and signs, like “ada@example.com”."
 
 
 def validate_username(username: str) -> None:
-    """Raises ValidationError, with a sentence for a person."""
-    RegexValidator(USERNAME, USERNAME_RULE)(username)
+    RegexValidator(
+        USERNAME,
+        _(
+            "A user name takes up to 64 letters, digits, dots, hyphens and underscores, and begins"
+            " with a letter or digit, like “ada.lovelace”."
+        ),
+    )(username)
 
 
 def validate_not_gone(username: str) -> None:
-    """Raises ValidationError for a name that only an anonymised person has."""
-    RegexValidator(GONE, GONE_RULE, inverse_match=True)(username)
+    """Refuse the names that `tenancy.people.accounts.anonymise` gives."""
+    message = _("A user name like “gone-17” is for people who were anonymised.")
+    RegexValidator(r"\Agone-[0-9]+\Z", message, inverse_match=True)(username)
 
 
 def validate_email(email: str) -> None:
-    """Raises ValidationError if `email`, which Django takes for one, has two spellings."""
-    RegexValidator(EMAIL, EMAIL_RULE)(email)
+    """Refuse addresses that Django accepts, but that have two spellings."""
+    message = _("An e-mail address takes ASCII letters, digits and signs, like “ada@example.com”.")
+    RegexValidator(EMAIL, message)(email)
 
 
-NOT_DELETED = (
-    "Users are not deleted, for what they wrote is theirs:"
-    " `tenancy.people.accounts.deactivate` ends sessions and memberships."
+not_deleted = refused(
+    "Users are not deleted, because what they wrote refers to them."
+    " Call `tenancy.people.accounts.deactivate`, which ends sessions and memberships."
 )
 
 
 class UserQuerySet(models.QuerySet):
-    def delete(self):
-        """Raises DeleteError."""
-        raise DeleteError(NOT_DELETED)
+    delete = not_deleted
 
 
 class UserManager(UserProfileManager.from_queryset(UserQuerySet)):
+    delete_user = not_deleted  # the library's deletes the tenants that the person owns
+
     def get_by_natural_key(self, name: str):
-        """The user with this user name or e-mail. Raises User.DoesNotExist."""
-        return self.get(**self.called(name))
+        """Return the user with this user name or e-mail. Raises User.DoesNotExist."""
+        return self.get(**self.natural_key(name))
 
     async def aget_by_natural_key(self, name: str):
-        return await self.aget(**self.called(name))
+        return await self.aget(**self.natural_key(name))
+
+    def natural_key(self, name: str) -> dict[str, str]:
+        return {"email" if "@" in name else "username": name}
 
     def _create_user(self, email, password, **fields):
-        # The library's would bring a deactivated person back, under the new name and password.
+        # The library's would reactivate a person, with the new name and password.
         if self.filter(email=email).exists():
-            raise ExistsError("Somebody has this e-mail.")
+            raise ExistsError("Another user has this e-mail.")
         return super()._create_user(email, password, **fields)
-
-    def delete_user(self, user_obj):
-        """Raises DeleteError: the library's deletes the tenants that the person owns."""
-        raise DeleteError(NOT_DELETED)
-
-    def called(self, name: str) -> dict[str, str]:
-        return {"email" if "@" in name else "username": name}
 
 
 class AbstractUser(UserProfile):
-    """A person, who signs in with user name or e-mail; rights are per tenant."""
+    """A person, who signs in with user name or e-mail. Rights are per tenant."""
 
     username = LowerCaseCharField(
         _("user name"),
-        max_length=254,  # the sign-in form, which takes e-mails as well, goes by this length
+        max_length=254,  # the sign-in form takes its length from here, and accepts e-mails too
         unique=True,
         validators=[validate_username, validate_not_gone],
     )
@@ -97,7 +84,7 @@ class AbstractUser(UserProfile):
     name = models.CharField(_("name"), max_length=150, blank=True)
     language = models.CharField(_("language"), max_length=20, blank=True)
     time_zone = models.CharField(_("time zone"), max_length=50, blank=True)
-    # A session ends when this number changes, in every tenant.
+    # A change of this number ends the person's sessions in every tenant.
     session_epoch = models.PositiveIntegerField(default=0, editable=False)
 
     objects = UserManager()
@@ -109,20 +96,18 @@ class AbstractUser(UserProfile):
         abstract = True
         ordering = ["username"]
         constraints = [
-            models.CheckConstraint(
-                name="%(app_label)s_%(class)s_username", condition=Q(username__regex=USERNAME)
-            ),
-            models.CheckConstraint(
-                name="%(app_label)s_%(class)s_email", condition=Q(email__regex=EMAIL)
-            ),
+            constraint("username", Q(username__regex=USERNAME)),
+            constraint("email", Q(email__regex=EMAIL)),
         ]
 
     def __str__(self):
         return self.username
 
+    delete = not_deleted
+
     @tenant_cached_property
     def membership(self) -> UserTenantPermissions | None:
-        """The person's rights in the current tenant, None for a person who is no member.
+        """The person's rights in the current tenant, or None without a membership.
 
         Its `role` is a key of TENANCY_ROLES, `owner`, or None.
         """
@@ -132,24 +117,20 @@ class AbstractUser(UserProfile):
 
     @property
     def tenant_perms(self) -> UserTenantPermissions:
-        """What the library goes by. Raises UserTenantPermissions.DoesNotExist for no member."""
+        """The library's name for it. Raises UserTenantPermissions.DoesNotExist."""
         if self.membership is None:
             raise UserTenantPermissions.DoesNotExist
         return self.membership
 
     def get_session_auth_hash(self) -> str:
-        """What a session holds for: this password, and this membership of the current tenant.
+        """End sessions with the password, the epoch, and the membership of the current tenant.
 
-        Who was removed and comes back has another, and so no session comes alive again.
+        A person who is removed and added again has a new membership, so old sessions stay ended.
         """
         return self.of_membership(super().get_session_auth_hash())
 
-    def get_session_auth_fallback_hash(self) -> Iterator[str]:
+    def get_session_auth_fallback_hash(self):
         return map(self.of_membership, super().get_session_auth_fallback_hash())
 
     def of_membership(self, text: str) -> str:
         return f"{text}.{self.session_epoch}.{self.membership.pk if self.membership else None}"
-
-    def delete(self, *args, **kwargs):
-        """Raises DeleteError, also with the library's `force_drop`."""
-        raise DeleteError(NOT_DELETED)

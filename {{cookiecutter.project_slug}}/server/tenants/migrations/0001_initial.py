@@ -32,7 +32,7 @@ class Migration(migrations.Migration):
             name='Organization',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=200, unique=True)),
+                ('name', models.CharField(max_length=200, unique=True, verbose_name='name')),
                 ('created', models.DateTimeField(auto_now_add=True)),
             ],
             options={
@@ -47,7 +47,7 @@ class Migration(migrations.Migration):
                 ('schema_name', models.CharField(db_index=True, max_length=63, unique=True, validators=[django_tenants.postgresql_backend.base._check_schema_name])),
                 ('created', models.DateTimeField(auto_now_add=True)),
                 ('modified', models.DateTimeField(auto_now=True)),
-                ('name', models.CharField(max_length=200)),
+                ('name', models.CharField(max_length=200, verbose_name='name')),
                 ('slug', models.SlugField(max_length=40, unique=True, validators=[tenancy.hosts.validate_slug])),
                 ('status', models.CharField(choices=[('provisioning', 'provisioning'), ('active', 'active'), ('suspended', 'suspended'), ('deleted', 'deleted'), ('purging', 'purging')], default='provisioning', editable=False, max_length=20)),
                 ('status_before', models.CharField(blank=True, choices=[('provisioning', 'provisioning'), ('active', 'active'), ('suspended', 'suspended'), ('deleted', 'deleted'), ('purging', 'purging')], editable=False, max_length=20)),
