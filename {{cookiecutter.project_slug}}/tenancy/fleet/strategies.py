@@ -16,7 +16,6 @@ from tenancy.fleet.recording import GuardingEditor, lock, recorded
 from tenancy.fleet.replay_policy import has_own_apply
 from tenancy.schemas.migrate_signals import (
     has_custom_receivers,
-    has_receivers,
     is_custom_receiver,
     is_django_receiver,
     send_migrate_signal,
@@ -46,9 +45,7 @@ class Strategies:
         self.args = args
         self.options = options
         self.at = ""  # what is being done, for an error to begin with
-        self.migrate_signals_heard = has_receivers(
-            pre_migrate, is_custom_receiver
-        ) or has_receivers(post_migrate, is_custom_receiver)
+        self.migrate_signals_heard = has_custom_receivers(pre_migrate, post_migrate)
         self.has_listeners = self.migrate_signals_heard or has_custom_receivers(
             schema_pre_migration, schema_migrated
         )

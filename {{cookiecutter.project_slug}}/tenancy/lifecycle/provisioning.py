@@ -181,7 +181,7 @@ def making(slug: str) -> Iterator[None]:
     try:
         # Migrations close the connection, so its lock would end with it. Another connection takes
         # a quarter of the time that the whole provisioning takes.
-        own = None if blueprint.is_at_hand() else connection.copy()
+        own = None if blueprint.is_usable() else connection.copy()
         with advisory_lock(f"provision {slug}", wait=False, connection=own or connection):
             yield
     except Taken:
