@@ -46,7 +46,7 @@ def clone(
     recipe = Recipe(
         "clone",
         partial(copied, source),
-        lambda tenant: consistent.grant_memberships(tenant, source.user_set.all(), source.owner_id),
+        lambda tenant: consistent.grant_memberships(tenant, source.user_set.all(), source.owner),
         fields=cloned_values(source) | clean_fields(fields),
         origin=f"clone of {source.slug}",
     )
@@ -86,16 +86,17 @@ def copied(source: Tenant, schema_name: str) -> Iterator[None]:
 
 
 def copy_rows(old: str, new: str) -> None:
+    inserts = []
+    for table, columns, types in tables_of(old):
+        columns = [*map(quote_schema_name, columns)]
+        # A value of the old schema's own type becomes one of the new schema's as text.
+        values = [
+            f"{column}::text::{rename(kind, old, new)}" if kind else column
+            for column, kind in zip(columns, types, strict=True)
+        ]
+        inserts.append(
+            f"INSERT INTO {quote_table(new, table)} ({', '.join(columns)}) OVERRIDING SYSTEM VALUE"  # noqa: S608
+            f" SELECT {', '.join(values)} FROM ONLY {quote_table(old, table)};"
+        )
     with connection.cursor() as cursor:
-        for table, columns, types in tables_of(old):
-            columns = [*map(quote_schema_name, columns)]
-            # A value of the old schema's own type becomes one of the new schema's as text.
-            values = [
-                f"{column}::text::{rename(kind, old, new)}" if kind else column
-                for column, kind in zip(columns, types, strict=True)
-            ]
-            cursor.execute(
-                f"INSERT INTO {quote_table(new, table)} ({', '.join(columns)})"  # noqa: S608
-                f" OVERRIDING SYSTEM VALUE SELECT {', '.join(values)}"
-                f" FROM ONLY {quote_table(old, table)}"
-            )
+        cursor.execute("".join(inserts))

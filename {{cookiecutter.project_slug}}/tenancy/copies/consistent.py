@@ -11,8 +11,9 @@ from tenant_users.permissions.models import UserTenantPermissions
 from tenant_users.tenants.models import tenant_user_added
 
 from tenancy import roles
-from tenancy.concrete import Tenant, added_fields
+from tenancy.concrete import Tenant, User, added_fields
 from tenancy.exceptions import CopyError, DumpFailed
+from tenancy.people.members import grant
 from tenancy.schemas import dump
 from tenancy.states import fetch_for
 
@@ -68,7 +69,7 @@ def consistent_read(action: str, tenant: Tenant) -> Iterator[tuple[list[str], li
         cursor.execute("SELECT pg_export_snapshot()")
         (snapshot,) = cursor.fetchone()
         row = fetch_for(action, tenant)
-        if values_of(row) != values_of(tenant):
+        if copied_values(row) != copied_values(tenant):
             raise CopyError(f"“{tenant.slug}” was changed meanwhile: run it again.")
         try:
             parts = dump.dump_around_rows(tenant.schema_name, snapshot)
@@ -77,15 +78,16 @@ def consistent_read(action: str, tenant: Tenant) -> Iterator[tuple[list[str], li
         yield parts
 
 
-def values_of(tenant: Tenant) -> list:
+def copied_values(tenant: Tenant) -> list:
     """Return what a copy takes over from the tenant's row."""
     names = ["name", "slug", "owner_id", *(field.attname for field in added_fields(Tenant))]
     return [getattr(tenant, name) for name in names]
 
 
 def tables_of(schema_name: str) -> list[tuple[str, list[str], list[str | None]]]:
-    """Return the tables to copy, as TABLES selects them. Sessions are left out: a copy has another
-    host, where nobody has signed in.
+    """Return the tables to copy, as TABLES selects them.
+
+    Sessions are left out: a copy has another host, where nobody has signed in.
     """
     sessions = [
         model._meta.db_table
@@ -124,19 +126,17 @@ def run(statements: Iterable[str], old: str, new: str) -> None:
         cursor.execute("\n".join(["SET LOCAL check_function_bodies = off;", *renamed]))
 
 
-def grant_memberships(tenant: Tenant, members: Iterable, old_owner_id) -> None:
+def grant_memberships(tenant: Tenant, members: Iterable[User], old_owner: User | None) -> None:
     """Add `members`, whose permission rows are already in the copied schema.
 
     The tenant's owner gets full rights. People who were deactivated meanwhile are skipped.
     """
-    rights = UserTenantPermissions.objects
-    if tenant.owner_id != old_owner_id:
-        rights.filter(profile_id=old_owner_id).update(**roles.flags(roles.MEMBER))
-        roles.assign_role(old_owner_id, roles.MEMBER)
-        rights.update_or_create(roles.flags(roles.OWNER), profile_id=tenant.owner_id)
-        roles.assign_role(tenant.owner_id, roles.OWNER)
-    rights.filter(profile__is_active=False).delete()
-    members = {member for member in members if member.is_active} | {tenant.owner}
+    UserTenantPermissions.objects.filter(profile__is_active=False).delete()
+    members = {member for member in members if member.is_active}
     tenant.user_set.add(*members)
     for member in members:
-        tenant_user_added.send(sender=Tenant, user=member, tenant=tenant)
+        tenant_user_added.send_robust(sender=Tenant, user=member, tenant=tenant)
+    if tenant.owner != old_owner:
+        if old_owner in members:
+            grant(tenant, old_owner, roles.MEMBER)
+        grant(tenant, tenant.owner, roles.OWNER)

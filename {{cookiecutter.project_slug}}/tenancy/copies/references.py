@@ -4,16 +4,12 @@ In another installation the same person has another id. So a backup says which r
 a person by e-mail, any other row by its natural key.
 """
 
-import secrets
 from collections import defaultdict
-from functools import cache
 from itertools import chain, count
 
 from django.apps import apps
-from django.contrib.auth.hashers import make_password
 from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
-from django.core.exceptions import FieldDoesNotExist
 from django.db import connection
 from django.db.models import Field, Model
 from django_tenants.utils import get_public_schema_name, quote_schema_name, schema_context
@@ -114,14 +110,11 @@ def refuse_generic(schema_name: str) -> None:
 def translate(tenant: Tenant, exported: list[dict]) -> None:
     """Make the restored rows refer to the rows of this installation; people are created if missing.
 
-    The constraints must not exist yet: two ids may change places. Raises CopyError if any other
-    row is missing here.
+    The constraints must not exist yet: two ids may change places. Raises CopyError if another row
+    is missing here.
     """
     for entry in exported:
-        try:
-            field = apps.get_model(entry["model"])._meta.get_field(entry["field"])
-        except (LookupError, ValueError, FieldDoesNotExist):
-            raise CopyError(f"There is no {entry['model']}.{entry['field']} here.") from None
+        field = apps.get_model(entry["model"])._meta.get_field(entry["field"])
         values = {
             old: getattr(find(field.model, key, tenant), field.attname)
             for old, key in entry["keys"]
@@ -164,19 +157,7 @@ def create_person(email: str, username: str, is_active: bool, **fields) -> User:
         names = chain([username], (f"{username[:50]}-{number}" for number in count(2)))
         taken = User.objects.filter
         name = next(name for name in names if not taken(**{User.USERNAME_FIELD: name}).exists())
-        person = User.objects.create_user(email, None, username=name, **fields)
-        person.password, person.is_active = unknown_password(), is_active
-        person.save(update_fields=["password", "is_active"])
-        return person
-
-
-@cache
-def unknown_password() -> str:
-    """Return a hash that no password has. Django mails no link to people without a usable one.
-
-    It is made once, because a hash takes a while.
-    """
-    return make_password(secrets.token_hex(32))
+        return User.objects.create_user(email, username=name, is_active=is_active, **fields)
 
 
 def refuse_dangling(schema_name, table, column, field: Field, values: dict) -> None:

@@ -56,13 +56,14 @@ def restore(
     with schema_context(get_public_schema_name()), opened(Path(path)) as backup:
         header, notes = backup.header, []
         compare_migrations(header["migrations"])
-        kept = {name: value for name, value in header["fields"].items() if name not in fields}
+        kept = {key: value for key, value in header.get("fields", {}).items() if key not in fields}
+        customer = header.get("organization_fields", {})
         recipe = Recipe(
             "restore",
-            partial(filled, backup, notes),
+            partial(restored, backup, notes),
             partial(grant_memberships, header, notes),
             fields=import_fields(Tenant, kept, notes) | clean_fields(fields),
-            organization_fields=import_fields(Organization, header["organization_fields"], notes),
+            organization_fields=import_fields(Organization, customer, notes),
             origin=f"restore of {header['slug']} as of {header['made']}",
         )
         try:
@@ -104,34 +105,34 @@ def compare_migrations(theirs: list[list[str]]) -> None:
 
 
 @contextmanager
-def filled(backup: Backup, notes: list[str], schema_name: str) -> Iterator[None]:
-    """Make the schema and the uploads, in one transaction with the block."""
-    tenant = Tenant.all_objects.get(schema_name=schema_name)
-    with undoing() as undo, schema_context(schema_name), transaction.atomic(durable=True):
-        undo.callback(remove_files, schema_name)
-        write_files(backup, notes, schema_name)
-        fill(backup, notes, tenant)
-        blueprint.send_schema_signals(schema_name)
-        yield
-
-
-def fill(backup: Backup, notes: list[str], tenant: Tenant) -> None:
-    header, old, new = backup.header, backup.header["schema_name"], tenant.schema_name
-    create_schema(new)
-    run(backup.before, old, new)
-    with connection.cursor() as cursor:
+def restored(backup: Backup, notes: list[str], schema_name: str) -> Iterator[None]:
+    """Make the schema and the uploads from the backup, in one transaction with the block."""
+    header, old, new = backup.header, backup.header["schema_name"], schema_name
+    with (
+        undoing() as undo,
+        schema_context(new),
+        transaction.atomic(durable=True),
+        connection.cursor() as cursor,
+    ):
+        undo.callback(remove_files, new)
+        write_files(backup, notes, new)
+        create_schema(new)
+        run(backup.before, old, new)
         cursor.execute(EXACT)
         for number, table in enumerate(header["tables"]):
             with backup.archive.open(rows_of(number)) as rows:
                 copy_in(cursor, f"COPY {table_name(new, *table)} FROM STDIN", rows)
-    set_sequences(new, header["sequences"])
-    # Before `translate`, which would create them without the fields that the project added.
-    for member in header["members"]:
-        if find_person(member["person"][0]) is None:
-            create_person(*member["person"], **import_fields(User, member["fields"], notes))
-    translate(tenant, header["references"])
-    # Last, because a foreign key to a shared table keeps others from writing to that.
-    run(backup.after, old, new)
+        set_sequences(new, header["sequences"])
+        # Before `translate`, which would create them without the fields that the project added.
+        for member in header["members"]:
+            if find_person(member["person"][0]) is None:
+                fields = import_fields(User, member.get("fields", {}), notes)
+                create_person(*member["person"], **fields)
+        translate(Tenant.all_objects.get(schema_name=new), header["references"])
+        # Last, because a foreign key to a shared table keeps others from writing to that.
+        run(backup.after, old, new)
+        blueprint.send_schema_signals(new)
+        yield
 
 
 def copy_in(cursor, sql: str, file) -> None:
@@ -156,8 +157,8 @@ def write_files(backup: Backup, notes: list[str], schema_name: str) -> None:
 
 
 def grant_memberships(header: dict, notes: list[str], tenant: Tenant) -> None:
-    people = {email: find_person(email) for email, *_ in (m["person"] for m in header["members"])}
-    consistent.grant_memberships(tenant, people.values(), people[header["owner"]].pk)
+    members = [find_person(member["person"][0]) for member in header["members"]]
+    consistent.grant_memberships(tenant, members, find_person(header["owner"]))
     add_domains(tenant, header, notes)
 
 
@@ -168,7 +169,7 @@ def add_domains(tenant: Tenant, header: dict, notes: list[str]) -> None:
     """
     own = tenant.domains.get()
     for domain in header["domains"]:
-        host, values = domain["host"], import_fields(Domain, domain["fields"], notes)
+        host, values = domain["host"], import_fields(Domain, domain.get("fields", {}), notes)
         values |= {"redirects": domain["redirects"], "is_primary": domain["is_primary"]}
         if host == header["host"]:
             for name, value in values.items():
