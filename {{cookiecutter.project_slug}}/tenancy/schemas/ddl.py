@@ -19,7 +19,7 @@ from tenancy import hosts
 TEMPLATE_NAME = r"\Ablueprint-[0-9a-f]{32}\Z"
 
 # The comment on a schema of tombstones.
-FORMER = "A tenant's schema had this name. Who still looks here gets an error, so leave it."
+FORMER = "A tenant's schema had this name. Code that still uses it gets an error, so leave it."
 # Also for composite types: the schema may be one of tombstones.
 TOMBSTONES = """
     SELECT format('CREATE TYPE %%I.%%I AS ()', nspname, relname)
