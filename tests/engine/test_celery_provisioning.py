@@ -119,7 +119,7 @@ def test_the_migrations_that_run_are_shown(workers):
         wait_until(is_made)
     finally:
         fresh.kill()
-        blueprint.remembered.cache_clear()
+        blueprint.load.cache_clear()
         blueprint.refresh()
     assert any("Applying " in message for message in seen)
 

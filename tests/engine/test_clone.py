@@ -1,7 +1,8 @@
-"""A clone is its source at one moment in all but the name, and has nothing to do with it."""
+"""A clone is its source at one moment in all but the name, and independent of it."""
 
 import os
 import threading
+from contextlib import ExitStack, contextmanager
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -9,11 +10,9 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.core.management import CommandError, call_command
 from django.db import connection
-from django_tenants.signals import schema_migrated
 from django_tenants.utils import quote_schema_name
 from server.notes.models import Note
 from server.tenants.models import Tenant
-from server.tenants.receivers import fill_materialized_views
 from tenancy import copies, lifecycle
 from tenancy.copies import clone, consistent
 from tenancy.exceptions import CopyError, IllegalTransition, SlugTaken
@@ -29,20 +28,11 @@ from tenant_users.permissions.models import UserTenantPermissions
 
 from engine.copies import cleaned_up, execute, get, provision, provision_exotic
 from engine.processes import kill, stop_before
+from engine.roles import roles_of
 from engine.schemas import describe
 from engine.signals import SIGNALS, connected, heard
 
 Status = Tenant.Status
-
-
-@pytest.fixture(scope="module")
-def exotic(django_db_setup, django_db_blocker):
-    with (
-        django_db_blocker.unblock(),
-        cleaned_up(),
-        connected(fill_materialized_views, schema_migrated),
-    ):
-        yield provision_exotic("exotic")
 
 
 @pytest.fixture
@@ -71,9 +61,10 @@ def texts(tenant):
 # What it is
 
 
-@pytest.mark.usefixtures("committed_db")
-def test_nothing_differs_for_an_app_with_everything(exotic):
+@pytest.mark.usefixtures("committed_db", "views_filled")
+def test_nothing_differs_for_an_app_with_everything():
     with cleaned_up():
+        exotic = provision_exotic("exotic")
         first = copy_of(exotic)  # whose name needs quotes, as the exotic one's doesn't
         second = copy_of(first, "second")
 
@@ -83,56 +74,43 @@ def test_nothing_differs_for_an_app_with_everything(exotic):
         assert describe(second.schema_name) == expected
 
 
-def test_a_signal_tells_of_each_member(source):
+def test_it_is_like_the_source(source):
     told = []
 
     def hear(user, tenant, **kwargs):
         told.append((user.username, tenant.slug))
 
-    with connected(hear, members.tenant_user_added):
-        copy_of(source)
-
-    assert sorted(told) == [("admin", "the-copy"), ("other", "the-copy")]
-
-
-def test_it_is_who_the_source_is(source):
     lifecycle.suspend(source, "test")
-    assert clone(source, "the-copy", "ada") == "the-copy.localhost"
+    with connected(hear, members.tenant_user_added), heard() as sent:
+        assert clone(source, "the-copy", "ada") == "the-copy.localhost"
 
     copy = get("the-copy")
     for name in ("name", "owner", "organization"):
         assert getattr(copy, name) == getattr(source, name)
     assert {*copy.user_set.all()} == {*source.user_set.all()}
+    assert sorted(told) == [("admin", "the-copy"), ("other", "the-copy")]
+    assert sent == [*SIGNALS]
     assert (copy.status, copy.origin) == (Status.ACTIVE, "clone of source")
     assert texts(copy) == ["Remember"]
-    change = TenantEvent.objects.get(schema_name=copy.schema_name)
-    assert (change.by, change.action, change.after) == ("ada", "clone", "active")
+    event = TenantEvent.objects.get(schema_name=copy.schema_name)
+    assert (event.by, event.action, event.after) == ("ada", "clone", "active")
 
 
-def test_it_can_be_called_otherwise_and_be_somebody_elses(source):
+@pytest.mark.parametrize("is_member", [True, False])
+def test_it_can_have_another_name_owner_and_organization(source, is_member):
+    if not is_member:
+        members.remove_member(source, "other", by="test")
+
     copy = copy_of(source, name="Mine", owner="other@localhost", organization="Theirs")
 
     assert (copy.name, copy.owner.username, copy.organization.name) == ("Mine", "other", "Theirs")
-    with copy:
-        rights = {each.profile.username: each for each in UserTenantPermissions.objects.all()}
-    assert (rights["other"].is_superuser, rights["admin"].is_superuser) == (True, False)
-    with source:
-        assert UserTenantPermissions.objects.get(is_superuser=True).profile == source.owner
-
-
-def test_who_owns_it_becomes_a_member(source):
-    members.remove_member(source, "other", by="test")
-
-    copy = copy_of(source, owner="other")
-
-    assert copy.user_set.count() == 2
+    assert roles_of(copy) == {"other": "owner", "admin": "member"}
     with copy:
         assert UserTenantPermissions.objects.get(is_superuser=True).profile == copy.owner
-    roles = {member.user.username: member.role for member in members.list_members(copy)}
-    assert roles == {"other": "owner", "admin": "member"}
-    with copy:
         groups = UserTenantPermissions.groups.through.objects.values_list("group__name", flat=True)
         assert sorted(groups) == ["member", "owner"]
+    with source:
+        assert UserTenantPermissions.objects.get(is_superuser=True).profile == source.owner
 
 
 def test_members_sign_in_and_nobody_is_signed_in(source):
@@ -144,16 +122,6 @@ def test_members_sign_in_and_nobody_is_signed_in(source):
     assert client.get("/notes/").status_code == 302
     for member in source.user_set.all():
         assert b"Remember" in TenantClient(copy, member).get("/notes/").content
-
-
-def test_numbers_go_on(source):
-    copy = copy_of(source)
-
-    keys = []
-    for tenant in (source, copy):
-        with tenant:
-            keys.append(Note.objects.create(text="Next", author=tenant.owner).pk)
-    assert keys == [2, 2]
 
 
 @pytest.mark.parametrize("slug", ["thecopy", "the-copy"])
@@ -202,7 +170,7 @@ def test_a_reference_to_the_tenant_is_to_the_new_one(source):
 
 
 @pytest.mark.parametrize("goes", ["source", "the-copy"])
-def test_either_of_both_goes_and_the_other_stays(source, goes):
+def test_when_one_is_purged_the_other_stays(source, goes):
     copy_of(source)
     stays = get({"source": "the-copy", "the-copy": "source"}[goes])
     before = describe(stays.schema_name)
@@ -212,14 +180,6 @@ def test_either_of_both_goes_and_the_other_stays(source, goes):
 
     assert describe(stays.schema_name) == before
     with stays:
-        assert default_storage.open("a/b.txt").read() == b"Ours"
-
-
-def test_uploads_are_its_own(source):
-    with copy_of(source):
-        default_storage.delete("a/b.txt")
-
-    with source:
         assert default_storage.open("a/b.txt").read() == b"Ours"
 
 
@@ -251,7 +211,7 @@ def test_a_name_gets_the_quotes_that_it_needs(text, renamed):
 
 
 def test_writers_go_on_and_it_is_one_moment(source):
-    """The writer moves what is in one table to another, and keeps count of it in a third."""
+    """The writer moves what is in one table to another, and counts that in a third."""
     own = source.schema_name
     execute(f"""
         CREATE TABLE {own}.a AS SELECT 0 AS n; CREATE TABLE {own}.b AS SELECT 1000 AS n;
@@ -288,93 +248,70 @@ def test_writers_go_on_and_it_is_one_moment(source):
         thread.join()
 
 
-def test_what_is_being_altered_is_copied_as_it_is_then(source):
-    """A table that is rewritten after a transaction's moment looks empty to it."""
-    altering = connection.copy()
-    copying = threading.Thread(target=lambda: (copy_of(source), connection.close()))
-    try:
-        with altering.cursor() as cursor:
-            cursor.execute("BEGIN")
-            cursor.execute(f"ALTER TABLE {source.schema_name}.notes_note ALTER text TYPE char(9)")
-            copying.start()
-            while not execute("SELECT 1 FROM pg_locks WHERE NOT granted"):
-                assert copying.is_alive()
-            cursor.execute("COMMIT")
-    finally:
-        altering.close()
-        copying.join()
+@contextmanager
+def waiting(work):
+    """Begin the work in a thread, and run the block once it waits for a lock."""
 
-    assert texts(get("the-copy")) == ["Remember "]
-
-
-def test_a_migration_of_several_tables_comes_first(source):
-    """Else it would wait for a table that we have, and we for one that it has."""
-    migrating, outcome = connection.copy(), []
-    own = source.schema_name
-
-    def copy():
+    def run():
         try:
-            outcome.append(copy_of(source))
+            work()
         finally:
             connection.close()
 
-    thread = threading.Thread(target=copy)
+    thread = threading.Thread(target=run)
+    thread.start()
     try:
-        with migrating.cursor() as cursor:
-            cursor.execute("BEGIN")
-            cursor.execute(recording.lock(own))
-            cursor.execute(f"ALTER TABLE {own}.notes_note ADD more text")
-            thread.start()
-            while not execute("SELECT 1 FROM pg_locks WHERE NOT granted"):
-                assert thread.is_alive()
-            cursor.execute(f"ALTER TABLE {own}.auth_group ADD more text")
-            cursor.execute("COMMIT")
-    finally:
-        migrating.close()
-        thread.join()
-
-    assert describe(outcome[0].schema_name) == describe(own)
-
-
-def test_who_has_to_alter_a_table_meanwhile_goes_first(source, monkeypatch):
-    """Else that one would wait for the clone, the clone for pg_dump, and pg_dump for that one."""
-    monkeypatch.setattr(dump, "LOCKED", 100)
-    alter = f"ALTER TABLE {source.schema_name}.notes_note ADD more text"
-    thread = threading.Thread(target=lambda: (execute(alter), connection.close()))
-    dump_schema = dump.dump_around_rows
-
-    def meanwhile(*arguments):
-        thread.start()
         while not execute("SELECT 1 FROM pg_locks WHERE NOT granted"):
             assert thread.is_alive()
-        return dump_schema(*arguments)
+        yield
+    finally:
+        thread.join()
 
-    monkeypatch.setattr(dump, "dump_around_rows", meanwhile)
-    with pytest.raises(CopyError, match=r"“source” can't be written down.* timeout"):
-        clone(source, "the-copy", "ada")
-    thread.join()
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        # A table that is rewritten after a transaction's snapshot looks empty to it.
+        (["ALTER TABLE notes_note ALTER text TYPE char(9)"], []),
+        # Else it would wait for a table that the clone has, and the clone for one that it has.
+        (
+            [recording.lock("own"), "ALTER TABLE notes_note ADD more text"],
+            ["ALTER TABLE auth_group ADD more text"],
+        ),
+    ],
+)
+def test_a_migration_under_way_comes_first(source, first, then):
+    migrating = connection.copy()
+    with migrating.cursor() as cursor:
+        cursor.execute(f"BEGIN; SET LOCAL search_path = {source.schema_name}")
+        for sql in first:
+            cursor.execute(sql.replace('"own".', ""))
+        with waiting(lambda: copy_of(source)):
+            for sql in [*then, "COMMIT"]:
+                cursor.execute(sql)
+    migrating.close()
+
+    assert describe(get("the-copy").schema_name) == describe(source.schema_name)
+
+
+def test_a_migration_that_begins_meanwhile_goes_first(source, monkeypatch):
+    """Else it would wait for the clone, the clone for pg_dump, and pg_dump for it."""
+    monkeypatch.setattr(dump, "LOCK_TIMEOUT", 100)
+    alter = f"ALTER TABLE {source.schema_name}.notes_note ADD more text"
+    dump_around_rows = dump.dump_around_rows
+    with ExitStack() as stack:
+
+        def meanwhile(*arguments):
+            stack.enter_context(waiting(lambda: execute(alter)))
+            return dump_around_rows(*arguments)
+
+        monkeypatch.setattr(dump, "dump_around_rows", meanwhile)
+        with pytest.raises(CopyError, match=r"“source” can't be dumped.* timeout"):
+            clone(source, "the-copy", "ada")
 
 
 def test_people_sign_in_meanwhile(source, monkeypatch):
-    """What a transaction that stands still can't change is the row of somebody who signs in."""
-    signing_in = connection.copy()
-    left_out = consistent.left_out
-
-    def meanwhile():
-        with signing_in.cursor() as cursor:
-            cursor.execute("UPDATE users_user SET last_login = now()")
-            cursor.execute("UPDATE tenants_tenant SET modified = now() WHERE slug = 'source'")
-        return left_out()
-
-    monkeypatch.setattr("tenancy.copies.cloning.left_out", meanwhile)
-    try:
-        assert copy_of(source).user_set.count() == 2
-    finally:
-        signing_in.close()
-
-
-def test_people_sign_in_while_uploads_are_copied(source, monkeypatch):
-    """What refers to a shared table keeps others from writing to it until the end."""
+    """The clone never writes to their rows, and locks a table that refers to them at the end."""
     execute(
         f"ALTER TABLE {source.schema_name}.notes_note"
         " ADD FOREIGN KEY (author_id) REFERENCES public.users_user"
@@ -382,34 +319,32 @@ def test_people_sign_in_while_uploads_are_copied(source, monkeypatch):
 
     def meanwhile(*names):
         signing_in = connection.copy()
-        try:
-            with signing_in.cursor() as cursor:
-                cursor.execute("SET lock_timeout = 500")
-                cursor.execute("UPDATE users_user SET last_login = now()")
-        finally:
-            signing_in.close()
+        with signing_in.cursor() as cursor:
+            cursor.execute("SET lock_timeout = 500")
+            cursor.execute("UPDATE users_user SET last_login = now()")
+            cursor.execute("UPDATE tenants_tenant SET modified = now() WHERE slug = 'source'")
+        signing_in.close()
         uploads.copy_files(*names)
 
     monkeypatch.setattr("tenancy.copies.cloning.copy_files", meanwhile)
 
-    assert texts(copy_of(source)) == ["Remember"]
+    assert copy_of(source).user_set.count() == 2
 
 
-# Whoever is killed, or fails
+# Killed, or failed
 
 
-CLONE = "copies.clone(Tenant.objects.get(slug='source'), 'the-copy', 'ada')"
-
-
-def killed(where):
-    kill(stop_before(where, CLONE), "provision the-copy")
-    return get("the-copy")
-
-
-@pytest.mark.parametrize("where", ["cloning.copy_files", "consistent.grant_memberships"])
-def test_half_a_clone_is_never_finished_as_another_tenant(source, where):
-    left = killed(where)
+def killed():
+    code = "copies.clone(Tenant.objects.get(slug='source'), 'the-copy', 'ada')"
+    kill(stop_before("blueprint.send_schema_signals", code), "provision the-copy")
+    left = get("the-copy")
     assert (left.status, left.origin) == (Status.PROVISIONING, "clone of source")
+    assert folder_of(left.schema_name).exists()
+    return left
+
+
+def test_half_a_clone_is_never_finished_as_another_tenant(source):
+    left = killed()
 
     with pytest.raises(
         IllegalTransition, match="half a clone of source: `provision_tenant --abandon"
@@ -418,14 +353,12 @@ def test_half_a_clone_is_never_finished_as_another_tenant(source, where):
     with pytest.raises(SlugTaken):
         provision("the-copy")
 
-    assert clone(source, "the-copy", "ada") == "the-copy.localhost"
-    assert texts(get("the-copy")) == ["Remember"]
+    assert texts(copy_of(source)) == ["Remember"]
 
 
 @pytest.mark.usefixtures("source")
 def test_half_a_clone_is_abandoned():
-    left = killed("blueprint.send_schema_signals")
-    assert folder_of(left.schema_name).exists()
+    left = killed()
 
     lifecycle.abandon(left, "ada")
 
@@ -433,41 +366,27 @@ def test_half_a_clone_is_abandoned():
     assert not folder_of(left.schema_name).exists()
 
 
+@contextmanager
+def nothing_left():
+    folders = {*folder_of("any").parent.iterdir()}
+    yield
+    assert not Tenant.all_objects.filter(slug="the-copy").exists()
+    assert {*folder_of("any").parent.iterdir()} == folders
+
+
 @pytest.mark.parametrize("step", [(blueprint, "send_schema_signals"), (provisioning, "activate")])
-def test_what_fails_leaves_nothing(source, monkeypatch, step):
+def test_a_clone_that_fails_leaves_nothing(source, monkeypatch, step):
     monkeypatch.setattr(*step, lambda *args: 1 / 0)
-    folders = {*folder_of("any").parent.iterdir()}
 
-    with pytest.raises(ZeroDivisionError):
+    with nothing_left(), pytest.raises(ZeroDivisionError):
         clone(source, "the-copy", "ada")
 
-    assert not Tenant.all_objects.filter(slug="the-copy").exists()
-    assert {*folder_of("any").parent.iterdir()} == folders
 
-
-def test_what_no_file_can_be_copied_from_leaves_nothing(source):
+def test_uploads_that_cannot_be_copied_leave_nothing(source):
     os.mkfifo(folder_of(source.schema_name) / "pipe")
-    folders = {*folder_of("any").parent.iterdir()}
 
-    with pytest.raises(CopyError, match=r"Uploads can't be copied: .*named pipe"):
+    with nothing_left(), pytest.raises(CopyError, match=r"Uploads can't be copied: .*named pipe"):
         clone(source, "the-copy", "ada")
-
-    assert not Tenant.all_objects.filter(slug="the-copy").exists()
-    assert {*folder_of("any").parent.iterdir()} == folders
-
-
-def test_without_pg_dump_one_line_says_so(source, monkeypatch):
-    monkeypatch.setattr("tenancy.postgres.programs.programs", lambda *args, **kwargs: [])
-
-    with pytest.raises(CopyError, match="“source” can't be written down"):
-        clone(source, "the-copy", "ada")
-
-
-def test_signals_are_sent_once(source):
-    with heard() as sent:
-        clone(source, "the-copy", "ada")
-
-    assert sent == [*SIGNALS]
 
 
 # What is refused
@@ -475,10 +394,10 @@ def test_signals_are_sent_once(source):
 
 @pytest.mark.parametrize("copy", ["clone", "backup"])
 @pytest.mark.parametrize("change", ["rename", "transfer"])
-def test_what_is_changed_before_the_moment_is_not_copied_as_it_was(
+def test_a_tenant_that_is_changed_before_the_moment_is_not_copied_as_it_was(
     source, monkeypatch, tmp_path, copy, change
 ):
-    """Who was the owner would own the copy, without an owner's rights."""
+    """The former owner would own the copy, without an owner's rights."""
 
     def meanwhile(schema_name):
         if change == "rename":
@@ -490,47 +409,25 @@ def test_what_is_changed_before_the_moment_is_not_copied_as_it_was(
     tables_of = consistent.tables_of
     monkeypatch.setattr(consistent, "tables_of", meanwhile)
     where = {"clone": "the-copy", "backup": tmp_path / "file.zip"}[copy]
-    with pytest.raises(CopyError, match="“source” was changed meanwhile: run it again"):
+    with nothing_left(), pytest.raises(CopyError, match="“source” was changed meanwhile: run it"):
         getattr(copies, copy)(source, where, "ada")
-
-    assert not Tenant.all_objects.filter(slug="the-copy").exists()
     assert [*tmp_path.iterdir()] == []
-
-
-@pytest.mark.parametrize("status", [Status.PROVISIONING, Status.DELETED, Status.PURGING])
-def test_only_an_active_or_suspended_tenant_is_cloned(tenant, status):
-    tenant.deactivate()
-    Tenant.objects.filter(pk=tenant.pk).update(status=status)
-
-    with pytest.raises(
-        IllegalTransition, match=f"Can't clone “first”: it is {status}, not active or"
-    ):
-        clone(tenant, "the-copy", "ada")
 
 
 @pytest.mark.usefixtures("db")
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ([], "Name the tenant to copy and the copy's slug"),
         (["first"], "Name the tenant to copy and the copy's slug"),
         (["first", "x", "--clone_from", "x"], "Name the tenant to copy and the copy's slug"),
         (["first", "x", "--slug", "y"], "Name the tenant to copy and the copy's slug"),
         (["nobody", "x"], "There is no tenant with the slug “nobody”"),
-        (["public", "x"], "Can't clone “public”: it is the main website"),
         (["first", ""], "A slug takes"),
-        (["first", "../x"], "A slug takes"),
-        (["first", "x" * 10_000], "A slug takes"),
-        (["first", "www"], "is reserved"),
         (["first", "other"], "“other” is taken"),
-        (["first", "first"], "“first” is taken"),
         (["first", "a\0"], "is no text"),
         (["first", "x", "--owner", "nobody"], "There is no active user “nobody”"),
-        (["first", "x", "--name", "x" * 201], "must have 1 to 200 characters"),
         (["first", "x", "--organization", "x" * 201], "must have 1 to 200 characters"),
-        (["first", "x", "--name", "\udcff"], "is no text"),
         (["--clone_from", "nobody", "--slug", "x"], "no tenant with the schema name “nobody”"),
-        (["first", "x", "--schema_name", "x"], "unrecognized arguments"),
     ],
 )
 def test_the_command_refuses_in_one_line(arguments, says):

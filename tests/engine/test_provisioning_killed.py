@@ -18,8 +18,9 @@ from engine.processes import Fork, kill, stop_before
 ARGUMENTS = ("Killed", "killed", "Killed", "admin")
 PROVISION = f"provision_tenant(*{ARGUMENTS})"
 BY_MIGRATIONS = f"""
-def read(): raise blueprint.NoBlueprint
-blueprint.read = read
+@blueprint.cache
+def load(): raise blueprint.NoBlueprint
+blueprint.load = load
 {PROVISION}
 """
 

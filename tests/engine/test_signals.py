@@ -46,11 +46,11 @@ def by_blueprint():
 
 def by_migrations():
     Blueprint.objects.all().delete()
-    blueprint.remembered.cache_clear()
+    blueprint.load.cache_clear()
     try:
         by_blueprint()
     finally:
-        blueprint.remembered.cache_clear()
+        blueprint.load.cache_clear()
 
 
 def by_finishing():

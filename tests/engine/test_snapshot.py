@@ -86,25 +86,6 @@ def test_a_replay_that_fails_leaves_neither_a_setting_nor_a_schema(before):
 
 
 @pytest.mark.usefixtures("template")
-def test_what_locks_the_users_comes_last():
-    execute(f"""
-        SET search_path = "{TEMPLATE}";
-        CREATE TABLE a (
-            id int PRIMARY KEY,
-            owner bigint CONSTRAINT leaving REFERENCES public.users_user,
-            other int CONSTRAINT staying REFERENCES a
-        );
-        COMMENT ON CONSTRAINT leaving ON a IS 'who';
-        GRANT SELECT ON a TO PUBLIC;
-    """)
-
-    *others, leaving, comment = dump.dump_schema(TEMPLATE)
-    assert "REFERENCES public.users_user" in leaving
-    assert comment.startswith("COMMENT ON CONSTRAINT leaving")
-    assert not any("public" in statement for statement in others)
-
-
-@pytest.mark.usefixtures("template")
 def test_without_pg_dump_the_package_is_named(monkeypatch):
     monkeypatch.delenv("LOCAL_POSTGRES_BIN", raising=False)
     monkeypatch.setattr(programs, "_wheel_folders", list)

@@ -133,7 +133,7 @@ class Zoo:
             del sys.modules[name]
         # What a run in the zoo has left to new tenants.
         Blueprint.objects.filter(statements__contains="zoo_animal").delete()
-        blueprint.remembered.cache_clear()
+        blueprint.load.cache_clear()
         blueprint.refresh()
 
     def write(self, name, *operations, code="", atomic=True, replaces=(), after=None) -> None:

@@ -1,4 +1,4 @@
-"""A tenant as a clone, as a backup, and made of a backup."""
+"""Clone a tenant, back it up into a file, and restore it from one."""
 
 from tenancy.copies.backups import backup
 from tenancy.copies.cloning import clone

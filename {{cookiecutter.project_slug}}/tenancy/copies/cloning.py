@@ -1,4 +1,4 @@
-"""A tenant as a full, independent copy of another, as that is at one moment."""
+"""Make a full, independent copy of a tenant, as it is at one moment."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,48 +9,18 @@ from django_tenants.utils import quote_schema_name, schema_context
 
 from tenancy.concrete import Tenant
 from tenancy.copies import consistent
-from tenancy.copies.consistent import consistent_read, left_out, run
+from tenancy.copies.consistent import consistent_read, quote_table, run, tables_of
 from tenancy.copies.fields import cloned_values
 from tenancy.copies.references import repoint_self_references
-from tenancy.exceptions import CopyError, DumpFailed
+from tenancy.exceptions import CopyError
 from tenancy.lifecycle.provisioning import Recipe, provision_by
 from tenancy.lifecycle.reservation import clean_fields
-from tenancy.schemas import blueprint, dump
+from tenancy.schemas import blueprint
 from tenancy.schemas.ddl import create_schema
 from tenancy.schemas.dump import rename
 from tenancy.schemas.undo import undoing
 from tenancy.schemas.uploads import copy_files, remove_files
 from tenancy.states import fetch_for
-
-# A statement for each table. What is of a type of the schema's own goes through its text.
-ROWS = """
-    SELECT format(
-        'INSERT INTO %%s.%%I %%s OVERRIDING SYSTEM VALUE SELECT %%s FROM ONLY %%s.%%I;',
-        %(new)s, relname,
-        '(' || string_agg(quote_ident(mine.attname), ', ') || ')',
-        string_agg(
-            quote_ident(mine.attname) || CASE WHEN mine.atttypid = theirs.atttypid THEN ''
-            ELSE '::text::' || format_type(mine.atttypid, mine.atttypmod) END, ', '
-        ),
-        %(old)s, relname
-    )
-    FROM pg_class copy
-    JOIN pg_class source USING (relname)
-    JOIN pg_attribute mine ON mine.attrelid = copy.oid
-    JOIN pg_attribute theirs ON theirs.attrelid = source.oid AND theirs.attname = mine.attname
-    WHERE copy.relkind = 'r' AND copy.relnamespace = to_regnamespace(%(new)s)
-        AND source.relnamespace = to_regnamespace(%(old)s)
-        AND mine.attnum > 0 AND mine.attgenerated = '' AND NOT theirs.attisdropped
-        AND relname <> ALL(%(left_out)s)
-    GROUP BY relname
-"""
-SEQUENCES = """
-    SELECT format(
-        'SELECT setval(%%L, last_value, is_called) FROM %%s.%%I;',
-        format('%%s.%%I', %(new)s, relname), %(old)s, relname
-    )
-    FROM pg_class WHERE relkind = 'S' AND relnamespace = to_regnamespace(%(old)s)
-"""
 
 
 def clone(
@@ -65,18 +35,18 @@ def clone(
 ) -> str:
     """Make a copy of a tenant under another slug; return the copy's host name.
 
-    Name, organization, owner and the project's own fields default to the source's; unique values
-    stay with the source. All members of the source are members of
-    the copy, in the same roles. If the copy has another owner, the source's owner becomes a plain
-    member. Sessions are left out. Raises IllegalTransition for a source that is neither active nor
-    suspended, CopyError, and what `provision_tenant` raises. Whatever is raised, nothing is left
-    behind. Where the process was killed, the same call finishes the copy.
+    Name, organization, owner and the project's own fields default to the source's, but unique
+    values stay with the source. All members of the source are members of the copy, in the same
+    roles. If the copy has another owner, the source's owner becomes a plain member. Sessions are
+    left out. Raises IllegalTransition for a source that is neither active nor suspended, CopyError,
+    and what `provision_tenant` raises. Whatever is raised, nothing is left behind. Where the
+    process was killed, the same call finishes the copy.
     """
     source = fetch_for("clone", source)
     recipe = Recipe(
         "clone",
         partial(copied, source),
-        lambda tenant: consistent.grant_memberships(tenant, source.user_set.all(), source.owner_id),
+        lambda tenant: consistent.grant_memberships(tenant, source.user_set.all(), source.owner),
         fields=cloned_values(source) | clean_fields(fields),
         origin=f"clone of {source.slug}",
     )
@@ -92,30 +62,41 @@ def clone(
 
 @contextmanager
 def copied(source: Tenant, schema_name: str) -> Iterator[None]:
-    """A schema that is as the source's, in one transaction with the block."""
+    """Make a schema like the source's, in one transaction with the block."""
     old, new = source.schema_name, schema_name
-    with undoing() as undo, schema_context(new), consistent_read("clone", source) as moment:
-        try:
-            before, after = dump.dump_around_rows(old, moment)
-        except DumpFailed as error:
-            raise CopyError(f"“{source.slug}” can't be written down. {error}") from error
+    with (
+        undoing() as undo,
+        schema_context(new),
+        consistent_read("clone", source) as (before, after),
+    ):
         create_schema(new)
-        run(rename(one, old, new) for one in before)
-        run(statements(ROWS, old, new) + statements(SEQUENCES, old, new))
+        run(before, old, new)
+        copy_rows(old, new)
+        consistent.set_sequences(new, consistent.sequences_of(old))
         repoint_self_references(source, Tenant.all_objects.get(schema_name=new))
         undo.callback(remove_files, new)
         try:
             copy_files(old, new)
-        except OSError as error:  # which may have as many lines as there are files
+        except OSError as error:  # its message may have a line for each file
             raise CopyError(f"Uploads can't be copied: {str(error)[:300]!a}.") from error
-        # Last: whoever would write to a shared table waits for what refers to it.
-        run(rename(one, old, new) for one in after)
+        # Last, because a foreign key to a shared table keeps others from writing to that.
+        run(after, old, new)
         blueprint.send_schema_signals(new)
         yield
 
 
-def statements(sql: str, old: str, new: str) -> list[str]:
-    names = {"old": quote_schema_name(old), "new": quote_schema_name(new), "left_out": left_out()}
+def copy_rows(old: str, new: str) -> None:
+    inserts = []
+    for table, columns, types in tables_of(old):
+        columns = [*map(quote_schema_name, columns)]
+        # A value of the old schema's own type becomes one of the new schema's as text.
+        values = [
+            f"{column}::text::{rename(kind, old, new)}" if kind else column
+            for column, kind in zip(columns, types, strict=True)
+        ]
+        inserts.append(
+            f"INSERT INTO {quote_table(new, table)} ({', '.join(columns)}) OVERRIDING SYSTEM VALUE"  # noqa: S608
+            f" SELECT {', '.join(values)} FROM ONLY {quote_table(old, table)};"
+        )
     with connection.cursor() as cursor:
-        cursor.execute(sql, names)
-        return [statement for (statement,) in cursor]
+        cursor.execute("".join(inserts))

@@ -1,4 +1,4 @@
-"""A tenant read at one moment, while others write to it; and what a clone and a restore share."""
+"""Read a tenant at one moment while others write to it, and steps that clone and restore share."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -11,16 +11,35 @@ from tenant_users.permissions.models import UserTenantPermissions
 from tenant_users.tenants.models import tenant_user_added
 
 from tenancy import roles
-from tenancy.concrete import Tenant, added_fields
-from tenancy.exceptions import CopyError
+from tenancy.concrete import Tenant, User, added_fields
+from tenancy.exceptions import CopyError, DumpFailed
+from tenancy.people.members import grant
+from tenancy.schemas import dump
 from tenancy.states import fetch_for
 
-# Rows are in these: a partitioned table's are in its partitions.
+# Each table that has rows itself (a partitioned table's rows are in its partitions), its columns,
+# and their types where these are the schema's own, such as an enum.
 TABLES = """
-    SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = to_regnamespace(%s)
-    ORDER BY relname
+    SELECT relname, array_agg(attname::text ORDER BY attnum), array_agg(
+        CASE typnamespace WHEN relnamespace THEN format_type(atttypid, atttypmod) END
+        ORDER BY attnum
+    )
+    FROM pg_class
+    JOIN pg_attribute ON attrelid = pg_class.oid
+    JOIN pg_type ON pg_type.oid = atttypid
+    WHERE relkind = 'r' AND relnamespace = to_regnamespace(%s) AND relname <> ALL(%s)
+        AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
+    GROUP BY relname ORDER BY relname
 """
-# What goes through its text comes back the same; a row that is hidden from us is an error.
+READ_SEQUENCES = """
+    SELECT format('SELECT %%L, last_value, is_called FROM %%s.%%I', relname, %(own)s, relname)
+    FROM pg_class WHERE relkind = 'S' AND relnamespace = to_regnamespace(%(own)s) ORDER BY relname
+"""
+SET_SEQUENCES = """
+    SELECT setval(format('%%I.%%I', %s, name)::regclass, last_value, is_called)
+    FROM unnest(%s::text[], %s::bigint[], %s::bool[]) AS sequence (name, last_value, is_called)
+"""
+# With these settings a value survives the way through text. A row that a policy hides is an error.
 EXACT = """
     SET LOCAL datestyle = ISO; SET LOCAL intervalstyle = postgres;
     SET LOCAL extra_float_digits = 1; SET LOCAL row_security = off;
@@ -28,71 +47,96 @@ EXACT = """
 
 
 @contextmanager
-def consistent_read(action: str, tenant: Tenant) -> Iterator[str]:
-    """Begin a transaction that sees the tenant at one moment; yield its snapshot's id, for pg_dump.
+def consistent_read(action: str, tenant: Tenant) -> Iterator[tuple[list[str], list[str]]]:
+    """Begin a transaction that sees the tenant at one moment; yield its `dump_around_rows`.
 
     Others can write meanwhile. A migration of the tenant waits. Raises IllegalTransition, and
-    CopyError if the schema has no tables, or if the tenant's row was changed since it was read.
+    CopyError if the schema has no tables, if the tenant's row was changed since it was read, or if
+    pg_dump fails.
     """
     own = quote_schema_name(tenant.schema_name)
-    tables = [f"{own}.{quote_schema_name(name)}" for name in tables_of(tenant.schema_name)]
+    tables = [quote_table(tenant.schema_name, name) for name, *_ in tables_of(tenant.schema_name)]
     if not tables:
         raise CopyError(f"The schema {tenant.schema_name} of “{tenant.slug}” has no tables.")
     with transaction.atomic(durable=True), connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        # First: a table that is rewritten after the moment looks empty to it. And before that, what
-        # a migration has locked from its beginning to its end: two that wait for each other fail.
+        # The locks come before the snapshot: a table that is rewritten after it would look empty.
+        # A migration holds the first lock from beginning to end. Taken in another order, the two
+        # could wait for each other.
         cursor.execute(f"LOCK TABLE {own}.django_migrations IN SHARE MODE")
         cursor.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS SHARE MODE")
         cursor.execute(EXACT)
         cursor.execute("SELECT pg_export_snapshot()")
-        (moment,) = cursor.fetchone()
+        (snapshot,) = cursor.fetchone()
         row = fetch_for(action, tenant)
-        if values_of(row) != values_of(tenant):
+        if copied_values(row) != copied_values(tenant):
             raise CopyError(f"“{tenant.slug}” was changed meanwhile: run it again.")
-        yield moment
+        try:
+            parts = dump.dump_around_rows(tenant.schema_name, snapshot)
+        except DumpFailed as error:
+            raise CopyError(f"“{tenant.slug}” can't be dumped. {error}") from error
+        yield parts
 
 
-def values_of(tenant: Tenant) -> list:
+def copied_values(tenant: Tenant) -> list:
     """Return what a copy takes over from the tenant's row."""
     names = ["name", "slug", "owner_id", *(field.attname for field in added_fields(Tenant))]
     return [getattr(tenant, name) for name in names]
 
 
-def tables_of(schema_name: str) -> list[str]:
-    with connection.cursor() as cursor:
-        cursor.execute(TABLES, [quote_schema_name(schema_name)])
-        return [name for (name,) in cursor]
+def tables_of(schema_name: str) -> list[tuple[str, list[str], list[str | None]]]:
+    """Return the tables to copy, as TABLES selects them.
 
-
-def left_out() -> list[str]:
-    """The tables whose rows stay behind: who is signed in at one host isn't so at another."""
-    return [
+    Sessions are left out: a copy has another host, where nobody has signed in.
+    """
+    sessions = [
         model._meta.db_table
         for model in apps.get_models()
         if issubclass(model, AbstractBaseSession)
     ]
-
-
-def run(statements: Iterable[str]) -> None:
-    """In one round trip, in the current schema."""
     with connection.cursor() as cursor:
-        # What one function calls may come later.
-        cursor.execute("\n".join(["SET LOCAL check_function_bodies = off;", *statements]))
+        cursor.execute(TABLES, [quote_schema_name(schema_name), sessions])
+        return cursor.fetchall()
 
 
-def grant_memberships(tenant: Tenant, members: Iterable, old_owner_id) -> None:
+def quote_table(schema_name: str, table: str) -> str:
+    return f"{quote_schema_name(schema_name)}.{quote_schema_name(table)}"
+
+
+def sequences_of(schema_name: str) -> list[tuple[str, int, bool]]:
+    """Return name, last value and `is_called` of each sequence."""
+    with connection.cursor() as cursor:
+        cursor.execute(READ_SEQUENCES, {"own": quote_schema_name(schema_name)})
+        selects = [select for (select,) in cursor]
+        cursor.execute(" UNION ALL ".join(selects) or "SELECT WHERE false")
+        return cursor.fetchall()
+
+
+def set_sequences(schema_name: str, sequences: list) -> None:
+    with connection.cursor() as cursor:
+        columns = [[sequence[index] for sequence in sequences] for index in range(3)]
+        cursor.execute(SET_SEQUENCES, [schema_name, *columns])
+
+
+def run(statements: Iterable[str], old: str, new: str) -> None:
+    """Run the statements in one round trip, in the schema `new` where they name `old`."""
+    renamed = [dump.rename(statement, old, new) for statement in statements]
+    with connection.cursor() as cursor:
+        # A function may use what comes later.
+        cursor.execute("\n".join(["SET LOCAL check_function_bodies = off;", *renamed]))
+
+
+def grant_memberships(tenant: Tenant, members: Iterable[User], old_owner: User | None) -> None:
     """Add `members`, whose permission rows are already in the copied schema.
 
     The tenant's owner gets full rights. People who were deactivated meanwhile are skipped.
     """
-    rights = UserTenantPermissions.objects
-    if tenant.owner_id != old_owner_id:
-        for user_id, role in ((old_owner_id, roles.MEMBER), (tenant.owner_id, roles.OWNER)):
-            row, _ = rights.update_or_create(roles.flags(role), profile_id=user_id)
-            roles.assign_role(row, role)
-    rights.filter(profile__is_active=False).delete()
-    members = {member for member in members if member.is_active} | {tenant.owner}
+    UserTenantPermissions.objects.filter(profile__is_active=False).delete()
+    members = {member for member in members if member.is_active}
     tenant.user_set.add(*members)
     for member in members:
-        tenant_user_added.send(sender=Tenant, user=member, tenant=tenant)
+        tenant_user_added.send_robust(sender=Tenant, user=member, tenant=tenant)
+    if tenant.owner != old_owner:
+        if old_owner in members:
+            grant(tenant, old_owner, roles.MEMBER)
+        grant(tenant, tenant.owner, roles.OWNER)

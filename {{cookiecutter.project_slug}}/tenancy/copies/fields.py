@@ -1,4 +1,4 @@
-"""Values of the fields that a project added to the engine's models, in a form that JSON holds."""
+"""Copy the values of the fields that a project added to the engine's models."""
 
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.db.models import Field, Model
@@ -11,10 +11,8 @@ PROFILE = ("name", "language", "time_zone")  # the engine's own fields of a pers
 
 
 def copied_fields(model: type[Model]) -> list[Field]:
-    fields = added_fields(model)
-    if model is User:
-        fields += [model._meta.get_field(name) for name in PROFILE]
-    return fields
+    profile = [model._meta.get_field(name) for name in PROFILE] if model is User else []
+    return added_fields(model) + profile
 
 
 def cloned_values(source: Tenant) -> dict:
@@ -27,18 +25,17 @@ def cloned_values(source: Tenant) -> dict:
 
 
 def export_fields(row: Model, tenant: Tenant) -> dict:
-    """Return the row's values by the fields' names. A foreign key is a natural key.
+    """Return the row's values in JSON, by the fields' names. A foreign key becomes a natural key.
 
     Raises CopyError for a row that can't be named in another installation.
     """
-    return {field.name: export(field, row, tenant) for field in copied_fields(type(row))}
-
-
-def export(field: Field, row: Model, tenant: Tenant):
-    value = getattr(row, field.name)
-    if value is None:
-        return None
-    return key_of(value, tenant) if field.is_relation else field.value_to_string(row)
+    values = {}
+    for field in copied_fields(type(row)):
+        value = getattr(row, field.name)
+        if value is not None:
+            value = key_of(value, tenant) if field.is_relation else field.value_to_string(row)
+        values[field.name] = value
+    return values
 
 
 def import_fields(model: type[Model], values: dict, notes: list[str]) -> dict:
@@ -67,17 +64,12 @@ def import_value(field: Field, value):
         return None
     try:
         if field.is_relation:
-            return field.related_model._default_manager.get_by_natural_key(
-                *as_natural_key(field, value)
-            )
+            # The user manager takes the e-mail alone, which is first in a person's key.
+            key = value[:1] if field.related_model is User else value
+            return field.related_model._default_manager.get_by_natural_key(*key)
         return field.clean(field.to_python(value), None)
     except (ValidationError, TypeError, ValueError, ObjectDoesNotExist) as error:
         name = f"{field.model._meta.object_name}.{field.name}"
         raise CopyError(
             f"The backup's value of {name} can't be used here: {one_line(error)}"
         ) from None
-
-
-def as_natural_key(field: Field, value: list) -> list:
-    # A person's key has the e-mail first, which also the user manager takes.
-    return value[:1] if field.related_model is User else value

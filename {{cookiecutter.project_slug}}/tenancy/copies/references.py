@@ -1,34 +1,27 @@
-"""Columns of a tenant's tables that hold ids of shared rows: of people, of content types.
+"""Translate the ids of shared rows, such as people and content types, in a tenant's tables.
 
-In another installation the same person has another id, and so a backup says whom an id means: a
-person by e-mail, anything else by its natural key.
+In another installation the same person has another id. So a backup says which row each id means:
+a person by e-mail, any other row by its natural key.
 """
 
-import secrets
-from collections.abc import Iterator
-from functools import cache
+from collections import defaultdict
 from itertools import chain, count
 
 from django.apps import apps
-from django.conf import settings
-from django.contrib.auth import get_user_model
-from django.contrib.auth.hashers import make_password
 from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
-from django.core.exceptions import FieldDoesNotExist
 from django.db import connection
-from django.db.models import Model
-from django_tenants.utils import (
-    app_labels,
-    get_public_schema_name,
-    quote_schema_name,
-    schema_context,
-)
+from django.db.models import Field, Model
+from django_tenants.utils import get_public_schema_name, quote_schema_name, schema_context
 
-from tenancy.concrete import Tenant
+from tenancy.concrete import Tenant, User
+from tenancy.copies.consistent import quote_table
 from tenancy.exceptions import CopyError
+from tenancy.isolation.router import is_in_tenants, tenant_app_labels
 
-# Those that RunSQL has made, too. A partition's are those of the whole.
+EMAIL = User.get_email_field_name()
+
+# Also the constraints that only RunSQL knows. A partition's are those of the partitioned table.
 FOREIGN_KEYS = """
     SELECT own.relname, mine.attname, other.relname, theirs.attname
     FROM pg_constraint
@@ -38,83 +31,61 @@ FOREIGN_KEYS = """
     JOIN pg_attribute theirs ON theirs.attrelid = confrelid AND theirs.attnum = confkey[1]
     WHERE contype = 'f' AND conparentid = 0 AND own.relnamespace = to_regnamespace(%s)
 """
-TYPE = """
-    SELECT format_type(atttypid, atttypmod) FROM pg_attribute
-    WHERE attrelid = to_regclass(%s) AND attname = %s
-"""
 
 
-def references(schema_name: str) -> set[tuple[str, str, type[Model] | None, str]]:
-    """Table, column, and whose field it holds: what models say, and what the database does.
+def references(schema_name: str) -> dict[Field | None, set[tuple[str, str]]]:
+    """Return the columns (table and column) that hold values of a shared model's field, by field.
 
-    Where it is no model's, there is None and the name of the table that is referred to.
+    Models and constraints tell. None has the columns that refer to a table of no model.
     """
-    found = set(of_models())
-    models = {model._meta.db_table: model for model in apps.get_models(include_auto_created=True)}
+    found, fields = defaultdict(set), {}
+    for model in apps.get_models(include_auto_created=True):
+        table = model._meta.db_table
+        for field in model._meta.local_concrete_fields:
+            fields[table, field.column] = field
+            other = field.related_model if model._meta.managed and is_in_tenants(model) else None
+            if other and not is_in_tenants(other):
+                found[field.target_field].add((table, field.column))
     with connection.cursor() as cursor:
         cursor.execute(FOREIGN_KEYS, [quote_schema_name(schema_name)])
         for table, column, other, name in cursor:
-            model = models.get(other)
-            fields = {field.column: field.attname for field in model._meta.fields} if model else {}
-            found.add((table, column, model, fields.get(name, other)))
+            found[fields.get((other, name))].add((table, column))
     return found
 
 
-def of_models() -> Iterator[tuple[str, str, type[Model], str]]:
-    of_tenants = app_labels(settings.TENANT_APPS)
-    for model in apps.get_models(include_auto_created=True):
-        if model._meta.app_label not in of_tenants or not model._meta.managed:
-            continue
-        for field in model._meta.local_concrete_fields:
-            other = field.related_model and field.related_model._meta.concrete_model
-            if other and other._meta.app_label not in of_tenants:
-                yield model._meta.db_table, field.column, other, field.target_field.attname
-
-
 def export_keys(tenant: Tenant) -> list[dict]:
-    """For each model's field: the columns that hold it, and which key each of the values means.
+    """Return for each shared field the columns that hold it, and the key that each value means.
 
     Raises CopyError for a row that can't be named in another installation.
     """
-    columns = {}
-    for table, column, model, name in sorted(references(tenant.schema_name), key=str):
-        if model is None:
-            raise CopyError(f"{table}.{column} refers to {name}, which is no model's table.")
-        columns.setdefault((model, name), []).append([table, column])
     refuse_generic(tenant.schema_name)
-    return [
-        {
-            "model": model._meta.label,
-            "field": name,
-            "columns": columns[model, name],
-            "keys": keys(tenant, model, name, columns[model, name]),
-        }
-        for model, name in columns
-    ]
-
-
-def keys(tenant: Tenant, model: type[Model], name: str, columns: list) -> list:
-    values = {value for column in columns for value in values_of(tenant.schema_name, *column)}
-    rows = model._base_manager.filter(**{f"{name}__in": values})
-    return [[str(getattr(row, name)), key_of(row, tenant)] for row in rows]
+    exported = []
+    for field, columns in sorted(references(tenant.schema_name).items(), key=str):
+        if field is None:
+            raise CopyError(f"{'.'.join(min(columns))} refers to a table of no model.")
+        values = set().union(*(values_of(tenant.schema_name, *column) for column in columns))
+        rows = field.model._base_manager.filter(**{f"{field.attname}__in": values})
+        exported.append(
+            {
+                "model": field.model._meta.label,
+                "field": field.attname,
+                "columns": sorted(columns),
+                "keys": [[str(getattr(row, field.attname)), key_of(row, tenant)] for row in rows],
+            }
+        )
+    return exported
 
 
 def values_of(schema_name: str, table: str, column: str) -> set[str]:
-    table, column = names(schema_name, table, column)
+    table, column = quote_table(schema_name, table), quote_schema_name(column)
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT DISTINCT {column}::text FROM {table} WHERE {column} IS NOT NULL")  # noqa: S608
         return {value for (value,) in cursor}
 
 
-def names(schema_name: str, table: str, column: str) -> tuple[str, str]:
-    """The table's and the column's, as they are written in SQL."""
-    own, table, column = map(quote_schema_name, (schema_name, table, column))
-    return f"{own}.{table}", column
-
-
 def key_of(row: Model, tenant: Tenant) -> list:
-    if isinstance(row, get_user_model()):
-        return [getattr(row, row.get_email_field_name()), row.get_username(), row.is_active]
+    if isinstance(row, User):
+        return [getattr(row, EMAIL), row.get_username(), row.is_active]
     if row == tenant:
         return []
     if not hasattr(row, "natural_key"):
@@ -124,53 +95,51 @@ def key_of(row: Model, tenant: Tenant) -> list:
 
 
 def refuse_generic(schema_name: str) -> None:
-    """A generic relation to a shared row has an id that nothing here translates."""
-    of_tenants = app_labels(settings.TENANT_APPS)
-    for model in apps.get_models():
+    """Raise CopyError for a generic relation to a shared row: nothing translates its id."""
+    for model in filter(is_in_tenants, apps.get_models()):
         for field in model._meta.private_fields:
-            if not isinstance(field, GenericForeignKey) or model._meta.app_label not in of_tenants:
-                continue
-            column = model._meta.get_field(field.ct_field).column
-            kinds = ContentType.objects.filter(
-                pk__in=values_of(schema_name, model._meta.db_table, column)
-            ).exclude(app_label__in=of_tenants)
-            if kinds:
-                raise CopyError(f"{model._meta.label}.{field.name} refers to a shared {kinds[0]}.")
+            if isinstance(field, GenericForeignKey):
+                column = model._meta.get_field(field.ct_field).column
+                used = values_of(schema_name, model._meta.db_table, column)
+                kinds = ContentType.objects.filter(pk__in=used)
+                if shared := kinds.exclude(app_label__in=tenant_app_labels()).first():
+                    name = f"{model._meta.label}.{field.name}"
+                    raise CopyError(f"{name} refers to a shared {shared}.")
 
 
-def translate(tenant: Tenant, said: list[dict]) -> None:
-    """Have the tenant's rows refer to whom the backup means; people who aren't here are made.
+def translate(tenant: Tenant, exported: list[dict]) -> None:
+    """Make the restored rows refer to the rows of this installation; people are created if missing.
 
-    It comes before the constraints: two ids may change places. Raises CopyError where something
-    else isn't here.
+    The constraints must not exist yet: two ids may change places. Raises CopyError if another row
+    is missing here.
     """
-    for each in said:
-        name = each["field"]
-        try:
-            model = apps.get_model(each["model"])
-            model._meta.get_field(name)
-        except (LookupError, ValueError, FieldDoesNotExist):
-            raise CopyError(f"There is no {each['model']} here that has a field {name}.") from None
-        values = {old: str(getattr(find(model, key, tenant), name)) for old, key in each["keys"]}
-        for table, column in each["columns"]:
-            refuse_strangers(tenant.schema_name, table, column, model, name, values)
-            update(tenant.schema_name, table, column, values)
+    for entry in exported:
+        field = apps.get_model(entry["model"])._meta.get_field(entry["field"])
+        values = {
+            old: getattr(find(field.model, key, tenant), field.attname)
+            for old, key in entry["keys"]
+        }
+        for table, column in entry["columns"]:
+            refuse_dangling(tenant.schema_name, table, column, field, values)
+            update(tenant.schema_name, table, column, field, values)
 
 
 def repoint_self_references(source: Tenant, copy: Tenant) -> None:
-    """Have the copy's rows refer to itself where the source's do."""
-    for table, column, model, name in references(source.schema_name):
-        if model is Tenant:
-            values = {str(getattr(source, name)): str(getattr(copy, name))}
-            update(copy.schema_name, table, column, values)
+    """Make the copy's rows refer to the copy where the source's rows refer to the source."""
+    for field, columns in references(source.schema_name).items():
+        if field and field.model is Tenant:
+            values = {str(getattr(source, field.attname)): getattr(copy, field.attname)}
+            for table, column in columns:
+                update(copy.schema_name, table, column, field, values)
 
 
 def find(model: type[Model], key: list, tenant: Tenant) -> Model:
-    if model is get_user_model():
-        return find_or_make_person(*key)
+    """Return the row that `key_of` named. Raises CopyError if it is missing."""
+    if model is User:
+        return find_person(key[0]) or create_person(*key)
     if model is Tenant:
         return tenant
-    if model is ContentType:  # of a model that is gone: nobody has made it here
+    if model is ContentType:  # a model that was removed may have none here
         return ContentType.objects.get_or_create(app_label=key[0], model=key[1])[0]
     try:
         return model._default_manager.get_by_natural_key(*key)
@@ -178,53 +147,39 @@ def find(model: type[Model], key: list, tenant: Tenant) -> Model:
         raise CopyError(f"There is no {model._meta.label} {key} here.") from None
 
 
-def find_or_make_person(email: str, username: str, is_active: bool, **fields):
-    """Who is made has a password that nobody knows, and gets another by mail."""
-    User = get_user_model()
+def find_person(email: str) -> User | None:
+    return User.objects.filter(**{EMAIL: email}).first()
+
+
+def create_person(email: str, username: str, is_active: bool, **fields) -> User:
+    """Create a person, who sets a password by “Forgot your password?”."""
     with schema_context(get_public_schema_name()):
-        person = User.objects.filter(**{User.get_email_field_name(): email}).first()
-        if person is None:
-            name = free_username(username)
-            person = User.objects.create_user(email, None, username=name, **fields)
-            person.password, person.is_active = no_password(), is_active
-            person.save(update_fields=["password", "is_active"])
-        return person
+        names = chain([username], (f"{username[:50]}-{number}" for number in count(2)))
+        taken = User.objects.filter
+        name = next(name for name in names if not taken(**{User.USERNAME_FIELD: name}).exists())
+        return User.objects.create_user(email, username=name, is_active=is_active, **fields)
 
 
-@cache
-def no_password() -> str:
-    """Django mails no link to who has an unusable one. Once: a hash takes its time."""
-    return make_password(secrets.token_hex(32))
-
-
-def free_username(username: str) -> str:
-    User = get_user_model()
-    names = chain([username], (f"{username[:50]}-{number}" for number in count(2)))
-    taken = User.objects.filter(**{f"{User.USERNAME_FIELD}__startswith": username[:50]})
-    taken = {person.get_username() for person in taken}
-    return next(name for name in names if name not in taken)
-
-
-def refuse_strangers(schema_name, table, column, model, name, values: dict[str, str]) -> None:
-    """An id that was nobody's, for no constraint forbids it, must not become somebody's here."""
-    nobodys = values_of(schema_name, table, column) - values.keys()
-    if found := model._base_manager.filter(**{f"{name}__in": nobodys}).first():
+def refuse_dangling(schema_name, table, column, field: Field, values: dict) -> None:
+    """Raise CopyError for an id that meant no row in the backup, but would mean one here."""
+    dangling = values_of(schema_name, table, column) - values.keys()
+    rows = field.model._base_manager.filter(**{f"{field.attname}__in": dangling})
+    if found := rows.first():
         raise CopyError(
-            f"{table}.{column} has {getattr(found, name)}, which was no {model._meta.label} where"
-            f" the backup was made and here is {found}."
+            f"{table}.{column} has {getattr(found, field.attname)}, which was no"
+            f" {field.model._meta.label} where the backup was made and here is {found}."
         )
 
 
-def update(schema_name: str, table: str, column: str, values: dict[str, str]) -> None:
-    changed = {old: new for old, new in values.items() if old != new}
+def update(schema_name: str, table: str, column: str, field: Field, values: dict) -> None:
+    """Replace the column's values: `values` has the new ones by the text of the old."""
+    changed = {old: str(new) for old, new in values.items() if old != str(new)}
     if not changed:
         return
-    table, name = names(schema_name, table, column)
+    table, column = quote_table(schema_name, table), quote_schema_name(column)
     with connection.cursor() as cursor:
-        cursor.execute(TYPE, [table, column])
-        ((kind,),) = cursor.fetchall()
         cursor.execute(
-            f"UPDATE {table} SET {name} = pair.new::{kind}"  # noqa: S608
-            f" FROM unnest(%s::text[], %s::text[]) pair(old, new) WHERE {name}::text = pair.old",
+            f"UPDATE {table} SET {column} = pair.new::{field.rel_db_type(connection)}"  # noqa: S608
+            f" FROM unnest(%s::text[], %s::text[]) pair(old, new) WHERE {column}::text = pair.old",
             [[*changed.keys()], [*changed.values()]],
         )

@@ -18,7 +18,6 @@ from tenancy.fleet.replay_policy import has_own_apply
 from tenancy.fleet.report import Report
 from tenancy.schemas.migrate_signals import (
     has_custom_receivers,
-    has_receivers,
     is_custom_receiver,
     is_django_receiver,
     send_migrate_signal,
@@ -49,9 +48,7 @@ class Strategies:
         self.options = options
         self.report = report
         self.at = ""  # what is being done, for an error to begin with
-        self.has_migrate_receivers = any(
-            has_receivers(signal, is_custom_receiver) for signal in (pre_migrate, post_migrate)
-        )
+        self.has_migrate_receivers = has_custom_receivers(pre_migrate, post_migrate)
         self.has_receivers = self.has_migrate_receivers or has_custom_receivers(
             schema_pre_migration, schema_migrated
         )

@@ -137,7 +137,7 @@ def making(slug: str) -> Iterator[None]:
     with schema_context(get_public_schema_name()):
         # Migrations close the connection and its lock, which then needs a connection of its own.
         # Opening one takes a quarter of the time of a whole provisioning.
-        own = connection if blueprint.is_at_hand() else None
+        own = connection if blueprint.is_usable() else None
         with advisory_lock(f"provision {slug}", on_wait=refuse, connection=own):
             yield
 

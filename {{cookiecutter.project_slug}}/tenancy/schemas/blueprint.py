@@ -1,16 +1,16 @@
-"""A new tenant's schema is made from a blueprint: what migrations made of a template, written down.
+"""New tenants' schemas are made from a blueprint: a dump of the schema that the migrations make.
 
-Without one that is right for this code, migrations make it: as right, and many times slower.
+If the blueprint is missing, damaged or of other migrations, the migrations make the schema. The
+result is the same, but takes many times longer.
 """
 
 import hashlib
 import json
 import logging
-import re
 import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from functools import cache, lru_cache
+from functools import cache
 from inspect import getmodule
 from io import StringIO
 from pathlib import Path
@@ -34,7 +34,7 @@ from tenancy.schemas import dump
 from tenancy.schemas.ddl import TEMPLATE_NAME, create_schema, drop_schema
 from tenancy.schemas.migrate_signals import (
     apps_after,
-    has_receivers,
+    has_custom_receivers,
     is_custom_receiver,
     is_django_receiver,
     send_migrate_signal,
@@ -46,99 +46,90 @@ logger = logging.getLogger(__name__)
 
 @cache
 def key() -> str:
-    """What a blueprint depends on, as a hash: all migrations, to the letter, and Django itself."""
+    """Return a hash of what a blueprint depends on: the source of each migration, and Django."""
     migrations = MigrationLoader(None, load=False)
     migrations.load_disk()
-    sources = {
-        ".".join(name): hashlib.sha256(Path(getmodule(type(migration)).__file__).read_bytes())
-        for name, migration in migrations.disk_migrations.items()
-    }
     parts = {
         "django": django.get_version(),
         "backend": settings.ORIGINAL_BACKEND,
         "tenant_apps": list(settings.TENANT_APPS),
-        "migrations": {name: source.hexdigest() for name, source in sources.items()},
+        "migrations": {
+            ".".join(name): checksum(Path(getmodule(type(migration)).__file__).read_bytes())
+            for name, migration in migrations.disk_migrations.items()
+        },
     }
-    return checksum(json.dumps(parts, sort_keys=True))
+    return checksum(json.dumps(parts, sort_keys=True).encode())
 
 
-def checksum(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+def checksum(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
-def read() -> tuple[str, list[str]]:
-    """The template's name, and the statements that make its like. Raises NoBlueprint."""
-    kept = Blueprint.objects.first()
-    if kept is None:
+@cache
+def load() -> tuple[str, list[str]]:
+    """Return the template's name and the statements that make its tables. Raises NoBlueprint.
+
+    A process reads them once: any blueprint with this code's key makes the same tables.
+    """
+    stored = Blueprint.objects.first()
+    if stored is None:
         raise NoBlueprint("there is none")
-    if kept.key != key():
+    if stored.key != key():
         raise NoBlueprint("it is of other migrations")
-    if kept.checksum != checksum(kept.template_name + kept.statements):
+    if stored.checksum != checksum((stored.template_name + stored.statements).encode()):
         raise NoBlueprint("it is damaged")
-    return kept.template_name, json.loads(kept.statements)
+    return stored.template_name, json.loads(stored.statements)
 
 
-@lru_cache(maxsize=1)
-def remembered(key: str) -> tuple[str, list[str]]:
-    """The same for as long as the process lives: what has this key makes what this code makes."""
-    return read()
-
-
-def is_at_hand() -> bool:
-    """Whether the next tenant is made from the blueprint, unless that fails."""
+def is_usable() -> bool:
+    """Return whether the blueprint exists and is of this code."""
     try:
-        remembered(key())
-    except NoBlueprint:
-        return False
-    return True
-
-
-def is_right() -> bool:
-    try:
-        read()
+        load()
     except NoBlueprint:
         return False
     return True
 
 
 def refresh(stdout=None) -> None:
-    """Make the blueprint anew unless it is that of this code; the shared tables must be migrated.
+    """Make the blueprint unless the database has this code's. The shared tables must be migrated.
 
-    Where that fails, a line says why, and migrations go on making the tenants.
+    If it can't be made, a line says why, and new tenants are made by migrations.
     """
+    load.cache_clear()
     try:
         with schema_context(get_public_schema_name()):
-            if is_right():
+            if is_usable():
                 return
             with advisory_lock("blueprint"):
-                if not is_right():  # another may have been first
+                if not is_usable():  # another process may have been first
                     make()
-    except Exception as error:  # whatever a migration raises, and a database that has gone
-        tell = stdout.write if stdout else logger.warning
-        tell(f"New tenants will be made by migrations, slowly: {one_line(error)}")
+    except Exception as error:  # a migration may raise anything, and the database may be gone
+        write = stdout.write if stdout else logger.warning
+        write(f"New tenants will be made by migrations, slowly: {one_line(error)}")
 
 
 def make() -> None:
+    """Dump a schema that the migrations have made, and store the dump as the blueprint."""
     try:
         template_name, statements = dump_template()
     finally:
-        drop_templates()  # those of one that was killed, too
-    keep(template_name, json.dumps(statements))
-
-
-def keep(template_name: str, statements: str) -> None:
+        drop_templates()  # also what processes that were killed have left
+    text = json.dumps(statements)
     with transaction.atomic():
         Blueprint.objects.all().delete()
         Blueprint.objects.create(
             key=key(),
             template_name=template_name,
-            statements=statements,
-            checksum=checksum(template_name + statements),
+            statements=text,
+            checksum=checksum((template_name + text).encode()),
         )
 
 
 def dump_template() -> tuple[str, list[str]]:
-    """The name of a migrated template, and the statements that are known to make the same."""
+    """Migrate a template, and prove that its dump makes the same schema. Raises DumpFailed.
+
+    Returns the template's name and the statements.
+    """
     template_name, copy_name = new_name(), new_name()
     create_schema(template_name)
     migrate(template_name)
@@ -151,10 +142,13 @@ def dump_template() -> tuple[str, list[str]]:
 
 
 def migrate(schema_name: str) -> None:
-    """What `migrate_schemas` does; of the receivers of signals only Django's own hear of it."""
-    alias = connection.alias
+    """Migrate a template as `migrate_schemas` would, but send signals to Django's receivers only.
+
+    The project's receivers expect the schema of a tenant.
+    """
+    using = connection.alias
     with schema_context(schema_name):
-        # Where public is on the path, its record of migrations would be taken for this one's.
+        # With public on the search_path, its table of migrations would be taken for this one's.
         connection.set_schema(schema_name, include_public=False)
         MigrationRecorder(connection).ensure_schema()
         connection.set_schema(schema_name)
@@ -163,27 +157,25 @@ def migrate(schema_name: str) -> None:
         plan = executor.migration_plan(targets)
         state = executor.loader.project_state([])
         send_migrate_signal(
-            pre_migrate, to=is_django_receiver, using=alias, apps=state.apps, plan=plan
+            pre_migrate, is_django_receiver, using=using, apps=state.apps, plan=plan
         )
         state = executor.migrate(targets, plan, state.clone())
-        send_migrate_signal(
-            post_migrate, to=is_django_receiver, using=alias, apps=apps_after(state), plan=plan
-        )
+        apps = apps_after(state)
+        send_migrate_signal(post_migrate, is_django_receiver, using=using, apps=apps, plan=plan)
 
 
 @contextmanager
 def new_schema(schema_name: str) -> Iterator[None]:
-    """Make a tenant's schema with all that migrations would make in it, tell who asked to hear, and
-    run the block.
+    """Make a tenant's schema with all its tables, send the signals, and run the block.
 
-    With a blueprint all of this is one transaction. Whatever is raised, by a receiver or the block
-    too, no schema is left behind. Raises ProgrammingError where the schema exists.
+    With a blueprint all of this is one transaction. If a receiver or the block raises, the schema
+    is gone. Raises ProgrammingError if the schema exists.
     """
     with ExitStack() as stack:
         try:
             stack.enter_context(replayed(schema_name))
         except (NoBlueprint, DatabaseError) as error:
-            remembered.cache_clear()
+            load.cache_clear()
             why = one_line(error)
             logger.warning(f"Without a blueprint, migrations make {schema_name}: {why}")
             stack.enter_context(migrated(schema_name))
@@ -194,8 +186,8 @@ def new_schema(schema_name: str) -> Iterator[None]:
 
 @contextmanager
 def replayed(schema_name: str) -> Iterator[None]:
-    """A schema from the blueprint, in one transaction with the block."""
-    template_name, statements = remembered(key())
+    """Make a schema from the blueprint, in one transaction with the block."""
+    template_name, statements = load()
     with schema_context(schema_name), transaction.atomic():
         dump.replay(statements, template_name, schema_name)
         yield
@@ -203,7 +195,7 @@ def replayed(schema_name: str) -> Iterator[None]:
 
 @contextmanager
 def migrated(schema_name: str) -> Iterator[None]:
-    """A schema made by migrations, which is dropped if the block fails."""
+    """Make a schema by migrations, and drop it if the block raises."""
     create_schema(schema_name)
     with undoing() as undo:
         undo.callback(drop_schema, schema_name)
@@ -212,17 +204,17 @@ def migrated(schema_name: str) -> Iterator[None]:
             tenant=True,
             schema_name=schema_name,
             interactive=False,
-            stdout=StringIO(),  # but the messages are sent
+            stdout=StringIO(),  # receivers of schema_migrate_message get the lines
         )
         yield
 
 
 def send_schema_signals(schema_name: str) -> None:
-    """Send the signals that a schema's migration ends with."""
-    if has_receivers(post_migrate, is_custom_receiver):
+    """Send the signals with which a schema's migration ends."""
+    if has_custom_receivers(post_migrate):
         with schema_context(schema_name):
             send_migrate_signal(
-                post_migrate, to=is_custom_receiver, using=connection.alias, **as_after_migrations()
+                post_migrate, is_custom_receiver, using=connection.alias, **after_all_migrations()
             )
     with schema_context(get_public_schema_name()):
         message = f"[blueprint:{schema_name}] Made as its migrations would"
@@ -231,8 +223,8 @@ def send_schema_signals(schema_name: str) -> None:
 
 
 @cache
-def as_after_migrations() -> dict[str, object]:
-    """What receivers of `post_migrate` get after all migrations."""
+def after_all_migrations() -> dict[str, object]:
+    """Return the `apps` and the `plan` that receivers of `post_migrate` get."""
     executor = MigrationExecutor(connection)
     targets = executor.loader.graph.leaf_nodes()
     return {
@@ -247,7 +239,6 @@ def new_name() -> str:
 
 def drop_templates() -> None:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT nspname FROM pg_namespace")
-        names = [name for (name,) in cursor if re.match(TEMPLATE_NAME, name)]
-    for name in names:
-        drop_schema(name)
+        cursor.execute("SELECT nspname FROM pg_namespace WHERE nspname ~ %s", [TEMPLATE_NAME])
+        for (name,) in cursor.fetchall():
+            drop_schema(name)

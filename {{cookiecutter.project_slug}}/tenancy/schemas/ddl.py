@@ -1,9 +1,9 @@
-"""Making and dropping a schema: which names may be dropped, and what is left of one.
+"""Create and drop schemas, and leave tombstones under the names of dropped ones.
 
-PostgreSQL passes over a schema of the search_path that isn't there: whoever is in a tenant whose
-schema is gone, or enters by an object that was read before, would be in public. So the name stays
-that of a schema with no tables but for each of the tenant's a composite type of its name, at which
-PostgreSQL says: cannot open relation.
+PostgreSQL skips a schema of the search_path that doesn't exist. Code that is still in a purged or
+renamed tenant would then use the tables of public. So an empty schema keeps the old name. For each
+table it has a tombstone, a composite type of the same name, at which PostgreSQL raises an error:
+cannot open relation.
 """
 
 import re
@@ -15,12 +15,12 @@ from django_tenants.utils import quote_schema_name
 
 from tenancy import hosts
 
-# The template of all tenants' schemas, which no tenant's name is like (see blueprint.py).
+# The schemas that `blueprint` makes for a while. No tenant's schema has such a name.
 TEMPLATE_NAME = r"\Ablueprint-[0-9a-f]{32}\Z"
 
-# The comment on what is left.
-FORMER = "A tenant's schema had this name. Who still looks here gets an error, so leave it."
-# For what is a composite type already, too: it may be what is left.
+# The comment on a schema of tombstones.
+FORMER = "A tenant's schema had this name. Code that still uses it gets an error, so leave it."
+# Also for composite types: the schema may be one of tombstones.
 TOMBSTONES = """
     SELECT format('CREATE TYPE %%I.%%I AS ()', nspname, relname)
     FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
@@ -29,15 +29,16 @@ TOMBSTONES = """
 
 
 def create_schema(schema_name: str) -> None:
-    """Raises ProgrammingError where the schema exists: none is ever adopted."""
+    """Create an empty schema. Raises ProgrammingError if it exists."""
     with connection.cursor() as cursor:
         cursor.execute(f"CREATE SCHEMA {quote_schema_name(schema_name)}")
 
 
 def drop_schema(schema_name: str, *, missing_ok: bool = False) -> None:
-    """Raises ValueError for a schema whose name no tenant's has: public, PostgreSQL's own.
+    """Drop the schema of a tenant or a template, with all that is in it.
 
-    Raises ProgrammingError for one that doesn't exist, unless `missing_ok`.
+    Raises ValueError for another schema, such as public. Raises ProgrammingError if it doesn't
+    exist, unless `missing_ok`.
     """
     if not re.match(hosts.SCHEMA_NAME, schema_name) and not re.match(TEMPLATE_NAME, schema_name):
         raise ValueError(f"{schema_name} is no tenant's schema.")
@@ -48,12 +49,12 @@ def drop_schema(schema_name: str, *, missing_ok: bool = False) -> None:
 
 @contextmanager
 def leaving_tombstones(schema_name: str) -> Iterator[None]:
-    """The block takes the schema away, in a transaction: who still looks there gets an error."""
+    """Leave tombstones of the schema that the block drops or renames, in a transaction."""
     with connection.cursor() as cursor:
         cursor.execute(TOMBSTONES, [schema_name])
-        shadows = [statement for (statement,) in cursor]
+        tombstones = [statement for (statement,) in cursor]
         yield
-        if shadows:
+        if tombstones:
             create_schema(schema_name)
             cursor.execute(f"COMMENT ON SCHEMA {quote_schema_name(schema_name)} IS %s", [FORMER])
-            cursor.execute(";".join(shadows))
+            cursor.execute(";".join(tombstones))

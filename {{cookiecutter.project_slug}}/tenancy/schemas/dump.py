@@ -1,13 +1,13 @@
-"""A schema written down as statements, which can be replayed under another name.
+"""Dump a schema as SQL statements, and replay them under another name.
 
-The text is pg_dump's, which knows every kind of object there is. The name of the schema must be
-one that PostgreSQL puts in double quotes and that occurs nowhere else, such as `blueprint-` and a
-random number: then wherever it stands, the other name can stand.
+pg_dump writes them: it knows every kind of object. To rename the schema, its name is replaced in
+the text. So the name must be one that PostgreSQL puts in double quotes and that occurs nowhere
+else, such as `blueprint-` and random digits.
 """
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -17,99 +17,91 @@ from django_tenants.utils import quote_schema_name, schema_context
 from tenancy.exceptions import DumpFailed, LocalPostgresError
 from tenancy.postgres import programs
 
-PATIENCE = 600  # seconds: pg_dump looks at the tables of all schemas before it writes down one
-LOCKED = 5000  # milliseconds: where a migration waits for a table that our transaction has read
-OPTIONS = ["--no-owner", "--encoding=UTF8", "--no-password"]
+PATIENCE = 600  # seconds: pg_dump reads the catalog of all schemas before it writes anything
+LOCK_TIMEOUT = 5000  # milliseconds to wait for a migration that waits for our own transaction
 
-# What matters for where a statement ends. Anything else can't hold a semicolon.
+# What decides where a statement ends. Nothing else can contain a semicolon.
 TOKEN = re.compile(
     r"""
       (?P<quoted> (?<!\w)E'(?:[^'\\]|\\.|'')*' | '[^']*' | "[^"]*" | \$(\w*)\$.*?\$\2\$ )
     | (?P<nothing> --[^\n]*\n | ^\\[^\n]*\n )                 # a comment, or a command to psql
-    | (?P<opening> \( | \bBEGIN\ ATOMIC\b | \bCASE\b )        # the body of a rule, of a function
+    | (?P<opening> \( | \bBEGIN\ ATOMIC\b | \bCASE\b )        # the body of a rule or a function
     | (?P<closing> \) | \bEND\b )
     | (?P<end> ; )
     """,
     re.VERBOSE | re.DOTALL | re.MULTILINE,
 )
-LEAVING = re.compile(r"ALTER TABLE .*\n? +ADD CONSTRAINT .* FOREIGN KEY \(.*\) REFERENCES (.+)")
 
 
 def dump_schema(schema_name: str) -> list[str]:
-    """The statements that make what is in the schema, rows included, but not the schema itself.
+    """Return the statements that make all objects and rows in the schema, but not the schema.
 
-    What is committed is what is seen. Raises DumpFailed.
+    They contain what is committed. Raises DumpFailed.
     """
-    return clean(pg_dump(schema_name, "--rows-per-insert=1000")(), schema_name)
+    return pg_dump(schema_name, connection.pg_version // 10000, "--rows-per-insert=1000")
 
 
-def dump_around_rows(schema_name: str, moment: str) -> tuple[list[str], list[str]]:
-    """The statements to come before rows are filled in (tables, types, functions, views), and those
-    after (indexes, constraints, triggers, what materialized views hold).
+def dump_around_rows(schema_name: str, snapshot: str) -> tuple[list[str], list[str]]:
+    """Return the statements to run before the rows are inserted, and those to run after.
 
-    `moment` is a snapshot that a transaction has exported. Wherever PostgreSQL wrote the schema's
-    name it is in double quotes, so that `rename` can put another one there. Raises DumpFailed.
+    Tables, types, functions and views come before; indexes, constraints, triggers and the content
+    of materialized views after. `snapshot` is the id of an exported snapshot. PostgreSQL's own
+    mentions of the schema are in double quotes, as `rename` needs them. Raises DumpFailed.
     """
-    options = ["--quote-all-identifiers", f"--snapshot={moment}", f"--lock-wait-timeout={LOCKED}"]
-    calls = [
-        pg_dump(schema_name, *options, f"--section={section}")
-        for section in ("pre-data", "post-data")
-    ]
-    with ThreadPoolExecutor() as both:  # each looks at the tables of all schemas
-        before, after = both.map(lambda call: clean(call(), schema_name), calls)
+    call = partial(
+        pg_dump,
+        schema_name,
+        connection.pg_version // 10000,
+        "--quote-all-identifiers",
+        f"--snapshot={snapshot}",
+        f"--lock-wait-timeout={LOCK_TIMEOUT}",
+    )
+    with ThreadPoolExecutor() as pool:  # most of the time each reads the catalog
+        before, after = pool.map(call, ("--section=pre-data", "--section=post-data"))
     return before, after
 
 
-def pg_dump(schema_name: str, *options: str) -> Callable[[], str]:
-    """A call of it, which any thread may make; it raises DumpFailed."""
-    version = connection.pg_version // 10000
-    pattern = '"{}"'.format(schema_name.replace('"', '""'))
+def pg_dump(schema_name: str, version: int, *options: str) -> list[str]:
+    """Run pg_dump of this major version or a newer one; return the statements.
+
+    It opens no connection of ours, so any thread may call it. Raises DumpFailed.
+    """
+    own = quote_schema_name(schema_name)
     arguments, variables = connection.client.settings_to_cmd_args_env(
-        connection.settings_dict, [*OPTIONS, *options, f"--schema={pattern}"]
+        connection.settings_dict,
+        [*options, "--no-owner", "--encoding=UTF8", "--no-password", f"--schema={own}"],
     )
-    # It connects as we do, for whom PGSSLMODE and the like count as well.
-    ours = {name: value for name, value in os.environ.items() if name.startswith("PG")}
-    return partial(run_one, version, arguments[1:], ours | (variables or {}))
-
-
-def run_one(version: int, arguments: list[str], variables: dict[str, str]) -> str:
+    # pg_dump must connect as this process does, which also reads PGSSLMODE and the like.
+    inherited = {name: value for name, value in os.environ.items() if name.startswith("PG")}
     failure = (
         f"There is no pg_dump {version} or newer: on Debian and Ubuntu"
         f" `apt install postgresql-client-{version}`."
     )
     for program in programs.programs("pg_dump", version=version):
+        command = [program, *arguments[1:]]
         try:
-            command = [program, *arguments]
-            return programs.run(command, variables=variables, patience=PATIENCE)
-        except LocalPostgresError as error:  # the wheel's has no TLS: perhaps another has
+            text = programs.run(command, variables=inherited | (variables or {}), patience=PATIENCE)
+        except LocalPostgresError as error:  # the wheel's has no TLS; the next one may have it
             failure = str(error)
+        else:
+            return clean(text, own)
     raise DumpFailed(failure)
 
 
-def clean(dump: str, schema_name: str) -> list[str]:
-    """The statements of pg_dump's text that others than it itself need."""
-    statements = list(split(dump))
-    own = quote_schema_name(schema_name)
-    # Up to that one there are settings for the session of whoever restores a whole database.
-    del statements[: statements.index("SET row_security = off;") + 1]
-    local = [
+def clean(text: str, own: str) -> list[str]:
+    """Return the statements that make the objects, without those that pg_dump puts around them."""
+    statements = list(split(text))
+    # Up to this one there are settings for the session that restores a whole database.
+    start = statements.index("SET row_security = off;") + 1
+    return [
         re.sub(r"\ASET ", "SET LOCAL ", statement)
-        for statement in statements
+        for statement in statements[start:]
         if statement != f"CREATE SCHEMA {own};"
     ]
-    return sorted(local, key=lambda statement: place(statement, own))
-
-
-def place(statement: str, own: str) -> int:
-    """Where a statement goes: a table of others, who must wait for it, is locked at the end."""
-    leaving = LEAVING.match(statement)
-    if leaving and not leaving[1].startswith(f"{own}."):
-        return 1
-    return 2 if statement.startswith("COMMENT ON CONSTRAINT ") else 0
 
 
 def split(text: str) -> Iterator[str]:
-    """The statements of a text by pg_dump, each with its semicolon."""
+    """Yield the statements in pg_dump's output, each with its semicolon."""
     start = depth = 0
     for token in TOKEN.finditer(text):
         match token.lastgroup:
@@ -125,37 +117,36 @@ def split(text: str) -> Iterator[str]:
 
 
 def replay(statements: list[str], template_name: str, schema_name: str) -> None:
-    """Make the schema, with what was written down of the template, in one round trip.
+    """Make the schema from the template's statements, in one round trip.
 
-    Raises DatabaseError, and ProgrammingError where the schema exists, and then nothing is left.
-    It becomes part of a transaction that there is; no setting outlives that.
+    It joins the current transaction, and leaves no setting behind. If it raises, nothing is left.
+    Raises DatabaseError; ProgrammingError if the schema exists.
     """
     text = "\n".join(
         [
             f"CREATE SCHEMA {quote_schema_name(template_name)};",
-            "SET LOCAL check_function_bodies = off;",  # one may use what comes later
-            # Whether to is asked for each index: a fiftieth of the time.
+            "SET LOCAL check_function_bodies = off;",  # a function may use what comes later
+            # Else PostgreSQL considers them for each index, which takes a fiftieth of the time.
             "SET LOCAL max_parallel_maintenance_workers = 0;",
             *statements,
         ]
     ).replace(template_name, schema_name)
-    # The path on which migrations find things is set before, where it is remembered.
+    # The search_path is set before the transaction, because the connection remembers it then.
     whole = transaction.atomic(savepoint=False)
     with schema_context(schema_name), whole, connection.cursor() as cursor:
         cursor.execute(text)
 
 
 def rename(text: str, old: str, new: str) -> str:
-    """The statements with another schema's name, also where the text of a function has it.
+    """Return the statement with the schema's new name, also within the text of a function.
 
-    The random digits at the end of a name are its own: what has them means that schema. The new one
-    gets the double quotes that it needs, but not where it is a string by itself.
+    Every word with the random digits of `old` means that schema. The new name gets double quotes
+    if it needs them, except where it is a quoted string of its own.
     """
     word = rf"(?<![\w-]){re.escape(old)}(?!\w)"
-    quoted = quote_schema_name(new) if "-" in new else new
-    alone = rf"""(?P<quote>["']){word}(?P=quote)"""
+    bare = quote_schema_name(new) if "-" in new else new
     return re.sub(
-        f"{alone}|{word}",
-        lambda found: "{0}{1}{0}".format(found["quote"], new) if found["quote"] else quoted,
+        rf"""(?P<quote>["']){word}(?P=quote)|{word}""",
+        lambda found: "{0}{1}{0}".format(found["quote"], new) if found["quote"] else bare,
         text,
     )

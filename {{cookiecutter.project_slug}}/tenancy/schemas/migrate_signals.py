@@ -1,5 +1,7 @@
-"""Who hears `pre_migrate` and `post_migrate`: Django's own receivers, which write content types and
-permissions, and all others, of which nothing is known."""
+"""Send `pre_migrate` and `post_migrate` to Django's receivers or to all others.
+
+Django's own write content types and permissions, which a dump of a schema has already.
+"""
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -24,9 +26,14 @@ def is_custom_receiver(receiver: Receiver) -> bool:
     return not is_django_receiver(receiver)
 
 
-def has_receivers(signal: Signal, by: Callable[[Receiver], bool]) -> bool:
-    """Whether any receiver for which `by` is true would get the signal."""
-    return any(by(receiver) for config in senders() for receiver in receivers(signal, config))
+def has_custom_receivers(*signals: Signal) -> bool:
+    """Return whether any of Django's or django-tenants' migrate signals has custom receivers."""
+    return any(
+        is_custom_receiver(receiver)
+        for signal in signals
+        for sender in [run_migrations, *senders()]
+        for receiver in receivers(signal, sender)
+    )
 
 
 def send_migrate_signal(
@@ -37,31 +44,34 @@ def send_migrate_signal(
     configs: Iterable[AppConfig] | None = None,
     **arguments,
 ) -> None:
-    """Send the signal as Django's `migrate` does, only to the receivers for which `to` is true.
+    """Send the signal as Django's `migrate` does, but only to receivers for which `to` is true.
 
-    `configs` are the apps to send it for, all where None; `arguments` are Django's `apps`, `plan`.
+    `configs` are the apps to send it for, by default all. `arguments` are Django's `apps` and
+    `plan`.
     """
     for config in senders() if configs is None else configs:
-        for receiver in receivers(signal, config):
-            if to(receiver):
-                call = async_to_sync(receiver) if iscoroutinefunction(receiver) else receiver
-                call(
-                    signal=signal,
-                    sender=config,
-                    app_config=config,
-                    verbosity=0,
-                    interactive=False,
-                    stdout=OutputWrapper(sys.stdout),
-                    using=using,
-                    **arguments,
-                )
+        for receiver in filter(to, receivers(signal, config)):
+            call = async_to_sync(receiver) if iscoroutinefunction(receiver) else receiver
+            call(
+                signal=signal,
+                sender=config,
+                app_config=config,
+                verbosity=0,
+                interactive=False,
+                stdout=OutputWrapper(sys.stdout),
+                using=using,
+                **arguments,
+            )
 
 
 def apps_after(state: ProjectState) -> StateApps:
-    """What Django's `migrate` gives to receivers as `apps` once the migrations led to `state`."""
+    """Return the `apps` that Django's `migrate` gives to receivers of `post_migrate`.
+
+    `state` is where the migrations have led.
+    """
     state.clear_delayed_apps_cache()
     state_apps = state.apps
-    # The models of apps without migrations anew, now that those which they refer to are there.
+    # Render the models of apps without migrations again: now the models they refer to exist.
     keys = [(real.app_label, real.name_lower) for real in state_apps.real_models]
     with state_apps.bulk_update():
         for key in keys:
@@ -74,14 +84,9 @@ def senders() -> list[AppConfig]:
     return [config for config in apps.get_app_configs() if config.models_module is not None]
 
 
-def receivers(signal: Signal, config: AppConfig) -> list[Receiver]:
-    synchronous, asynchronous = signal._live_receivers(config)
+def receivers(signal: Signal, sender: object) -> list[Receiver]:
+    synchronous, asynchronous = signal._live_receivers(sender)
     return [*synchronous, *asynchronous]
-
-
-def has_custom_receivers(*signals: Signal) -> bool:
-    """Return whether anything is connected to one of django-tenants' signals about migrations."""
-    return any(receivers(signal, run_migrations) for signal in signals)
 
 
 @contextmanager

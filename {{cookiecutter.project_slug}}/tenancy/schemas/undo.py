@@ -1,5 +1,3 @@
-"""Undoing what was done where a later step fails."""
-
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -8,15 +6,15 @@ from django.db import connection
 
 @contextmanager
 def undoing() -> Iterator[ExitStack]:
-    """If anything is raised inside, the callbacks of the stack are called, the last one first.
+    """Yield a stack whose callbacks run if the block raises, the last one first.
 
-    They have a connection also where it was the connection that failed.
+    If the block raised because the connection was lost, they get a new one.
     """
     with ExitStack() as undo:
         try:
             yield undo
         except BaseException:
-            if not connection.in_atomic_block:  # it would close one that is
+            if not connection.in_atomic_block:  # in a transaction this would close a good one
                 connection.close_if_unusable_or_obsolete()
             raise
         undo.pop_all()

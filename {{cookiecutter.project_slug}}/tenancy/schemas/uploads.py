@@ -1,7 +1,8 @@
-"""A tenant's folder of uploads, as a whole. A storage that isn't one of folders has none."""
+"""A tenant's folder of uploads. A storage without folders, such as an object storage, has none."""
 
 import logging
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from django.core.files.storage import default_storage
@@ -11,7 +12,7 @@ logger = logging.getLogger(__name__)
 
 
 def folder_of(schema_name: str) -> Path | None:
-    """Where the tenant's uploads are, whether or not there are any; None if not in a folder."""
+    """Return the tenant's folder, which may not exist. None if the storage has no folders."""
     with schema_context(schema_name):
         try:
             folder = Path(default_storage.path(""))
@@ -21,7 +22,7 @@ def folder_of(schema_name: str) -> Path | None:
 
 
 def copy_files(source: str, target: str) -> None:
-    """From one schema's folder to another's, which isn't there yet. A link stays one."""
+    """Copy a schema's uploads to another schema, which has none yet. Links stay links."""
     old, new = folder_of(source), folder_of(target)
     if old is None:
         logger.warning(f"The storage has no folders: copy {source}'s uploads to {target} by hand.")
@@ -30,17 +31,12 @@ def copy_files(source: str, target: str) -> None:
 
 
 def copy_if_there(source: str, target: str) -> None:
-    try:
+    with suppress(FileNotFoundError):  # a tenant in use has deleted it meanwhile
         shutil.copy2(source, target)
-    except FileNotFoundError:
-        """A tenant in use has deleted it meanwhile."""
 
 
 def remove_files(schema_name: str) -> None:
-    """The folder with uploads. What another kind of storage has stays.
-
-    So does a cache, which forgets by itself: no other tenant will ever have that schema's name.
-    """
+    """Remove the tenant's folder. What a storage without folders holds stays."""
     folder = folder_of(schema_name)
     if folder and folder.is_dir():
         shutil.rmtree(folder)
