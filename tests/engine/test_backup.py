@@ -502,11 +502,11 @@ def test_a_forged_file_leaves_nothing(kept, changes, entries, says):
         (["backup_tenant", "first", "/"], "it is there already"),
         (["backup_tenant", "first", "/nowhere/x"], "can't be written: No such file"),
         (["backup_tenant", "first", "x" * 10_000], "can't be written: File name too long"),
-        (["backup_tenant", "first", "a\0"], "is no text"),
+        (["backup_tenant", "first", "a\0"], "is not valid text"),
         (["restore_tenant", "/nowhere/x"], "is no backup that can be read: No such file"),
         (["restore_tenant", "/"], "is no backup that can be read: Is a directory"),
         (["restore_tenant", __file__], "is no backup that can be read: .*File is not a zip file"),
-        (["restore_tenant", "a\0"], "is no text"),
+        (["restore_tenant", "a\0"], "is not valid text"),
     ],
 )
 def test_the_commands_refuse_in_one_line(arguments, says):
