@@ -18,7 +18,7 @@ def act(public_client, tenant):
     tenant.deactivate()
 
     def act(move, *tenants, **answers):
-        chosen = {"action": f"{move}_tenants", "_selected_action": [one.pk for one in tenants]}
+        chosen = {"action": move, "_selected_action": [one.pk for one in tenants]}
         return public_client.post(URL, chosen | answers, follow=True)
 
     return act
@@ -47,7 +47,7 @@ def test_a_move_is_made_when_it_is_confirmed(act, tenant, was, move, becomes):
     assert "<strong>First Tenant</strong> (first, first.localhost)" in page.text
     assert status(tenant) == was
 
-    assert f"“First Tenant”: {move}, done." in act(move, tenant, **CONFIRM).text
+    assert f"{move.title()}: done for “First Tenant”." in act(move, tenant, **CONFIRM).text
     assert status(tenant) == becomes
     assert TenantEvent.objects.first().by == "admin"
 
@@ -57,7 +57,7 @@ def test_several_are_moved_at_once(act, tenant, other_tenant):
 
     page = act("suspend", tenant, other_tenant, **CONFIRM)
 
-    assert "“First Tenant”: suspend, done." in page.text
+    assert "Suspend: done for “First Tenant”." in page.text
     assert "Can&#x27;t suspend “other”: it is suspended, not active." in page.text
     assert status(tenant) == Status.SUSPENDED
 
@@ -77,7 +77,7 @@ def test_a_deleted_tenant_comes_back(act, tenant):
 
 def test_purging_asks_whether_it_is_to_be_now(act, tenant):
     lifecycle.delete(tenant, "ada")
-    assert "Before the time of grace is over" in act("purge", tenant).text
+    assert "Before the grace period is over" in act("purge", tenant).text
 
     assert "it is kept until" in act("purge", tenant, **CONFIRM).text
     assert schema_exists(tenant.schema_name)
