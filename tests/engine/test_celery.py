@@ -26,7 +26,7 @@ from server.tenants.models import Tenant
 from tenancy import lifecycle
 from tenancy.background import tasks as background
 from tenancy.background.mail import deserialize, send_email, serialize
-from tenancy.background.messages import HEADER, addressed
+from tenancy.background.messages import HEADER, with_tenant
 from tenancy.background.task import TenantTask
 from tenancy.exceptions import NoTenant, TenantGone, TenantNotActive
 
@@ -120,7 +120,7 @@ def test_all_that_a_message_takes_along_is_addressed(tenant):
     inner = chord(group(where.si(), chain(where.si(), where_public.si())), body)
     options = {"link": where.si(), "chain": [where.si(), inner], "headers": {"own": 1}}
 
-    sent = addressed(app, "engine.tasks.where", options)
+    sent = with_tenant(app, "engine.tasks.where", options)
 
     assert sent["headers"] == {"own": 1, HEADER: tenant.schema_name}
     assert str(sent).count(f"'{HEADER}': '{tenant.schema_name}'") == 8
@@ -236,7 +236,7 @@ def test_a_task_of_another_class_is_found_and_refused(tmp_path):
     package.mkdir()
     (package / "__init__.py").touch()
     (tmp_path / "others.py").rename(package / "tasks.py")
-    found = "others_app.tasks.other isn't a TenantTask: it would run in public, whoever sent it."
+    found = "others_app.tasks.other isn't a TenantTask: it would always run in public."
 
     for command in (["-m", "celery", "-A", "server", "worker"], ["manage.py", "check"]):
         result = subprocess.run(
@@ -264,7 +264,7 @@ def test_beat_may_send_nothing_but_public_tasks(settings):
     settings.CELERY_BEAT_SCHEDULE = {"a": {"task": "engine.tasks.where", "schedule": 1}}
 
     [error] = run_checks(tags=["background"])
-    assert error.msg.startswith("CELERY_BEAT_SCHEDULE: “a” names no public task")
+    assert error.msg.startswith("CELERY_BEAT_SCHEDULE: “a” needs a public task")
 
 
 def test_a_broker_for_development_is_refused_in_production(settings):
