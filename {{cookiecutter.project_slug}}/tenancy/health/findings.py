@@ -14,7 +14,7 @@ HINTS = {
     "E008": "Write it as a `with` statement inside the function.",
     "E009": "Create it in a migration of an app that is in SHARED_APPS only.",
     "E010": "Set it to “django.contrib.sessions.backends.db”.",
-    "W015": "Move your changes to server/, because an upgrade would remove them (docs/upgrade.md)."
+    "W015": "Move changes to server/: an upgrade would remove them here (see docs/upgrade.md). Then"
     " `manage.py upgrade_tenancy` with --force restores the engine.",
     "W016": "`manage.py upgrade_tenancy` with --force restores the engine.",
     "E021": "Name tenancy.isolation.signing.TenantSigner, or a subclass.",
