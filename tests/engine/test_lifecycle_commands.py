@@ -1,6 +1,5 @@
 """The commands that move a tenant: what they do, what they refuse, and that they ask nothing."""
 
-import subprocess
 from datetime import timedelta
 
 import pytest
@@ -11,7 +10,6 @@ from django_tenants.utils import schema_exists
 from server.tenants.models import Tenant
 from tenancy.models import TenantEvent
 
-from engine.processes import start
 from engine.schemas import is_purged
 
 Status = Tenant.Status
@@ -139,33 +137,3 @@ def test_the_tenants_are_listed(run, outside):
     assert public[:4] == ["public", "active", "admin", "localhost"]
     assert "KB" in other[4] or "MB" in other[4]
     assert "minute" in other[4]
-
-
-@pytest.mark.usefixtures("committed_db")
-def test_a_shell_sees_one_line_and_an_exit_status():
-    code = """
-import sys
-from django.core.management import execute_from_command_line
-sys.stdin.close()
-execute_from_command_line(["manage.py", "{}", "first"])
-"""
-    said = {}
-    for command in ("resume_tenant", "undelete_tenant", "purge_tenant"):
-        process: subprocess.Popen = start(code.format(command))
-        out, err = process.communicate(timeout=60)
-        said[command] = (process.returncode, out, err)
-
-    assert said == {
-        "resume_tenant": (
-            *(1, ""),
-            "CommandError: Can't resume “first”: it is active, not suspended.\n",
-        ),
-        "undelete_tenant": (
-            *(1, ""),
-            "CommandError: Can't undelete “first”: it is active, not deleted.\n",
-        ),
-        "purge_tenant": (
-            *(1, ""),
-            "CommandError: Can't purge “first”: it is active, not deleted or purging.\n",
-        ),
-    }

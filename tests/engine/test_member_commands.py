@@ -113,7 +113,7 @@ def test_what_cannot_be_is_refused_in_one_line(run, outside, arguments, says):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["add_member", "first", "admin"], "“admin” owns “first”: transfer it first."),
+        (["resume_tenant", "first"], "Can't resume “first”: it is active, not suspended."),
         (["deactivate_user", "nobody"], "There is no user “nobody”."),
         (
             ["create_user", "x", "x@example.com", "--password-stdin"],
