@@ -124,7 +124,7 @@ def test_no_page_takes_a_tenant_or_a_person_away(request, public, urlconf, clien
     ("urlconf", "client", "among_them"),
     [
         ("server.urls", "tenant_client", "delete_selected"),
-        ("server.urls_public", "public_client", "purge_tenants"),
+        ("server.urls_public", "public_client", "purge"),
     ],
 )
 def test_nor_does_an_action(request, public, urlconf, client, among_them):

@@ -454,11 +454,11 @@ def test_a_forged_file_leaves_nothing(kept, changes, entries, says):
         (["backup_tenant", "nobody", "x"], "There is no tenant with the slug “nobody”"),
         (["backup_tenant", "first", "/"], "it is there already"),
         (["backup_tenant", "first", "/nowhere/x"], "can't be written: No such file"),
-        (["backup_tenant", "first", "a\0"], "is no text"),
+        (["backup_tenant", "first", "a\0"], "is not valid text"),
         (["restore_tenant", "/nowhere/x"], "can't be restored: No such file"),
         (["restore_tenant", "/"], "can't be restored: Is a directory"),
         (["restore_tenant", __file__], "can't be restored: .*File is not a zip file"),
-        (["restore_tenant", "a\0"], "is no text"),
+        (["restore_tenant", "a\0"], "is not valid text"),
     ],
 )
 def test_the_commands_refuse_in_one_line(arguments, says):

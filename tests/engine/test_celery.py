@@ -1,8 +1,10 @@
 """Sending, eager tasks and checks, without a worker."""
 
+import re
 import subprocess
 import sys
 from datetime import timedelta
+from email.mime.image import MIMEImage
 from typing import ClassVar
 from zlib import crc32
 
@@ -12,15 +14,19 @@ from celery.app.trace import build_tracer
 from django.conf import settings
 from django.core import mail
 from django.core.checks import run_checks
+from django.core.mail.backends import locmem
 from django.db import connection, transaction
 from django.utils import timezone
+from django.utils.translation import gettext_lazy
+from kombu.exceptions import OperationalError
 from server.celery import app
 from server.notes.models import Note
 from server.notes.tasks import send_digest
 from server.tenants.models import Tenant
 from tenancy import lifecycle
 from tenancy.background import tasks as background
-from tenancy.background.messages import HEADER, addressed
+from tenancy.background.mail import deserialize, send_email, serialize
+from tenancy.background.messages import HEADER, with_tenant
 from tenancy.background.task import TenantTask
 from tenancy.exceptions import NoTenant, TenantGone, TenantNotActive
 
@@ -114,7 +120,7 @@ def test_all_that_a_message_takes_along_is_addressed(tenant):
     inner = chord(group(where.si(), chain(where.si(), where_public.si())), body)
     options = {"link": where.si(), "chain": [where.si(), inner], "headers": {"own": 1}}
 
-    sent = addressed(app, "engine.tasks.where", options)
+    sent = with_tenant(app, "engine.tasks.where", options)
 
     assert sent["headers"] == {"own": 1, HEADER: tenant.schema_name}
     assert str(sent).count(f"'{HEADER}': '{tenant.schema_name}'") == 8
@@ -230,7 +236,7 @@ def test_a_task_of_another_class_is_found_and_refused(tmp_path):
     package.mkdir()
     (package / "__init__.py").touch()
     (tmp_path / "others.py").rename(package / "tasks.py")
-    found = "others_app.tasks.other isn't a TenantTask: it would run in public, whoever sent it."
+    found = "others_app.tasks.other isn't a TenantTask: it would always run in public."
 
     for command in (["-m", "celery", "-A", "server", "worker"], ["manage.py", "check"]):
         result = subprocess.run(
@@ -258,7 +264,7 @@ def test_beat_may_send_nothing_but_public_tasks(settings):
     settings.CELERY_BEAT_SCHEDULE = {"a": {"task": "engine.tasks.where", "schedule": 1}}
 
     [error] = run_checks(tags=["background"])
-    assert error.msg.startswith("CELERY_BEAT_SCHEDULE: “a” names no public task")
+    assert error.msg.startswith("CELERY_BEAT_SCHEDULE: “a” needs a public task")
 
 
 def test_a_broker_for_development_is_refused_in_production(settings):
@@ -309,6 +315,77 @@ def test_purging_is_for_those_whose_time_is_over(public, tenant, other_tenant, s
     assert [(task.name, args) for task, args, _ in sent] == [
         ("tenancy.background.tasks.purge", (tenant.pk,))
     ]
+
+
+class FailsOnce(locmem.EmailBackend):
+    failures = 0
+
+    def send_messages(self, messages):
+        if not FailsOnce.failures:
+            FailsOnce.failures += 1
+            raise ConnectionRefusedError
+        mail.outbox += [(connection.schema_name, message) for message in messages]
+
+
+@pytest.fixture
+def through_workers(settings):
+    settings.EMAIL_BACKEND = "tenancy.background.mail.EmailBackend"
+    settings.TENANCY_EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+
+
+def an_email(*attachments, kind=mail.EmailMultiAlternatives):
+    email = kind(gettext_lazy("Yes"), "Text", "from@x.org", ["to@x.org"], ["bcc@x.org"])
+    email.reply_to, email.extra_headers = (
+        ["reply@x.org"],
+        {"Message-ID": "<1@x.org>", "Date": "now"},
+    )
+    for attachment in (("a.bin", b"\xff\x00", "a/b"), ("a.txt", "é", None), *attachments):
+        email.attach(*attachment) if isinstance(attachment, tuple) else email.attach(attachment)
+    return email
+
+
+def without_boundaries(email):
+    return re.sub("=====+[^\n]*", "", email.message().as_string())
+
+
+@pytest.mark.usefixtures("tenant", "through_workers", "eager")
+def test_a_worker_sends_the_emails(settings, django_capture_on_commit_callbacks):
+    settings.TENANCY_EMAIL_BACKEND = f"{__name__}.FailsOnce"
+    email = an_email()
+    email.attach_alternative("<p>HTML</p>", "text/html")
+    with django_capture_on_commit_callbacks(execute=True):
+        assert email.send() == 1
+        assert mail.outbox == []
+
+    [(schema_name, sent)] = mail.outbox
+    assert (schema_name, FailsOnce.failures) == ("public", 1)
+    assert sent.recipients() == ["to@x.org", "bcc@x.org"]
+    assert without_boundaries(sent) == without_boundaries(email)
+    sent = deserialize(serialize(an_email(kind=mail.EmailMessage)))
+    assert without_boundaries(sent) == without_boundaries(an_email())
+
+
+class OwnEmail(mail.EmailMessage):
+    pass
+
+
+@pytest.mark.usefixtures("tenant", "through_workers")
+@pytest.mark.parametrize("reason", ["a MIME part", "a class of its own", "no broker"])
+def test_an_email_that_no_worker_can_send_is_sent_all_the_same(
+    reason, monkeypatch, django_capture_on_commit_callbacks
+):
+    def refuse(text):
+        assert reason == "no broker"
+        raise OperationalError
+
+    monkeypatch.setattr(send_email, "delay", refuse)
+    with django_capture_on_commit_callbacks(execute=True):
+        an_email(
+            *[MIMEImage(b"", "png")] * (reason == "a MIME part"),
+            kind=OwnEmail if reason == "a class of its own" else mail.EmailMessage,
+        ).send()
+        assert mail.outbox == []
+    assert [sent.subject for sent in mail.outbox] == ["Yes"]
 
 
 def test_the_digest_tells_the_staff(tenant, other_tenant):

@@ -147,7 +147,7 @@ def test_what_fails_is_shown_and_tried_again(workers, worker):
         cursor.execute(f"ALTER TABLE tenancy_tenantevent ADD {constraint}")
     try:
         lifecycle.request_tenant(*ARGUMENTS)
-        wait_until(lambda: "for it failed" in Tenant.all_objects.get(slug="later").progress)
+        wait_until(lambda: "It failed and will be" in Tenant.all_objects.get(slug="later").progress)
     finally:
         with connection.cursor() as cursor:
             cursor.execute("ALTER TABLE tenancy_tenantevent DROP CONSTRAINT broken")

@@ -310,7 +310,9 @@ def test_who_hears_of_a_failure_in_a_tenant_that_is_suspended_by_then_is_nowhere
     try:
         os.kill(process, signal.SIGKILL)
         assert workers.told(f"{key} signal") == "nowhere"
-        workers.worker.said("Who hears that engine.tasks.wait_once failed is in no schema: The ten")
+        workers.worker.said(
+            "The handlers of engine.tasks.wait_once's failure run in no schema: The ten"
+        )
     finally:
         lifecycle.resume(first, "test")
 

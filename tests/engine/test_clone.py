@@ -424,7 +424,7 @@ def test_a_tenant_that_is_changed_before_the_moment_is_not_copied_as_it_was(
         (["nobody", "x"], "There is no tenant with the slug “nobody”"),
         (["first", ""], "A slug takes"),
         (["first", "other"], "“other” is taken"),
-        (["first", "a\0"], "is no text"),
+        (["first", "a\0"], "is not valid text"),
         (["first", "x", "--owner", "nobody"], "There is no active user “nobody”"),
         (["first", "x", "--organization", "x" * 201], "must have 1 to 200 characters"),
         (["--clone_from", "nobody", "--slug", "x"], "no tenant with the schema name “nobody”"),

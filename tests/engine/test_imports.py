@@ -15,8 +15,7 @@ LATE = {
     ("postgis/apps.py", "ready"),
     # server/__init__.py makes the Celery app, and so imports its class, before Django is set up.
     ("background/app.py", "signature"),
-    ("background/app.py", "send_task"),
-    ("background/app.py", "begin"),
+    ("background/app.py", "start_cleanly"),
 }
 
 

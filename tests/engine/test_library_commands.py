@@ -34,7 +34,7 @@ def test_a_further_domain_answers_until_it_is_removed(run, tenant):
     domain = tenant.domains.get(domain="further.example.com")
     assert (domain.is_primary, domain.redirects) == (False, False)
     said = run("remove_domain", "first", "further.example.com")
-    assert said == "further.example.com is unknown."
+    assert said == "further.example.com is removed."
     assert [str(each) for each in tenant.domains.all()] == ["first.localhost"]
     changes = TenantEvent.objects.filter(action="rename").values_list("before", "after")
     assert [*changes] == [("further.example.com", "removed"), ("", "further.example.com")]
@@ -58,14 +58,14 @@ def test_a_primary_domain_takes_the_place_of_the_other(run, tenant):
         (["add_domain", "first", "x/y"], "A host name takes"),
         (["add_domain", "first", "a.b:80"], "A host name takes"),
         (["add_domain", "first", "a" * 10_000], "A host name takes"),
-        (["add_domain", "first", "a\0"], "is no text"),
+        (["add_domain", "first", "a\0"], "is not valid text"),
         (["remove_domain", "first", "other.localhost"], "is no domain of “first”"),
         (["remove_domain", "first", "../x"], "A host name takes"),
         (["add_domain"], "the following arguments are required"),
         (["add_domain", "a.example.com"], "Name the tenant by its slug, or by --schema"),
         (["add_domain", "nobody", "a.example.com"], "There is no tenant with the slug “nobody”"),
         (["add_domain", "--schema=0", "a.example.com"], "There is no tenant with the schema name"),
-        (["add_domain", "a\udcff", "a.example.com"], "is no text"),
+        (["add_domain", "a\udcff", "a.example.com"], "is not valid text"),
         (["add_domain", "first", "a.example.com", "--by", ""], "--by takes"),
     ],
 )
@@ -92,7 +92,9 @@ def test_a_deleted_tenant_stays_as_it_is(run, tenant, command):
     [["migrate_schemas", "--canary"], ["migrate", "--schema"], ["tenant_doctor", "--slug"]],
 )
 def test_no_schema_is_taken_for_another(run, command, schema):
-    with pytest.raises(CommandError, match=r"There is no tenant|No tenant|is no text") as refusal:
+    with pytest.raises(
+        CommandError, match=r"There is no tenant|No tenant|is not valid text"
+    ) as refusal:
         run(*command, schema)
     assert len(str(refusal.value).splitlines()) == 1
 

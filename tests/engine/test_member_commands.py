@@ -18,7 +18,7 @@ User = get_user_model()
 def test_each_command_does_what_it_says(run, outside, by_schema):
     which = ["--schema", outside.schema_name] if by_schema else ["first"]
     made = run("create_user", "Ada", "Ada@example.com")
-    assert made == "“ada” is made, with the e-mail ada@example.com."
+    assert made == "“ada” is created, with the e-mail ada@example.com."
     assert run("add_member", *which, "ada", "--by", "grace") == "“ada” is member of “first”."
     assert run("add_member", *which, "ada", "--role", "admin") == "“ada” is admin of “first”."
 
@@ -71,8 +71,8 @@ def test_no_password_in_standard_input_makes_nobody(run, monkeypatch, line):
         (["create_user", "", ""], "cannot be blank"),
         (["create_user", "../x", "x@example.com"], "A user name takes"),
         (["create_user", "x" * 10_000, "x@example.com"], "A user name takes"),
-        (["create_user", "a\0b", "x@example.com"], "is no text"),
-        (["create_user", "x", "x\udcff@example.com"], "is no text"),
+        (["create_user", "a\0b", "x@example.com"], "is not valid text"),
+        (["create_user", "x", "x\udcff@example.com"], "is not valid text"),
         (["create_user", "x", "x@example.com", "--password-stdin"], "There is no password"),
         (["add_member", "first"], "Name the tenant by its slug, or by --schema"),
         (["add_member", "nowhere", "ada"], "There is no tenant with the slug “nowhere”"),
@@ -80,7 +80,7 @@ def test_no_password_in_standard_input_makes_nobody(run, monkeypatch, line):
         (["add_member", "first", ""], "There is no active user “”"),
         (["add_member", "first", "é" * 10_000], "There is no active user"),
         (["add_member", "first", "'; DROP TABLE users_user"], "There is no active user"),
-        (["add_member", "first", "a\0b"], "is no text"),
+        (["add_member", "first", "a\0b"], "is not valid text"),
         (["add_member", "first", "ada", "--role", "owner"], "A role is admin or member"),
         (["add_member", "first", "ada", "--role", ""], "A role is admin or member"),
         (["add_member", "first", "ada", "--by", ""], "--by takes 1 to 254 characters"),
@@ -93,7 +93,7 @@ def test_no_password_in_standard_input_makes_nobody(run, monkeypatch, line):
         (["deactivate_user"], "the following arguments are required: username"),
         (["deactivate_user", "admin"], "“admin” owns first, public: transfer that first"),
         (["deactivate_user", "nobody"], "There is no user “nobody”"),
-        (["deactivate_user", "a\udcff"], "is no text"),
+        (["deactivate_user", "a\udcff"], "is not valid text"),
         (["deactivate_user", "0"], "There is no user “0”"),
         (["reactivate_user", "nobody"], "There is no user “nobody”"),
         (["anonymise_user", "ada"], "deactivate_user comes first"),
@@ -113,7 +113,7 @@ def test_what_cannot_be_is_refused_in_one_line(run, outside, arguments, says):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["add_member", "first", "admin"], "“admin” owns “first”: transfer it first."),
+        (["resume_tenant", "first"], "Can't resume “first”: it is active, not suspended."),
         (["deactivate_user", "nobody"], "There is no user “nobody”."),
         (
             ["create_user", "x", "x@example.com", "--password-stdin"],

@@ -75,7 +75,7 @@ def test_a_known_and_an_unknown_person_are_added_alike(client, tenant, mails):
                 f"{URL}add/", {"email": email, "role": "member"}, follow=True
             )
         )
-        assert f"“{email}” is a member, and gets a message that says so." in page.text
+        assert f"“{email}” is a member now. We send them a message." in page.text
         [added] = [user for user in roles_of(tenant) if user.startswith(name)]
         assert roles_of(tenant)[added] == "member"
 
@@ -293,7 +293,7 @@ def act(public_client, tenant):
     """Choose an action for some people, and confirm it; returns the page."""
 
     def act(move, *people, **answers):
-        chosen = {"action": f"{move}_users", "_selected_action": [one.pk for one in people]}
+        chosen = {"action": move, "_selected_action": [one.pk for one in people]}
         return public_client.post("/admin/users/user/", chosen | answers, follow=True)
 
     return act
@@ -307,14 +307,14 @@ def test_people_are_deactivated_and_anonymised_once_that_is_confirmed(act, tenan
     assert User.objects.get(pk=ada.pk).is_active
 
     page = act("deactivate", ada, grace, tenant.owner, confirmed="Yes").text
-    assert "“ada”: deactivate, done." in page
+    assert "Deactivate: done for “ada”." in page
     assert "“admin” owns first, public: transfer that first." in page
     assert roles_of(tenant) == {"admin": "owner"}
     assert TenantEvent.objects.filter(action="deactivate", by="admin").count() == 2
 
-    assert "“grace”: reactivate, done." in act("reactivate", grace, confirmed="Yes").text
+    assert "Reactivate: done for “grace”." in act("reactivate", grace, confirmed="Yes").text
     page = act("anonymise", ada, grace, confirmed="Yes").text
-    assert "“ada”: anonymise, done." in page
+    assert "Anonymise: done for “ada”." in page
     assert "deactivate_user comes first" in page
     assert User.objects.get(pk=ada.pk).username == f"gone-{ada.pk}"
 

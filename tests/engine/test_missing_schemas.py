@@ -40,7 +40,7 @@ def test_where_none_is_missing_nothing_happens(make):
 def test_a_tenant_that_was_never_finished_is_finished(make):
     tenant = lose("first", Status.PROVISIONING)
 
-    assert make("--by", "ada") == [f"{tenant.schema_name} is made.", "Done"]
+    assert make("--by", "ada") == [f"{tenant.schema_name} is created.", "Done"]
     assert Tenant.objects.get(slug="first").status == Status.ACTIVE
     assert [*doctor.examine()] == []
     assert TenantEvent.objects.first().by == "ada"
@@ -55,13 +55,13 @@ def test_a_lost_schema_is_made_only_for_who_says_so(make, capsys, status):
         make()
     assert str(refusal.value) == (
         f"1 of 2 tenants failed.\n  first: it is {status}, and its schema is lost: restore a"
-        f" backup, or let --schema {tenant.schema_name} make an empty one"
+        f" backup, or let --schema {tenant.schema_name} create an empty one"
     )
     assert not schema_exists(tenant.schema_name)
     # The failure stopped no other.
-    assert capsys.readouterr().out == f"{half.schema_name} is made.\n"
+    assert capsys.readouterr().out == f"{half.schema_name} is created.\n"
 
-    assert make("--schema", tenant.schema_name) == [f"{tenant.schema_name} is made.", "Done"]
+    assert make("--schema", tenant.schema_name) == [f"{tenant.schema_name} is created.", "Done"]
     assert [*doctor.examine()] == []
     assert Tenant.objects.get(slug="first").status == status
     change = TenantEvent.objects.first()
@@ -123,8 +123,8 @@ def test_one_that_is_being_purged_gets_none(make):
         (["--schema", "0"], "There is no tenant with the schema name “0”"),
         (["--schema", "public"], "The schema public isn't missing"),
         (["--schema", "x" * 10_000], "There is no tenant"),
-        (["--schema", "\0"], "is no text"),
-        (["--schema", "\udcff"], "is no text"),
+        (["--schema", "\0"], "is not valid text"),
+        (["--schema", "\udcff"], "is not valid text"),
         (["--by", ""], "--by takes"),
     ],
 )

@@ -264,8 +264,8 @@ def test_the_command_asks_nothing(suspended, capsys, monkeypatch):
         (["--rename_from", "0", "--rename_to", NEW], "There is no tenant with the schema name “0”"),
         (["--rename_from", ""], "There is no tenant with the schema name “”"),
         (["first", "--rename_to", "../x"], "A schema's name is"),
-        (["first", "--rename_to", "a\0"], "is no text"),
-        (["first", "--rename_to", "a\udcff"], "is no text"),
+        (["first", "--rename_to", "a\0"], "is not valid text"),
+        (["first", "--rename_to", "a\udcff"], "is not valid text"),
         (["public"], "it is the main website"),
     ],
 )

@@ -88,7 +88,7 @@ def test_a_tenant_without_a_schema_cannot(run, outside, status, says):
     ("arguments", "says"),
     [
         ([], "the following arguments are required: COMMAND"),
-        (["loaddata"], "Name the tenant: --schema NAME or --slug SLUG"),
+        (["loaddata"], "Name the tenant by its slug, or by --schema"),
         (["loaddata", "x.json", "--schema"], "argument -s/--schema: expected one argument"),
         (["loaddata", "x.json", "--schema=x", "--slug=y"], "not allowed with"),
         (["loaddata", "--schema", "first"], "There is no tenant with the schema name “first”"),
@@ -96,8 +96,8 @@ def test_a_tenant_without_a_schema_cannot(run, outside, status, says):
         (["loaddata", "--schema", ""], "There is no tenant with the schema name “”"),
         (["loaddata", "--slug", "x" * 10_000], "There is no tenant with the slug"),
         (["loaddata", "--slug", "../../etc"], "There is no tenant with the slug"),
-        (["loaddata", "--slug", "a\0"], r"'a\\x00' is no text"),
-        (["loaddata", "--slug", "a\udcff"], r"'a\\udcff' is no text"),
+        (["loaddata", "--slug", "a\0"], r"'a\\x00' is not valid text"),
+        (["loaddata", "--slug", "a\udcff"], r"'a\\udcff' is not valid text"),
         (["nothing", "--slug", "first"], "There is no command 'nothing'"),
         (["a\udcff\0", "--slug", "first"], r"There is no command 'a\\udcff\\x00'"),
         (["dumpdata", "--nothing", "--slug", "first"], "unrecognized arguments: --nothing"),
@@ -106,10 +106,10 @@ def test_a_tenant_without_a_schema_cannot(run, outside, status, says):
             ["createsuperuser", "--slug=first", "--noinput", "--username=x", "--email=x@x.org"],
             "Schema must be public",
         ),
-        (["migrate", "--slug", "first"], "“migrate” knows the tenants by itself"),
-        (["migrate_schemas", "--schema", "x"], "“migrate_schemas” knows the tenants by itself"),
+        (["migrate", "--slug", "first"], "“migrate” finds the tenants itself"),
+        (["migrate_schemas", "--schema", "x"], "“migrate_schemas” finds the tenants itself"),
         (["all_tenants_command"], "the following arguments are required: COMMAND"),
-        (["all_tenants_command", "x", "--slug", "first"], "“all_tenants_command” knows"),
+        (["all_tenants_command", "x", "--slug", "first"], "“all_tenants_command” finds"),
     ],
 )
 def test_a_bad_argument_is_refused_in_one_line(run, arguments, says):
@@ -176,9 +176,9 @@ def test_one_that_fails_stops_no_other(run, outside, capsys, monkeypatch, error,
         (["dumpdata", "--nothing"], "unrecognized arguments: --nothing"),
         (["loaddata"], "No database fixture specified"),
         (["dumpdata", "--", "--no-public"], "3 of 3 tenants failed"),
-        (["tenant_command", "check"], "“tenant_command” knows the tenants by itself"),
-        (["all_tenants_command", "check"], "“all_tenants_command” knows the tenants by itself"),
-        (["suspend_tenant", "first"], "“suspend_tenant” knows the tenants by itself"),
+        (["tenant_command", "check"], "“tenant_command” finds the tenants itself"),
+        (["all_tenants_command", "check"], "“all_tenants_command” finds the tenants itself"),
+        (["suspend_tenant", "first"], "“suspend_tenant” finds the tenants itself"),
     ],
 )
 def test_what_no_tenant_understands_is_refused_once(run, arguments, says):
@@ -209,7 +209,7 @@ execute_from_command_line(["manage.py", *{!r}])
     )
     assert shell("tenant_command", "loaddata") == (
         *(1, ""),
-        "CommandError: Name the tenant: --schema NAME or --slug SLUG.\n",
+        "CommandError: Name the tenant by its slug, or by --schema.\n",
     )
     status, _, err = shell("all_tenants_command", "loaddata", "nothing")
     assert (status, err.splitlines()[-4:]) == (

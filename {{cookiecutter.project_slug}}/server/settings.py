@@ -318,6 +318,10 @@ CELERY_BEAT_SCHEDULE = {
 }
 PROVISION_IN_BACKGROUND = True  # if requested, as by the admin
 
+# A worker sends the e-mails. Those that development prints need none.
+if not DEBUG or env.str("EMAIL_HOST", default=""):
+    EMAIL_BACKEND = "tenancy.background.mail.EmailBackend"
+
 # template: endif
 # Log to stderr, with the tenant in each line
 

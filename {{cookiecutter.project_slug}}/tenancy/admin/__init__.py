@@ -1,4 +1,4 @@
-"""What the engine adds to the admin of a tenant's host; the public host's is the project's."""
+"""Registers the admin of a tenant's host. The project registers the public host's."""
 
 from django.contrib import admin
 from django.contrib.auth.models import Group

@@ -4,7 +4,7 @@ from tenancy.exceptions import LifecycleError
 
 
 class LifecycleAdmin(admin.ModelAdmin):
-    """A ModelAdmin whose changes may be refused: the refusal is shown as a message."""
+    """A ModelAdmin that shows a refused change as a message."""
 
     def changeform_view(self, request, *args, **kwargs):
         try:
@@ -21,3 +21,8 @@ class LifecycleAdmin(admin.ModelAdmin):
     def refuse(self, request, error: LifecycleError):
         self.message_user(request, str(error), messages.ERROR)
         return self.response_post_save_change(request, None)
+
+
+def never(self, request, obj=None) -> bool:
+    """A permission that nobody has."""
+    return False

@@ -5,7 +5,7 @@ from tenancy import roles
 
 
 class GroupAdmin(DjangoGroupAdmin):
-    """The group of a role keeps its name. A tenant's admins decide about its permissions."""
+    """The group of a role keeps its name. A tenant's admins may change its permissions."""
 
     def get_readonly_fields(self, request, obj=None):
         return ["name"] if is_of_role(obj) else []

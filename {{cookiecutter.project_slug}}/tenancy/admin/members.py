@@ -1,4 +1,4 @@
-"""Who belongs to a tenant, on the pages of its own admin, for its owner and its admins."""
+"""The members of a tenant, on the pages of its own admin, for its owner and its admins."""
 
 import re
 import secrets
@@ -10,6 +10,8 @@ from django.contrib.auth import get_user_model
 from django.db import connection, transaction
 from django.template.defaultfilters import date
 from django.urls import reverse
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from tenancy import roles
 from tenancy.admin.base import LifecycleAdmin
@@ -20,7 +22,7 @@ from tenancy.people import accounts, members
 
 
 class MemberForm(forms.ModelForm):
-    role = forms.ChoiceField(choices=lambda: [*roles.assignable_roles().items()])
+    role = forms.ChoiceField(label=_("Role"), choices=lambda: [*roles.assignable_roles().items()])
 
     class Meta:
         model = Member
@@ -35,9 +37,9 @@ class MemberForm(forms.ModelForm):
 
 class NewMemberForm(MemberForm):
     email = forms.EmailField(
-        label="E-mail",
+        label=_("E-mail"),
         max_length=254,
-        help_text="It gets a message that says how to sign in.",
+        help_text=_("We send a message that says how to sign in."),
     )
 
     def clean_email(self):
@@ -46,9 +48,9 @@ class NewMemberForm(MemberForm):
 
 
 class MemberAdmin(LifecycleAdmin):
-    """Every change goes through `tenancy.people.members`, which refuses and logs.
+    """Every change goes through `tenancy.people.members`, which checks and logs it.
 
-    The owner's row can be read only: the public admin transfers a tenant to another owner.
+    The owner's row is read-only: the public admin transfers a tenant to another owner.
     """
 
     list_display = ["user_name", "email", "role", "since"]
@@ -56,20 +58,20 @@ class MemberAdmin(LifecycleAdmin):
     search_fields = ["profile__username", "profile__email"]
     actions = None
 
-    @admin.display(description="user name", ordering="profile__username")
+    @admin.display(description=_("user name"), ordering="profile__username")
     def user_name(self, member):
         return member.profile.get_username()
 
-    @admin.display(description="e-mail", ordering="profile__email")
+    @admin.display(description=_("e-mail"), ordering="profile__email")
     def email(self, member):
         return member.profile.email
 
-    @admin.display(ordering="-is_superuser")
+    @admin.display(description=_("role"), ordering="-is_superuser")
     def role(self, member):
         role = members.role_from(connection.tenant, member)
         return roles.all_roles().get(role, {}).get("label", role)
 
-    @admin.display(ordering="created_at")
+    @admin.display(description=_("since"), ordering="created_at")
     def since(self, member):
         return date(member.created_at)
 
@@ -86,16 +88,15 @@ class MemberAdmin(LifecycleAdmin):
     def get_readonly_fields(self, request, obj=None):
         return ["user_name", "email", "since"] if obj else []
 
-    # Not by permissions: a group could have them, and its members could make themselves admins.
+    # Permissions don't count here: members of a group that has them could become admins.
+
+    def has_add_permission(self, request):
+        return request.user.is_superuser
 
     def has_view_permission(self, request, obj=None):
         return request.user.is_superuser
 
-    def has_module_permission(self, request):
-        return request.user.is_superuser
-
-    def has_add_permission(self, request):
-        return request.user.is_superuser
+    has_module_permission = has_add_permission
 
     def has_change_permission(self, request, obj=None):
         is_owner = obj is not None and obj.profile_id == request.tenant.owner_id
@@ -111,8 +112,8 @@ class MemberAdmin(LifecycleAdmin):
             invite(request, form.cleaned_data["email"], role, by)
 
     def response_add(self, request, obj, post_url_continue=None):
-        email = request.POST["email"]
-        self.message_user(request, f"“{email}” is a member, and gets a message that says so.")
+        message = gettext("“%(email)s” is a member now. We send them a message.")
+        self.message_user(request, message % {"email": request.POST["email"]})
         return self.response_post_save_add(request, obj)
 
     def delete_model(self, request, obj):
@@ -120,13 +121,14 @@ class MemberAdmin(LifecycleAdmin):
         members.remove_member(request.tenant, obj.profile.get_username(), by=by)
 
     def response_delete(self, request, obj_display, obj_id):
-        self.message_user(request, f"“{obj_display}” is not a member any more.")
+        message = gettext("“%(name)s” is not a member any more.")
+        self.message_user(request, message % {"name": obj_display})
         return self.response_post_save_change(request, None)
 
     def get_deleted_objects(self, objs, request):
-        return [], {}, set(), []  # what they wrote stays
+        return [], {}, set(), []  # what the member wrote stays
 
-    # Django's log would keep names in each tenant, and anonymising would have to find them there.
+    # Django's log would keep names in each tenant, where `anonymise` doesn't look for them.
 
     def log_addition(self, request, obj, message):
         pass
@@ -145,8 +147,9 @@ def invite(request, email: str, role: str, by: str) -> None:
     except UnknownUser:
         try:
             accounts.create_user(new_name(email), email)
-        except InvalidUser:  # a deactivated person has it
-            raise InvalidUser(f"“{email}” can't be added.") from None
+        except InvalidUser:  # a deactivated person has the e-mail
+            message = gettext("“%(email)s” can't be added.")
+            raise InvalidUser(message % {"email": email}) from None
         members.add_member(tenant, email, role, by=by)
     context = {
         "tenant": tenant,
@@ -154,7 +157,7 @@ def invite(request, email: str, role: str, by: str) -> None:
         "site": request.build_absolute_uri("/"),
         "password_url": request.build_absolute_uri(reverse("password_reset")),
     }
-    # Robust: the person is a member also if the e-mail can't be sent. That is logged.
+    # Robust: a failed e-mail is logged, and the person is a member all the same.
     transaction.on_commit(partial(send_email, "new_member", email, context), robust=True)
 
 

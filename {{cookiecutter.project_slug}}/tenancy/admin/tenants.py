@@ -1,15 +1,25 @@
-"""The public host's admin of tenants, their domains, their customers, and the log.
+"""The public host's admin of tenants, domains, organizations, and the log.
 
-Every change goes through `tenancy.lifecycle`, which refuses and logs.
+Every change goes through `tenancy.lifecycle`, which checks and logs it.
 """
 
+from django import forms
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
+from django.urls import path
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
-from tenancy import lifecycle
-from tenancy.admin.base import LifecycleAdmin
-from tenancy.admin.new_tenant import NewTenant
-from tenancy.admin.transitions import ACTIONS
+from tenancy import hosts, lifecycle
+from tenancy.admin.actions import TENANT_ACTIONS
+from tenancy.admin.base import LifecycleAdmin, never
 from tenancy.concrete import Domain, Tenant, editable_fields
+from tenancy.exceptions import InvalidSlug, ProvisioningError, SlugTaken, UnknownUser
+from tenancy.lifecycle.provisioning import in_background
+
+FIELDS = {InvalidSlug: "slug", SlugTaken: "slug", UnknownUser: "username"}
 
 
 class OrganizationAdmin(admin.ModelAdmin):
@@ -17,10 +27,36 @@ class OrganizationAdmin(admin.ModelAdmin):
     search_fields = ["name"]
 
 
-class TenantAdmin(NewTenant, LifecycleAdmin):
-    """Name, organization and the project's own fields are edited here. Actions do the rest."""
+class NewTenantForm(forms.Form):
+    name = forms.CharField(label=_("Name"), max_length=200, help_text=_("Its name for people."))
+    slug = forms.CharField(label=_("Slug"), help_text=hosts.SLUG_RULE)
+    organization = forms.CharField(
+        label=_("Organization"),
+        max_length=200,
+        help_text=_("The customer. An organization with a new name is created."),
+    )
+    username = forms.CharField(label=_("Owner"), help_text=_("A user name or e-mail."))
 
-    actions = ACTIONS
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.fields |= forms.fields_for_model(Tenant, editable_fields(Tenant))
+
+    def values(self) -> dict:
+        """Return what was entered, without the files that were not chosen."""
+        return {
+            name: value
+            for name, value in self.cleaned_data.items()
+            if value or not isinstance(self.fields[name], forms.FileField)
+        }
+
+
+class TenantAdmin(LifecycleAdmin):
+    """Name, organization and the project's own fields are edited here. Actions do the rest.
+
+    “Add tenant” makes the tenant in the background, if there is one, and shows its progress.
+    """
+
+    actions = TENANT_ACTIONS
 
     list_display = ["name", "slug", "organization", "owner", "status", "created"]
     list_filter = ["status"]
@@ -29,11 +65,19 @@ class TenantAdmin(NewTenant, LifecycleAdmin):
     fields = ["name", "organization", "slug", "schema_name", "owner", "status", "created"]
     readonly_fields = ["slug", "schema_name", "owner", "status", "created", "progress"]
     autocomplete_fields = ["organization"]
+    has_delete_permission = never
+
+    @property
+    def state_name(self) -> str:
+        return f"{self.opts.app_label}_{self.opts.model_name}_state"
+
+    def get_urls(self):
+        state = self.admin_site.admin_view(self.state_view)
+        return [path("<int:pk>/state/", state, name=self.state_name), *super().get_urls()]
 
     def get_fields(self, request, obj=None):
-        own = editable_fields(Tenant)
         is_being_made = obj is not None and obj.status == Tenant.Status.PROVISIONING
-        return [*self.fields, *own, *["progress"] * is_being_made]
+        return [*self.fields, *editable_fields(Tenant), *["progress"] * is_being_made]
 
     def get_queryset(self, request):
         return Tenant.all_objects.order_by("slug")
@@ -43,41 +87,59 @@ class TenantAdmin(NewTenant, LifecycleAdmin):
         values = {name: getattr(obj, name) for name in form.changed_data if name in own}
         lifecycle.change(obj, request.user.username, **values)
 
-    def has_delete_permission(self, request, obj=None):
-        return False
+    def add_view(self, request, form_url="", extra_context=None):
+        # Django's view is one transaction, in which a worker can't see the reserved tenant.
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        form = NewTenantForm(*[request.POST, request.FILES] * (request.method == "POST"))
+        if form.is_valid():
+            try:
+                tenant = lifecycle.request_tenant(**form.values(), by=request.user.username)
+            except ProvisioningError as error:
+                form.add_error(FIELDS.get(type(error)), str(error))
+            else:
+                return redirect(f"{self.admin_site.name}:{self.state_name}", tenant.pk)
+        title = gettext("Add tenant")
+        return self.page(request, "tenancy/admin/new_tenant.html", title=title, form=form)
+
+    def state_view(self, request, pk):
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        tenant = get_object_or_404(Tenant.all_objects, pk=pk)
+        context = {
+            "title": tenant.name,
+            "tenant": tenant,
+            "url": hosts.site_url(request, tenant.get_primary_domain().domain),
+            "in_background": in_background(),
+        }
+        return self.page(request, "tenancy/admin/tenant_state.html", **context)
+
+    def page(self, request, template: str, **context) -> TemplateResponse:
+        shared = {**self.admin_site.each_context(request), "opts": self.opts}
+        return TemplateResponse(request, template, shared | context)
 
 
 class TenantEventAdmin(admin.ModelAdmin):
-    """The log, to read."""
+    """The log, which is read-only."""
 
     list_display = ["at", "by", "action", "username", "slug", "before", "after"]
     list_filter = ["action"]
     search_fields = ["slug", "schema_name", "by", "username"]
-
-    def has_add_permission(self, request):
-        return False
-
-    def has_change_permission(self, request, obj=None):
-        return False
-
-    def has_delete_permission(self, request, obj=None):
-        return False
+    has_add_permission = has_change_permission = has_delete_permission = never
 
 
 class DomainAdmin(LifecycleAdmin):
-    """Further hosts are added and removed. The primary one stays: it leads to the tenant."""
+    """Adds and removes further hosts. The primary one stays."""
 
     list_display = ["domain", "tenant", "is_primary", "redirects"]
     list_select_related = ["tenant"]
     search_fields = ["domain", "tenant__name"]
     fields = ["domain", "tenant"]
     autocomplete_fields = ["tenant"]
+    has_change_permission = never
 
     def get_fields(self, request, obj=None):
         return [*self.fields, *editable_fields(Domain)]
-
-    def has_change_permission(self, request, obj=None):
-        return False
 
     def has_delete_permission(self, request, obj=None):
         return obj is not None and not obj.is_primary

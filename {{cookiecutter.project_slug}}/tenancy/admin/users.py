@@ -1,11 +1,13 @@
-"""How the public site's administrators see people."""
+"""The public host's admin of people."""
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm
+from django.utils.translation import gettext_lazy as _
 from tenant_users.permissions.models import UserTenantPermissions
 
-from tenancy.admin.transitions import USER_ACTIONS
+from tenancy.admin.actions import USER_ACTIONS
+from tenancy.admin.base import never
 from tenancy.concrete import User, editable_fields
 
 
@@ -18,38 +20,35 @@ class UserCreationForm(AdminUserCreationForm):
 class RightsInline(admin.StackedInline):
     model = UserTenantPermissions
     fields = ["is_staff", "is_superuser"]
-    verbose_name = verbose_name_plural = "rights on the public site"
+    verbose_name = verbose_name_plural = _("rights on the public site")
     can_delete = False
     extra = 0
 
 
 class UserAdmin(DjangoUserAdmin):
-    """People are deactivated, by an action, never deleted: what they wrote stays theirs."""
+    """People are deactivated by an action, never deleted: what they wrote stays theirs."""
 
     actions = USER_ACTIONS
     list_display = ["username", "email", "is_active", "last_login"]
     list_filter = ["is_active"]
     search_fields = ["username", "email"]
     ordering = ["username"]
-    readonly_fields = ["is_active", "tenants"]  # what changes them ends sessions, and is logged
+    readonly_fields = ["is_active", "tenants"]  # functions change them, which end sessions and log
     filter_horizontal = []
     add_form = UserCreationForm
     add_fieldsets = [
         (None, {"fields": ["username", "email", "usable_password", "password1", "password2"]})
     ]
+    has_delete_permission = never
 
     def get_fieldsets(self, request, obj=None):
         if obj is None:
             return self.add_fieldsets
-        own = editable_fields(User)
-        fields = ["username", "email", "name", "password", "is_active", "tenants", *own]
-        return [(None, {"fields": fields})]
+        fields = ["username", "email", "name", "password", "is_active", "tenants"]
+        return [(None, {"fields": fields + editable_fields(User)})]
 
     def get_inlines(self, request, obj):
         return [RightsInline] if obj else []
-
-    def has_delete_permission(self, request, obj=None):
-        return False
 
     def save_model(self, request, obj, form, change):
         super().save_model(request, obj, form, change)

@@ -1,4 +1,4 @@
-"""The library's app, with messages that say whose they are, and a worker that begins cleanly."""
+"""The Celery app: its messages name their tenant, and its workers start without connections."""
 
 import sys
 
@@ -7,35 +7,35 @@ from celery.signals import setup_logging, worker_init
 from django.db import connections
 from tenant_schemas_celery import app as library
 
+from tenancy.background.messages import HEADER, with_tenant
+
 
 class CeleryApp(library.CeleryApp):
     task_cls = "tenancy.background.task:TenantTask"
 
     def signature(self, *args, **kwargs):
-        """What Celery calls comes from here: where it names its tenant, it is called there."""
-        from tenancy.background.messages import HEADER
-        from tenancy.background.task import Addressed
+        """Return a signature that enters the tenant it names when Celery calls it."""
+        from tenancy.background.task import TenantSignature  # needs the settings
 
         found = super().signature(*args, **kwargs)
-        is_one = type(found) is Signature and HEADER in (found.options.get("headers") or {})
-        return Addressed(found, app=self) if is_one else found
+        names_tenant = HEADER in (found.options.get("headers") or {})
+        is_single = type(found) is Signature
+        return TenantSignature(found, app=self) if is_single and names_tenant else found
 
     def send_task(self, name, args=None, kwargs=None, **options):
-        """All ways to send a task come here. Raises NoTenant."""
-        from tenancy.background.messages import addressed  # needs the settings, which need `server`
-
-        return super().send_task(name, args, kwargs, **addressed(self, name, options))
+        """Send a task, as all of Celery's functions do in the end. Raises NoTenant."""
+        return super().send_task(name, args, kwargs, **with_tenant(self, name, options))
 
 
 @setup_logging.connect
 def keep_logging(**kwargs):
-    """Nothing: that somebody listens keeps Celery from replacing what LOGGING says."""
+    """Do nothing. A connected receiver keeps Celery from replacing LOGGING."""
 
 
 @worker_init.connect
-def begin(sender, **kwargs):
-    from tenancy.background.checks import check_classes
+def start_cleanly(sender, **kwargs):
+    from tenancy.background.checks import check_classes  # needs the settings
 
     if errors := [*check_classes()]:
         sys.exit("\n".join(error.msg for error in errors))
-    connections.close_all()  # this process asks nothing, and those that it forks share none
+    connections.close_all()  # this process needs none, and the forked ones must not share any

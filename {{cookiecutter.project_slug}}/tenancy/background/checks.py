@@ -1,4 +1,4 @@
-"""What `manage.py check` finds of tasks; a worker doesn't start where a class is wrong."""
+"""Checks of the tasks. A worker doesn't start with a task of a wrong class."""
 
 from collections.abc import Iterator
 
@@ -16,8 +16,8 @@ def check_classes(**kwargs) -> Iterator[CheckMessage]:
     for name, task in sorted(all_tasks().items()):
         if not isinstance(task, TenantTask):
             yield Error(
-                f"{name} isn't a TenantTask: it would run in public, whoever sent it.",
-                hint="Leave out “base”, or let it extend tenancy.background.task.TenantTask.",
+                f"{name} isn't a TenantTask: it would always run in public.",
+                hint="Remove “base”, or let it extend tenancy.background.task.TenantTask.",
                 id="background.E001",
             )
 
@@ -25,11 +25,11 @@ def check_classes(**kwargs) -> Iterator[CheckMessage]:
 @register("background")
 def check_schedule(**kwargs) -> Iterator[CheckMessage]:
     tasks = all_tasks()
-    for entry, what in getattr(settings, "CELERY_BEAT_SCHEDULE", {}).items():
-        if not getattr(tasks.get(what["task"]), "public", False):
+    for entry, schedule in getattr(settings, "CELERY_BEAT_SCHEDULE", {}).items():
+        if not getattr(tasks.get(schedule["task"]), "public", False):
             yield Error(
-                f"CELERY_BEAT_SCHEDULE: “{entry}” names no public task, and beat is in no tenant.",
-                hint="Have tenancy.background.tasks.in_each_tenant send it.",
+                f"CELERY_BEAT_SCHEDULE: “{entry}” needs a public task, because beat has no tenant.",
+                hint="Let tenancy.background.tasks.in_each_tenant send the task.",
                 id="background.E002",
             )
 
@@ -38,7 +38,7 @@ def check_schedule(**kwargs) -> Iterator[CheckMessage]:
 def check_broker(**kwargs) -> Iterator[CheckMessage]:
     if settings.CELERY_BROKER_URL.startswith(LOSES_TASKS):
         yield Error(
-            "CELERY_BROKER_URL is one for development: a worker that is killed loses its tasks.",
+            "CELERY_BROKER_URL is for development: a killed worker loses its tasks.",
             hint="Set it to a Redis, such as redis://localhost:6379/0.",
             id="background.E003",
         )

@@ -1,4 +1,4 @@
-"""Whose a message is: the tenant in its headers, and in those of what is sent after it."""
+"""The header that names a message's tenant, also in the signatures that the message carries."""
 
 from celery import Celery
 from django.db import connection
@@ -7,41 +7,41 @@ from django_tenants.utils import get_public_schema_name
 from tenancy.exceptions import NoTenant
 
 HEADER = "_schema_name"  # the library's name for it
-TAKEN_ALONG = ("link", "link_error", "chain", "chord")
+CARRIED = ("link", "link_error", "chain", "chord")
 PARTS = {"chain": ["tasks"], "group": ["tasks"], "chord": ["header", "body"]}
 
 
-def addressed(app: Celery, name: str, options: dict) -> dict:
-    """The options with which to send a task: those given, with the tenant of the call.
+def with_tenant(app: Celery, name: str, options: dict) -> dict:
+    """Return the options for sending a task, with the current tenant in the headers.
 
-    What the message takes along is sent later, by a task that may run in public, and so it gets the
-    tenant as well. What names a tenant already keeps it. Raises NoTenant.
+    The signatures that the message carries get the tenant as well, because a public task may send
+    them later. A tenant that is named already stays. Raises NoTenant.
     """
     sender = (options.get("headers") or {}).get(HEADER) or connection.schema_name
 
-    def address(name: str, options: dict) -> dict:
+    def add_headers(name: str, options: dict) -> dict:
         headers = {HEADER: sender} | (options.get("headers") or {})
         if headers[HEADER] == get_public_schema_name() and not runs_in_public(app, name):
             raise NoTenant(
                 f"{name} was sent in public: enter a tenant, or declare it with public=True."
             )
-        return with_signatures(options, TAKEN_ALONG, of_signature) | {"headers": headers}
+        return map_signatures(options, CARRIED, of_signature) | {"headers": headers}
 
     def of_signature(signature: dict) -> dict:
         kind, options = signature.get("subtask_type"), signature["options"]
         if kind not in PARTS:
-            return {**signature, "options": address(signature["task"], options)}
+            return {**signature, "options": add_headers(signature["task"], options)}
         return {
             **signature,
-            "options": with_signatures(options, TAKEN_ALONG, of_signature),
-            "kwargs": with_signatures(signature["kwargs"], PARTS[kind], of_signature),
+            "options": map_signatures(options, CARRIED, of_signature),
+            "kwargs": map_signatures(signature["kwargs"], PARTS[kind], of_signature),
         }
 
-    return address(name, options)
+    return add_headers(name, options)
 
 
-def with_signatures(values: dict, keys, change) -> dict:
-    """A copy in which the signatures under the keys, each one or a list of them, are changed."""
+def map_signatures(values: dict, keys, change) -> dict:
+    """Return a copy with `change` applied to the signatures, or lists of them, under the keys."""
 
     def changed(value):
         return change(value) if isinstance(value, dict) else [changed(each) for each in value]
@@ -50,7 +50,9 @@ def with_signatures(values: dict, keys, change) -> dict:
 
 
 def runs_in_public(app: Celery, name: str) -> bool:
-    """Whether a task may be sent in public. Celery's own may, and then run there; of one that this
-    process doesn't know the worker decides."""
+    """Return whether a task may be sent in public: a public one, or Celery's own.
+
+    For a task that this process doesn't know, the worker decides.
+    """
     task = app._tasks.get(name)  # `app.tasks` would import them all
     return task is None or name.startswith("celery.") or getattr(task, "public", False)

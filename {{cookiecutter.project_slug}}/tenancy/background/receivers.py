@@ -10,6 +10,6 @@ from tenancy.concrete import Tenant
 
 @receiver(schema_needs_to_be_sync)
 def make_in_background(tenant: Tenant, requested_by: str | None = None, **kwargs):
-    """Have a tenant made that was requested; one that isn't is made by who reserved it."""
+    """Have a worker make a requested tenant. Others are made by the process that reserved them."""
     if requested_by is not None:
         transaction.on_commit(partial(make_tenant.delay, tenant.pk, requested_by))

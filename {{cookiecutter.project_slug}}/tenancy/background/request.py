@@ -1,4 +1,4 @@
-"""What a worker's main process holds of a task that another process runs."""
+"""How a worker's main process sees a task that a child process runs."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,13 +8,14 @@ from celery.exceptions import Reject
 from celery.worker.request import Request
 
 from tenancy.background.messages import HEADER
-from tenancy.background.task import coming_back, enter_or_nowhere
+from tenancy.background.task import enter_or_nowhere, restoring_tenant
 
 
 class TenantRequest(Request):
-    """Where the task's process can't tell of a failure any more, the main process sends
-    `task_failure`, and calls the task's `on_failure` and `after_return` where it took too long. It
-    does so in the task's tenant.
+    """Reports failures in the task's tenant.
+
+    If the child process can't report a failure any more, the main process sends `task_failure`; for
+    a task that ran out of time it also calls the task's `on_failure` and `after_return`.
     """
 
     def on_timeout(self, soft, timeout):
@@ -23,10 +24,10 @@ class TenantRequest(Request):
 
     def on_failure(self, exc_info, send_failed_event=True, return_ok=False):
         error = exc_info.exception
-        if isinstance(error, ExceptionWithTraceback):  # as threads hand it over
+        if isinstance(error, ExceptionWithTraceback):  # from a pool of threads
             error = error.exc
-        told = return_ok and not isinstance(error, Reject)
-        if told:  # by the process: while a database is away this one needn't wait for it
+        if return_ok and not isinstance(error, Reject):
+            # The child process has reported it. Don't wait for a database that is away.
             return super().on_failure(exc_info, send_failed_event, return_ok)
         with entering(self):
             return super().on_failure(exc_info, send_failed_event, return_ok)
@@ -34,6 +35,6 @@ class TenantRequest(Request):
 
 @contextmanager
 def entering(request: Request) -> Iterator[None]:
-    with coming_back():
+    with restoring_tenant():
         enter_or_nowhere(request.task, request.request_dict.get(HEADER))
         yield

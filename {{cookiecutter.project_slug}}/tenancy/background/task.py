@@ -1,6 +1,6 @@
-"""The class of all tasks: the body runs in the tenant that sent the task, or not at all.
+"""The class of all tasks: a task runs in the tenant that sent it, or fails.
 
-`@shared_task(public=True)` says of a task that it runs in public, whoever sends it.
+A task that is declared with `@shared_task(public=True)` always runs in public.
 """
 
 import logging
@@ -24,21 +24,21 @@ from django_tenants.postgresql_backend.base import FakeTenant
 from django_tenants.utils import get_public_schema_name
 from tenant_schemas_celery import task as library
 
-from tenancy.background.messages import HEADER, addressed, runs_in_public
+from tenancy.background.messages import HEADER, runs_in_public, with_tenant
 from tenancy.concrete import Tenant
 from tenancy.exceptions import NoTenant, TenantGone, TenantNotActive
 from tenancy.requests.routes import CHANNEL, MAX_CACHED_HOSTS, copy_of
 
 PUBLIC = get_public_schema_name()
-NOWHERE = FakeTenant("nowhere")  # a schema that no tenant can have
-WAITED = "_waited"  # how often the database was away
+NOWHERE = FakeTenant("nowhere")  # a schema name that no tenant can have
+WAITED = "_waited"  # the header that counts how often the database was away
 LONGEST_WAIT = 60  # seconds
-CALL_OTHERS = ("celery.map", "celery.starmap")  # directly, where they are themselves
+MAPPING_TASKS = ("celery.map", "celery.starmap")  # these call other tasks as functions
 
 logger = logging.getLogger(__name__)
 
-# What raises in a signal's receiver is logged, and the task runs all the same. These are the
-# library's, which enter the tenant there; ours does so where a task may fail.
+# The library enters the tenant in receivers of these signals. Celery only logs it if a receiver
+# raises, and runs the task. `before_start` can fail the task.
 task_prerun.disconnect(dispatch_uid="tenant_schemas_switch_schema")
 task_postrun.disconnect(dispatch_uid="tenant_schemas_restore_schema")
 
@@ -50,14 +50,14 @@ class TenantTask(library.TenantTask):
 
     @property
     def retry_on_worker_lost(self):
-        """Celery asks: one that comes back does so `max_retries` times, and not for ever."""
+        """Make Celery count a redelivery as a retry, so that `max_retries` ends them."""
         return self.acks_late
 
     def before_start(self, task_id, args, kwargs):
         """Enter the tenant. Raises NoTenant, TenantGone or TenantNotActive.
 
-        While the database is away the message is sent again, with a growing pause and for as long
-        as it takes; the task's own retries aren't used up.
+        While the database is away, the message is sent again with a growing delay. That doesn't use
+        up the task's own retries.
         """
         super().before_start(task_id, args, kwargs)
         schema_name = (self.request.headers or {}).get(HEADER)
@@ -66,9 +66,9 @@ class TenantTask(library.TenantTask):
             if not is_eager:
                 close_old_connections()
             if not is_eager or self.public or schema_name != connection.schema_name:
-                connection.set_tenant(tenant_of(self, schema_name))
+                connection.set_tenant(tenant_for(self, schema_name))
         except BaseException as error:
-            # Whatever is called because of the failure finds no schema at all.
+            # The handlers of the failure must not run in another tenant's schema.
             connection.set_tenant_unchecked(NOWHERE, include_public=False)
             if not is_eager and isinstance(error, (InterfaceError, OperationalError)):
                 self.send_again(error)
@@ -76,15 +76,15 @@ class TenantTask(library.TenantTask):
         self.request.entered = connection.schema_name
 
     def __call__(self, *args, **kwargs):
-        """Called directly, a task is a function like others, in the current tenant.
+        """Run the body. A task that is called directly is a function in the current tenant.
 
-        Celery so calls what is mapped. What the body enters it leaves, before anything else hears
-        of how the task ended.
+        Celery calls tasks directly in `map` and `starmap`. If the body enters another tenant, the
+        task's handlers run in its own again.
         """
-        with coming_back():
+        with restoring_tenant():
             if self.request.called_directly or self.request.get("running"):
-                if current_task and current_task.name in CALL_OTHERS:
-                    connection.set_tenant(tenant_of(self, connection.schema_name))
+                if current_task and current_task.name in MAPPING_TASKS:
+                    connection.set_tenant(tenant_for(self, connection.schema_name))
                 return super().__call__(*args, **kwargs)
             if self.request.get("entered") != connection.schema_name:
                 raise NoTenant(
@@ -94,20 +94,20 @@ class TenantTask(library.TenantTask):
             return self.run(*args, **kwargs)
 
     def signature_from_request(self, request=None, *args, **options):
-        """What is retried keeps its tenant, also where it is given headers of its own."""
+        """Keep the tenant in a retry that gets headers of its own."""
         request = self.request if request is None else request
         if options.get("headers") and (schema_name := (request.headers or {}).get(HEADER)):
             options["headers"] = {HEADER: schema_name} | options["headers"]
         return super().signature_from_request(request, *args, **options)
 
     def apply(self, args=None, kwargs=None, **options):
-        """Run the task here and now, and come back to the current tenant."""
-        options = addressed(self.app, self.name, options)
-        with coming_back():
+        """Run the task in this process, and return to the current tenant."""
+        options = with_tenant(self.app, self.name, options)
+        with restoring_tenant():
             return super().apply(args, kwargs, **options)
 
     def send_again(self, error: Exception):
-        """Raises Retry, or has the broker keep the message if it can't be sent."""
+        """Raise Retry; or Reject, which leaves the message to the broker, if it can't be sent."""
         headers = self.request.headers or {}
         waited = headers.get(WAITED, 0)
         signature = self.signature_from_request(
@@ -123,45 +123,52 @@ class TenantTask(library.TenantTask):
         raise Retry(exc=error, when=signature.options["countdown"], sig=signature) from error
 
 
-class Addressed(Signature):
-    """One that names its tenant, which Celery calls as a function: what is linked to an error, in
-    whatever process noticed that."""
+class TenantSignature(Signature):
+    """A signature that names its tenant, and is called there.
+
+    Celery calls `link_error` as a function, in the process that noticed the error.
+    """
 
     def __call__(self, *args, **kwargs):
-        with coming_back():
-            connection.set_tenant(tenant_of(self.type, self.options["headers"][HEADER]))
+        with restoring_tenant():
+            connection.set_tenant(tenant_for(self.type, self.options["headers"][HEADER]))
             return super().__call__(*args, **kwargs)
 
 
 def enter_or_nowhere(task: TenantTask, schema_name: str | None) -> None:
-    """Be where the task ran, for who hears that it failed; in no schema where that can't be."""
+    """Enter the task's tenant for the handlers of its failure; no schema if that isn't possible."""
     try:
-        connection.set_tenant(tenant_of(task, schema_name))
+        connection.set_tenant(tenant_for(task, schema_name))
     except Exception as error:
-        logger.warning(f"Who hears that {task.name} failed is in no schema: {error}")
+        logger.warning(f"The handlers of {task.name}'s failure run in no schema: {error}")
         connection.set_tenant_unchecked(NOWHERE, include_public=False)
 
 
-def tenant_of(task: TenantTask, schema_name: str | None):
-    """What to enter for a task that was sent in the schema. Raises as `before_start` does."""
+def tenant_for(task: TenantTask, schema_name: str | None):
+    """Return the tenant to enter for a task that was sent in the schema.
+
+    Raises NoTenant, TenantGone or TenantNotActive.
+    """
     if task.public:
         schema_name = PUBLIC
     if schema_name in (PUBLIC, None):
         if not runs_in_public(task.app, task.name):
             raise NoTenant(f"{task.name} was sent in public, and isn't declared with public=True.")
-        connection.cache_for(CHANNEL)  # notices a database that is away
+        connection.cache_for(CHANNEL)  # raises if the database is away
         return FakeTenant(PUBLIC)
-    return find(schema_name)
+    return find_active(schema_name)
 
 
-def find(schema_name: str) -> Tenant:
-    """The active tenant with the schema: each time an object of its own, from memory where no
-    change was heard of. Raises TenantGone or TenantNotActive."""
+def find_active(schema_name: str) -> Tenant:
+    """Return the active tenant with the schema, from memory until a change is notified.
+
+    Each call returns an object of its own. Raises TenantGone or TenantNotActive.
+    """
     active = connection.cache_for(CHANNEL).setdefault("schemas", {})
     tenant = active.get(schema_name)
     if tenant is None:
-        # Over the connection that hears of changes.
-        with coming_back():
+        # The default connection listens for changes.
+        with restoring_tenant():
             connection.set_schema_to_public()
             tenants = Tenant.all_objects.using(DEFAULT_DB_ALIAS)
             tenant = tenants.filter(schema_name=schema_name).first()
@@ -176,9 +183,11 @@ def find(schema_name: str) -> Tenant:
 
 
 @contextmanager
-def coming_back() -> Iterator[None]:
-    """Be where the connection was before when the block ends. The library's contexts would let it
-    see public, too, where it was nowhere."""
+def restoring_tenant() -> Iterator[None]:
+    """Return to the current tenant when the block ends.
+
+    Unlike the library's contexts, it also returns to no schema at all.
+    """
     before = connection.tenant, connection.include_public_schema
     try:
         yield
@@ -187,8 +196,8 @@ def coming_back() -> Iterator[None]:
 
 
 @task_internal_error.connect
-def come_back(sender, request, **kwargs):
-    """Celery calls the task's handlers again where one of them has raised, after `task_postrun`."""
+def enter_again(sender, request, **kwargs):
+    """Enter the tenant again: if a handler raises, Celery calls handlers after `task_postrun`."""
     if not request.get("is_eager"):
         enter_or_nowhere(sender, request.get(HEADER))
 
@@ -196,12 +205,14 @@ def come_back(sender, request, **kwargs):
 @task_prerun.connect
 @task_postrun.connect
 def leave(sender, **kwargs):
-    """Be in public and in no transaction: one that is left open, as by a task that was interrupted
-    when it began or ended it, would be that of all that the process does from then on."""
+    """Leave the tenant, and any transaction that an interrupted task has left open.
+
+    The process would otherwise run all its later work in that transaction.
+    """
     if sender.request.is_eager:
         return
     connection.leave_tenant()
     for each in connections.all(initialized_only=True):
         if each.in_atomic_block:
             each.close()
-            each.connect()  # else Django opens none
+            each.connect()  # resets in_atomic_block

@@ -1,6 +1,6 @@
-"""Public tasks: one that sends another to the tenants, one that makes one, and those of beat.
+"""Public tasks: for each tenant, for making tenants, and for beat.
 
-Those of beat aren't sent again when their worker is killed: beat will come again.
+If a worker is killed, its task from beat isn't repeated: beat sends the next one.
 """
 
 from collections import defaultdict
@@ -22,15 +22,15 @@ from tenancy.exceptions import IllegalTransition, LifecycleError, SlugTaken
 from tenancy.schemas.migrate_signals import progress
 
 SLICES = 60
-A_WHILE = timedelta(minutes=10)
+INTERRUPTED_AFTER = timedelta(minutes=10)
 
 
 @shared_task(public=True, acks_late=False)
 def in_each_tenant(task, args=(), kwargs=None, slugs=None, window=600):
     """Send `task`, by its name, to each active tenant, or to those among `slugs`.
 
-    They are sent in slices, over `window` seconds; a tenant is always in the same one. Raises
-    NotRegistered where no task has the name.
+    The messages are spread over `window` seconds; a tenant always gets its own at the same moment
+    of the window. Raises NotRegistered if there is no such task.
     """
     current_app.tasks[task]
     tenants = Tenant.objects.active().exclude(schema_name=PUBLIC)
@@ -52,10 +52,10 @@ def in_these(task, schema_names, args, kwargs):
 
 @shared_task(public=True, acks_late=False)
 def purge_deleted():
-    """Purge the tenants whose grace time is over, each in a task of its own."""
+    """Purge the tenants whose grace period is over, each in a task of its own."""
     over = timezone.now() - timedelta(days=settings.TENANT_GRACE_DAYS)
-    to_go = Q(status=Tenant.Status.DELETED, deleted__lte=over) | Q(status=Tenant.Status.PURGING)
-    for pk in Tenant.all_objects.filter(to_go).values_list("pk", flat=True):
+    due = Q(status=Tenant.Status.DELETED, deleted__lte=over) | Q(status=Tenant.Status.PURGING)
+    for pk in Tenant.all_objects.filter(due).values_list("pk", flat=True):
         purge.delay(pk)
 
 
@@ -66,9 +66,9 @@ def purge(pk):
 
 @shared_task(public=True, bind=True, max_retries=5, ignore_result=True)
 def make_tenant(self, pk, by):
-    """Make a tenant that was reserved. Whether it runs once or again, the tenant is made once.
+    """Make a reserved tenant. It is made once, however often the task runs.
 
-    What fails is shown with the tenant, and tried again, in the end by `resume_unfinished`.
+    A failure is shown with the tenant and retried; `resume_unfinished` comes after the last retry.
     """
     rows = Tenant.all_objects.filter(pk=pk, status=Tenant.Status.PROVISIONING)
     tenant = rows.first()
@@ -82,22 +82,24 @@ def make_tenant(self, pk, by):
         with progress(show):
             lifecycle.finish(tenant, by)
     except IllegalTransition:
-        """Another was quicker."""
+        """Another process was quicker."""
     except Exception as error:
-        if not isinstance(error, SlugTaken):  # another is at it, or was killed just now
-            with suppress(DatabaseError, InterfaceError):  # it may be away
-                show(f"It is tried again, for it failed: {error}")
+        if not isinstance(error, SlugTaken):  # another process makes it, or was just killed
+            with suppress(DatabaseError, InterfaceError):  # the database may be away
+                show(f"It failed and will be tried again: {error}")
         raise self.retry(exc=error, countdown=2**self.request.retries) from error
 
 
 @shared_task(public=True, acks_late=False)
 def resume_unfinished():
-    """Have the tenants made that were reserved a while ago: a message or a process was lost.
+    """Make the tenants that were reserved a while ago: a message or a process was lost.
 
-    What a killed clone or restore has left is for whoever asked for it.
+    An interrupted clone or restore is left to the person who began it.
     """
-    left = Tenant.all_objects.filter(
-        status=Tenant.Status.PROVISIONING, origin="", created__lt=timezone.now() - A_WHILE
+    unfinished = Tenant.all_objects.filter(
+        status=Tenant.Status.PROVISIONING,
+        origin="",
+        created__lt=timezone.now() - INTERRUPTED_AFTER,
     )
-    for pk in left.values_list("pk", flat=True):
+    for pk in unfinished.values_list("pk", flat=True):
         make_tenant.delay(pk, "beat")

@@ -1,6 +1,6 @@
-"""What `manage.py check` finds besides: settings and code that would mix tenants up.
+"""System checks for settings and code that would mix tenants up.
 
-With `--database default` it also finds what `tenant_doctor` does.
+`manage.py check --database default` also runs `tenant_doctor`.
 """
 
 import ast
@@ -11,7 +11,7 @@ from pathlib import Path
 from django.apps import apps
 from django.conf import settings
 from django.contrib.postgres.operations import CreateExtension
-from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.checks import CheckMessage, Tags, register
 from django.core.files.storage import FileSystemStorage
 from django.db import router
 from django.db.migrations import RunSQL, SeparateDatabaseAndState
@@ -23,19 +23,16 @@ from tenant_users.permissions.backend import UserBackend
 
 from tenancy.concrete import Domain, Organization, Tenant, User, added_fields, engine_model
 from tenancy.health import doctor, manifest, requirements
+from tenancy.health.findings import finding
 from tenancy.health.requirements import MIDDLEWARE, is_a
 from tenancy.isolation.media import TenantStorage
 from tenancy.isolation.router import TenantRouter
 from tenancy.isolation.signing import TenantSigner
 
-ENGINE = "tenancy.database"
 ROUTERS = [TenantRouter, TenantSyncRouter]
-SHARED_ONLY = ["contenttypes", "sites"]  # Django remembers their rows for all tenants together
-IN_BOTH = ["auth", "permissions", "sessions"]  # what a person may on one host is nothing on others
+SHARED_ONLY = ["contenttypes", "sites"]  # Django caches their rows for all tenants together
+IN_BOTH = ["auth", "permissions", "sessions"]
 DECORATORS = {"schema_context", "tenant_context"}
-RESTORE = "`manage.py upgrade_tenancy` with --force restores the engine."
-MOVE = "The next upgrade would remove the change: move it to server/ (see docs/upgrade.md)."
-DIFFERENCES = {"edited": MOVE, "added": MOVE, "missing": RESTORE}
 CREATE_EXTENSION = re.compile(r"\bCREATE\s+EXTENSION\b", re.IGNORECASE)
 
 
@@ -53,49 +50,30 @@ def check_requirements(**kwargs) -> Iterator[CheckMessage]:
 def check_engine(**kwargs) -> Iterator[CheckMessage]:
     changes = manifest.changes()
     if changes is None:
-        yield Warning(
-            f"tenancy/{manifest.NAME} is missing, so edits of the engine can't be found.",
-            hint=RESTORE,
-            id="tenancy.W016",
-        )
+        message = f"tenancy/{manifest.NAME} is missing, so edits of the engine can't be found."
+        yield finding("W016", message)
         return
-    for kind, hint in DIFFERENCES.items():
-        for name in getattr(changes, kind):
-            yield Warning(f"tenancy/{name} is {kind}.", hint=hint, id="tenancy.W015")
+    for kind, names in changes._asdict().items():
+        for name in names:
+            yield finding("W015", f"tenancy/{name} is {kind}.")
 
 
 @register("tenants")
 def check_settings(**kwargs) -> Iterator[CheckMessage]:
     if getattr(settings, "SHOW_PUBLIC_IF_NO_TENANT_FOUND", False):
-        yield Error(
-            "SHOW_PUBLIC_IF_NO_TENANT_FOUND shows the public site, its admin too, at any host.",
-            hint="Remove it.",
-            id="tenancy.E001",
-        )
+        name = "SHOW_PUBLIC_IF_NO_TENANT_FOUND"
+        yield finding("E001", f"{name} shows the public site and its admin at any host.")
     alias = get_tenant_database_alias()
-    if settings.DATABASES[alias]["ENGINE"] != ENGINE:
-        yield Error(
-            f"DATABASES: the ENGINE of “{alias}” keeps no tenants apart as {ENGINE} does.",
-            hint=f'Set it to "{ENGINE}", and ORIGINAL_BACKEND to what it was.',
-            id="tenancy.E002",
-        )
+    if settings.DATABASES[alias]["ENGINE"] != "tenancy.database":
+        yield finding("E002", f"DATABASES: the ENGINE of “{alias}” doesn't isolate the tenants.")
     for wanted in ROUTERS:
         if not any(isinstance(installed, wanted) for installed in router.routers):
-            yield Error(
-                f"DATABASE_ROUTERS lacks {path(wanted)}.", hint="Add it.", id="tenancy.E003"
-            )
-    if settings.SESSION_ENGINE.endswith("signed_cookies"):
-        yield Error(
-            "SESSION_ENGINE keeps sessions in cookies that are good at every tenant's host.",
-            hint="Set it to “django.contrib.sessions.backends.db”.",
-            id="tenancy.E010",
-        )
+            yield finding("E003", f"DATABASE_ROUTERS lacks {path(wanted)}.")
     if not any(is_a(path(UserBackend), name) for name in settings.AUTHENTICATION_BACKENDS):
-        yield Error(
-            f"AUTHENTICATION_BACKENDS lacks {path(UserBackend)}, and so nobody has rights.",
-            hint="Put it where Django's ModelBackend is.",
-            id="tenancy.E004",
-        )
+        lacking = f"AUTHENTICATION_BACKENDS lacks {path(UserBackend)}"
+        yield finding("E004", f"{lacking}: nobody has any rights.")
+    if settings.SESSION_ENGINE.endswith("signed_cookies"):
+        yield finding("E010", "SESSION_ENGINE makes sessions valid at every tenant's host.")
 
 
 @register("tenants")
@@ -106,35 +84,20 @@ def check_middleware(**kwargs) -> Iterator[CheckMessage]:
     ]
     found = [at for at in order if at is not None]  # check_requirements names the missing ones
     if found != sorted(found):
-        yield Error(
-            f"MIDDLEWARE doesn't have these in this order: {', '.join(MIDDLEWARE)}.",
-            hint="A session is read in the tenant's schema, and membership is that of a user.",
-            id="tenancy.E005",
-        )
+        names = ", ".join(MIDDLEWARE)
+        yield finding("E005", f"MIDDLEWARE doesn't have these in this order: {names}.")
 
 
 @register("tenants")
 def check_separation(**kwargs) -> Iterator[CheckMessage]:
-    """Signatures, uploads and the cache keep tenants apart by a class or function of the engine."""
+    """The engine's classes keep signatures, uploads and the cache of tenants apart."""
     if not is_a(path(TenantSigner), settings.SIGNING_BACKEND):
-        yield Error(
-            "SIGNING_BACKEND makes signatures that hold in every tenant.",
-            hint=f"Name {path(TenantSigner)}, or a subclass.",
-            id="tenancy.E021",
-        )
+        yield finding("E021", "SIGNING_BACKEND makes signatures that are valid in every tenant.")
     storage = settings.STORAGES["default"]["BACKEND"]
     if is_a(path(FileSystemStorage), storage) and not is_a(path(TenantStorage), storage):
-        yield Error(
-            "STORAGES: the default storage keeps the uploads of all tenants in one folder.",
-            hint=f"Name {path(TenantStorage)}, or a subclass.",
-            id="tenancy.E022",
-        )
+        yield finding("E022", "STORAGES: the tenants' uploads are in one folder.")
     if "KEY_FUNCTION" not in settings.CACHES["default"]:
-        yield Error(
-            "CACHES: the default cache has the same keys in every tenant.",
-            hint="Set its KEY_FUNCTION to “django_tenants.cache.make_key”.",
-            id="tenancy.E023",
-        )
+        yield finding("E023", "CACHES: the default cache has the same keys in every tenant.")
 
 
 @register("tenants")
@@ -145,68 +108,43 @@ def check_models(**kwargs) -> Iterator[CheckMessage]:
         names = {"app_label": model._meta.app_label, "class": model._meta.model_name}
         wanted = {constraint.name % names for constraint in base._meta.constraints}
         if not wanted <= {constraint.name for constraint in model._meta.constraints}:
-            yield Error(
-                f"lacks constraints of {path(base)}: {', '.join(sorted(wanted))}.",
-                hint=f"Write “class Meta({base.__name__}.Meta)”, and add to its constraints.",
-                obj=model,
-                id="tenancy.E026",
-            )
+            message = f"lacks constraints of {path(base)}: {', '.join(sorted(wanted))}."
+            yield finding("E026", message, model, base=base.__name__)
         for name, manager in base._meta.managers_map.items():
             if not isinstance(model._meta.managers_map.get(name), type(manager)):
-                yield Error(
-                    f"has another manager “{name}” than {path(base)}, without its protection.",
-                    hint="Extend that manager's class, or give yours another name.",
-                    obj=model,
-                    id="tenancy.E027",
+                message = (
+                    f"has another manager “{name}” than {path(base)}, which protects its rows."
                 )
+                yield finding("E027", message, model)
         for field in added_fields(model):
             if field.editable and not field.null and field.get_default() is None:
-                yield Error(
-                    "has no default, and the engine makes rows without it.",
-                    hint="Give it a default, or null=True and blank=True.",
-                    obj=field,
-                    id="tenancy.E024",
+                yield finding(
+                    "E024", "has no default, and the engine makes rows without it.", field
                 )
         known = {field.name for field in base._meta.local_many_to_many}
         for field in model._meta.many_to_many:
             if field.name not in known:
-                yield Warning(
-                    "is left out of clones and backups, and isn't given at provisioning.",
-                    hint="Copy it in receivers of the signals, then silence this warning.",
-                    obj=field,
-                    id="tenancy.W025",
-                )
+                message = "is left out of clones and backups, and isn't set by provisioning."
+                yield finding("W025", message, field)
 
 
 @register("tenants")
 def check_apps(**kwargs) -> Iterator[CheckMessage]:
     for label in filter(apps.app_configs.get, SHARED_ONLY):
         if is_in(settings.TENANT_APPS, label):
-            yield Error(
-                f"TENANT_APPS has {label}, whose ids would differ from tenant to tenant.",
-                hint="Leave it in SHARED_APPS only.",
-                id="tenancy.E006",
-            )
+            yield finding("E006", f"TENANT_APPS has {label}: its ids would differ between tenants.")
     for label in filter(apps.app_configs.get, IN_BOTH):
         for name in ("SHARED_APPS", "TENANT_APPS"):
             if not is_in(getattr(settings, name), label):
-                yield Error(
-                    f"{name} lacks {label}: one site's rights or sessions would be another's.",
-                    hint="Name it in SHARED_APPS and in TENANT_APPS.",
-                    id="tenancy.E007",
-                )
+                yield finding("E007", f"{name} lacks {label}, which the sites would then share.")
 
 
 @register("tenants")
 def check_decorators(**kwargs) -> Iterator[CheckMessage]:
-    for file in own_files():
+    for file in project_files():
         for line, name in decorators(file.read_bytes()):
-            yield Error(
-                f"@{name} as a decorator mixes threads up and does nothing for async functions.",
-                hint=f"Write “with {name}(…):” inside the function.",
-                obj=f"{file.relative_to(settings.BASE_DIR)}:{line}",
-                id="tenancy.E008",
-            )
+            message = f"@{name} is not thread-safe as a decorator, and ignores async functions."
+            yield finding("E008", message, f"{file.relative_to(settings.BASE_DIR)}:{line}")
 
 
 @register("tenants")
@@ -215,12 +153,8 @@ def check_migrations(**kwargs) -> Iterator[CheckMessage]:
     loader.load_disk()
     for (label, name), migration in loader.disk_migrations.items():
         if is_in(settings.TENANT_APPS, label) and any(map(makes_extension, migration.operations)):
-            yield Error(
-                "makes an extension in the first tenant's schema: it goes when that tenant goes.",
-                hint="Make it in a migration of an app that is in SHARED_APPS only.",
-                obj=f"{label}.{name}",
-                id="tenancy.E009",
-            )
+            message = "creates an extension in a tenant's schema, and loses it with that tenant."
+            yield finding("E009", message, f"{label}.{name}")
 
 
 def path(wanted: type) -> str:
@@ -228,32 +162,33 @@ def path(wanted: type) -> str:
 
 
 def is_in(names: list[str], label: str) -> bool:
-    """Whether a list of apps in the settings has the app with the label."""
+    """Return whether a list of apps in the settings has the app with the label."""
     return TenantSyncRouter().app_in_list(label, names)
 
 
-def own_files() -> Iterator[Path]:
-    """Yield the Python files of the project and of its apps."""
+def project_files() -> list[Path]:
+    """Return the Python files of the project and its apps, without installed packages."""
     base = Path(settings.BASE_DIR)
     project = base / settings.ROOT_URLCONF.partition(".")[0]
     folders = {project, *(Path(app.path) for app in apps.get_app_configs())}
-    own = (
-        folder
-        for folder in folders
-        if folder.is_relative_to(base) and "site-packages" not in folder.parts
+    return sorted(
+        {
+            file
+            for folder in folders
+            if folder.is_relative_to(base) and "site-packages" not in folder.parts
+            for file in folder.rglob("*.py")
+        }
     )
-    return iter(sorted({file for folder in own for file in folder.rglob("*.py")}))
 
 
 def decorators(source: bytes) -> Iterator[tuple[int, str]]:
-    """The lines of a Python file where a context of django-tenants is a decorator, and its name."""
+    """Yield the line and the name of each context of django-tenants that is used as a decorator."""
     if not any(name.encode() in source for name in DECORATORS):
-        return  # most files: parsing is what takes time
+        return  # parsing is slow, and few files need it
     try:
-        tree = ast.parse(source)
+        nodes = list(ast.walk(ast.parse(source)))
     except (SyntaxError, ValueError):
-        return  # Python says so when it gets there
-    nodes = list(ast.walk(tree))
+        return  # importing the file reports it
     imported = {
         alias.asname or alias.name: alias.name
         for node in nodes
@@ -276,7 +211,7 @@ def makes_extension(operation: Operation) -> bool:
             return True
         case RunSQL(sql=str(sql)):
             return bool(CREATE_EXTENSION.search(sql))
-        case RunSQL(sql=statements):  # each a text, or a text and its parameters
+        case RunSQL(sql=statements):  # each is a string, or a string and its parameters
             texts = (one if isinstance(one, str) else one[0] for one in statements)
             return any(map(CREATE_EXTENSION.search, texts))
         case SeparateDatabaseAndState(database_operations=operations):

@@ -1,4 +1,4 @@
-"""What the database holds that it should not, or lacks."""
+"""Finds what the schemas hold that they should not, or lack."""
 
 import re
 from collections import defaultdict
@@ -8,7 +8,7 @@ from itertools import chain
 from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.core.checks import CheckMessage, Error, Warning
+from django.core.checks import CheckMessage
 from django.db import ProgrammingError, connection, router, transaction
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Exists, OuterRef
@@ -16,10 +16,11 @@ from django_tenants.utils import get_public_schema_name, quote_schema_name, sche
 from tenant_users.permissions.models import UserTenantPermissions
 
 from tenancy.concrete import Domain, Tenant
+from tenancy.health.findings import finding
 from tenancy.schemas.ddl import FORMER, TEMPLATE_NAME
 
-# PostgreSQL's own schemas, and what belongs to an extension (PostGIS has a table in public and may
-# have whole schemas), are nobody's.
+# The tables of each schema, without PostgreSQL's schemas and what belongs to an extension: PostGIS
+# has a table in public, and may have whole schemas.
 TABLES = """
     WITH of_extensions AS (SELECT classid, objid FROM pg_depend WHERE deptype = 'e')
     SELECT namespace.nspname, array_agg(class.relname::text)
@@ -39,34 +40,28 @@ TABLES = """
 
 RIGHTS = UserTenantPermissions._meta.db_table
 MEMBERS = get_user_model().tenants.through._meta.db_table
-# Whose membership is in one of the two places only.
+# People with a row in one of the two tables of memberships, but not in the other.
 HALVES = """
     SELECT %s, user_id, profile_id
     FROM (SELECT user_id FROM {members} WHERE tenant_id = %s) member
     FULL JOIN {schema}.{rights} ON profile_id = user_id
     WHERE user_id IS NULL OR profile_id IS NULL
 """
-CHUNK = 200  # tenants in a query: each has a table more that PostgreSQL locks
+CHUNK = 200  # tenants in a query, because PostgreSQL locks a table for each
 
 
 def examine() -> Iterator[CheckMessage]:
-    """Yield what is wrong with any schema, after three queries, and one for each 200 tenants.
+    """Yield what is wrong with any schema. It takes three queries, and one for each 200 tenants.
 
-    A finding is a message of Django's check framework: `obj` is the schema's name, `msg` what is
-    wrong, `hint` what to do, `is_serious()` tells errors from warnings, and SILENCED_SYSTEM_CHECKS
-    may name its `id`.
+    A finding is a message of Django's check framework. `obj` is the schema's name, and
+    SILENCED_SYSTEM_CHECKS may name its `id`.
     """
     public = get_public_schema_name()
-    # The tenants first: one that is made in between has its schema when the schemas are read.
+    # The tenants first: the schema of a tenant that is made in between is found then.
     try:
         tenants = read_tenants()
     except ProgrammingError as error:
-        yield Error(
-            f"the tenants can't be read: {str(error).splitlines()[0]}.",
-            hint="Run `manage.py migrate_schemas --shared`.",
-            obj=public,
-            id="tenancy.E100",
-        )
+        yield finding("E100", f"the tenants can't be read: {str(error).splitlines()[0]}.", public)
         return
     tables = read_tables()
     shared, own = expected_tables(public), expected_tables("any")
@@ -74,82 +69,38 @@ def examine() -> Iterator[CheckMessage]:
     can_tell = MEMBERS in tables[public]
     with_rights = {name for name, found in tables.items() if can_tell and RIGHTS in found}
     yield from compare(public, tables.pop(public), shared)
-    for schema_name, status, has_domain in tenants:
-        found = tables.pop(schema_name, None)
+    for name, status, has_domain in tenants:
+        found = tables.pop(name, None)
+        has_schema = "without a schema" if found is None else "with a schema"
         if not has_domain:
-            yield Error(
-                "no primary domain leads to the tenant.",
-                hint="Add one in the admin of the public site.",
-                obj=schema_name,
-                id="tenancy.E101",
-            )
-        if schema_name == public:
+            yield finding("E101", "no primary domain leads to the tenant.", name)
+        if name == public:
             continue
         if status == Tenant.Status.PROVISIONING:
-            yield Warning(
-                f"half made: provisioning, {'without' if found is None else 'with'} a schema.",
-                hint="Unless it is being made right now, finish it with `manage.py provision_tenant"
-                " --resume SLUG`, or remove it with `--abandon SLUG`.",
-                obj=schema_name,
-                id="tenancy.W102",
-            )
+            yield finding("W102", f"half made: provisioning, {has_schema}.", name)
         elif status == Tenant.Status.PURGING:
-            yield Warning(
-                f"half purged, {'without' if found is None else 'with'} a schema.",
-                hint="Unless it is being purged right now, finish with `manage.py purge_tenant"
-                f" --schema {schema_name}`.",
-                obj=schema_name,
-                id="tenancy.W108",
-            )
+            yield finding("W108", f"half purged, {has_schema}.", name)
         elif found is None:
-            yield Error(
-                f"the schema of a tenant that is {status} is missing.",
-                hint="Restore it from a backup, or let `manage.py create_missing_schemas --schema"
-                f" {schema_name}` make an empty one.",
-                obj=schema_name,
-                id="tenancy.E103",
-            )
+            yield finding("E103", f"the schema of a tenant that is {status} is missing.", name)
         else:
-            yield from compare(schema_name, found, own, shared)
+            yield from compare(name, found, own, shared)
     yield from half_members(with_rights)
-    for schema_name in sorted(tables.keys() - set(getattr(settings, "PG_EXTRA_SEARCH_PATHS", []))):
-        if re.match(TEMPLATE_NAME, schema_name):
-            continue  # it is about to be dropped, at the latest when the next one is made
-        # A warning: the owner may keep something else in the database.
-        yield Warning(
-            "a schema without a tenant.",
-            hint="Drop it if it was a tenant's; if it never was, silence tenancy.W104.",
-            obj=schema_name,
-            id="tenancy.W104",
-        )
+    for name in sorted(tables.keys() - set(getattr(settings, "PG_EXTRA_SEARCH_PATHS", []))):
+        # A template of the blueprint is dropped when the next one is made, at the latest.
+        if not re.match(TEMPLATE_NAME, name):
+            yield finding("W104", "a schema without a tenant.", name)
 
 
-def compare(schema_name: str, found: set, expected: set, shared: set = frozenset()):
-    if missing := expected - found:
-        yield Error(
-            f"missing: {', '.join(sorted(missing))}.",
-            hint="Run `manage.py migrate_schemas`, and restore from a backup what is still missing:"
-            " until then a tenant reads and writes a table of that name in the public schema.",
-            obj=schema_name,
-            id="tenancy.E105",
-        )
-    extra = found - expected
-    if hiding := extra & shared:
-        yield Error(
-            f"hides shared tables behind its own: {', '.join(sorted(hiding))}.",
-            hint="Move the rows to the public schema and drop the tables.",
-            obj=schema_name,
-            id="tenancy.E106",
-        )
-    if extra := extra - shared:
-        # A warning: migrations with RunSQL make tables that no model knows.
-        yield Warning(
-            f"no model has these tables: {', '.join(sorted(extra))}.",
-            hint="Drop them if an app that is gone has left them; if a migration of yours makes"
-            " them with RunSQL, silence tenancy.W107.",
-            obj=schema_name,
-            id="tenancy.W107",
-        )
+def compare(
+    name: str, found: set, expected: set, shared: set = frozenset()
+) -> Iterator[CheckMessage]:
+    for number, what, tables in (
+        ("E105", "missing", expected - found),
+        ("E106", "hides shared tables behind its own", (found - expected) & shared),
+        ("W107", "no model has these tables", found - expected - shared),
+    ):
+        if tables:
+            yield finding(number, f"{what}: {', '.join(sorted(tables))}.", name)
 
 
 def half_members(schema_names: set[str]) -> Iterator[CheckMessage]:
@@ -159,26 +110,20 @@ def half_members(schema_names: set[str]) -> Iterator[CheckMessage]:
     for start in range(0, len(parameters), CHUNK):
         chunk = parameters[start : start + CHUNK]
         queries = [
-            HALVES.format(schema=quote_schema_name(schema_name), members=MEMBERS, rights=RIGHTS)
-            for schema_name, _ in chunk
+            HALVES.format(schema=quote_schema_name(name), members=MEMBERS, rights=RIGHTS)
+            for name, _ in chunk
         ]
         with connection.cursor() as cursor:
             cursor.execute(" UNION ALL ".join(queries), [*chain.from_iterable(chunk)])
-            for schema_name, user_id, profile_id in cursor:
-                found[schema_name].append(user_id or profile_id)
-    for schema_name, ids in found.items():
-        names = get_user_model().objects.filter(pk__in=ids)
-        yield Error(
-            f"half a member: {', '.join(sorted(map(str, names)))}.",
-            hint=f"Run `manage.py add_member --schema {schema_name}` with the name, or"
-            " `remove_member`.",
-            obj=schema_name,
-            id="tenancy.E109",
-        )
+            for name, user_id, profile_id in cursor:
+                found[name].append(user_id or profile_id)
+    for name, ids in found.items():
+        people = ", ".join(sorted(map(str, get_user_model().objects.filter(pk__in=ids))))
+        yield finding("E109", f"half a member: {people}.", name)
 
 
 def read_tenants() -> list[tuple[str, str, bool]]:
-    """The schema name, the status and whether there is a primary domain, of each tenant."""
+    """Return each tenant's schema name and status, and whether it has a primary domain."""
     domains = Domain.objects.filter(tenant=OuterRef("pk"), is_primary=True)
     tenants = Tenant.all_objects.order_by("schema_name")
     with schema_context(get_public_schema_name()), transaction.atomic():
@@ -186,15 +131,15 @@ def read_tenants() -> list[tuple[str, str, bool]]:
 
 
 def read_tables() -> dict[str, set[str]]:
-    """The names of the tables in each schema."""
+    """Return the names of the tables in each schema."""
     with connection.cursor() as cursor:
         cursor.execute(TABLES, [FORMER])
-        return {schema_name: set(tables) - {None} for schema_name, tables in cursor}
+        return {name: set(tables) - {None} for name, tables in cursor}
 
 
 def expected_tables(schema_name: str) -> set[str]:
-    """The tables that migrations make in the schema; any name but public's means a tenant's."""
-    with schema_context(schema_name):  # where the routers look
+    """Return the tables that migrations create in public, or in a tenant's schema."""
+    with schema_context(schema_name):  # the routers ask for it; any name but public is a tenant's
         return {MigrationRecorder.Migration._meta.db_table} | {
             model._meta.db_table
             for app in apps.get_app_configs()

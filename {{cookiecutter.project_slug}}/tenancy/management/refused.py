@@ -1,4 +1,4 @@
-"""Commands of the libraries and of Django that are refused, each with what to type instead."""
+"""Commands of Django and the libraries that are refused, each with what to call instead."""
 
 from django.core.management.base import BaseCommand, CommandError
 
@@ -10,8 +10,8 @@ INSTEAD = {
     "create_tenant_superuser": "Call `add_member SLUG USERNAME --role admin`.",
     "delete_domain": "Call `remove_domain SLUG HOST`.",
     "flush": (
-        "It would empty the tables of all tenants, and which schema is whose. `purge_tenant` ends"
-        " one tenant; to begin anew, drop the database."
+        "It would empty the tables of all tenants. `purge_tenant` ends one tenant; to begin anew,"
+        " drop the database."
     ),
 }
 
@@ -20,17 +20,17 @@ def refused(name: str) -> type[BaseCommand]:
     """Return the command class of a name in INSTEAD."""
 
     class Command(BaseCommand):
-        # What Django's own callers of `flush` pass.
+        help = f"Refused. {INSTEAD[name]}"
+        requires_system_checks = []
+        # Django's callers of `flush` pass these.
         stealth_options = (
             *("interactive", "database", "reset_sequences"),
             *("allow_cascade", "inhibit_post_migrate"),
         )
-        help = f"Not here. {INSTEAD[name]}"
-        requires_system_checks = []
 
         def create_parser(self, *args, **kwargs):
             parser = super().create_parser(*args, **kwargs)
-            # Whatever its arguments are, it is refused for another reason.
+            # Accept any arguments: they are not the reason why it is refused.
             parser.parse_args = lambda args=None, space=None: parser.parse_known_args(args)[0]
             return parser
 

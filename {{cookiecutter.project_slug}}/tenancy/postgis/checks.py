@@ -1,4 +1,4 @@
-"""What `manage.py check` knows of geometry: server, PROJ and, with `--database`, the extension."""
+"""System checks for geography: the local server, PROJ and, with `--database`, the extension."""
 
 from collections.abc import Iterator
 
@@ -14,8 +14,7 @@ WGS84 = 4326
 
 @register("postgis")
 def check_server(**kwargs) -> list[CheckMessage]:
-    """Raises LocalPostgresError where development needs a PostgreSQL that isn't there, before
-    anything is made for it."""
+    """Raise LocalPostgresError before a local database is made without PostGIS."""
     if "SERVER" in connection.settings_dict and not embedded.status():
         programs.find(embedded.DIRECTORY / "data", postgis=True)
     return []
@@ -55,8 +54,8 @@ def check_extension(databases=None, **kwargs) -> Iterator[CheckMessage]:
     elif not found[1]:
         yield Error(
             "PostGIS is in a schema where no tenant finds it.",
-            hint="Name the schema in PG_EXTRA_SEARCH_PATHS if it is no tenant's; otherwise move"
-            " PostGIS to public: its extension has to be made there anew.",
+            hint="Name the schema in PG_EXTRA_SEARCH_PATHS, unless it is a tenant's; then drop the"
+            " extension and create it in public.",
             obj=found[0],
             id="postgis.E003",
         )

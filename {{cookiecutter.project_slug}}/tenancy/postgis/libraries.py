@@ -1,4 +1,4 @@
-"""GDAL and GEOS, the libraries of the system that GeoDjango loads."""
+"""Finds GDAL and GEOS, the system's libraries that GeoDjango loads."""
 
 import ctypes
 import os
@@ -9,20 +9,20 @@ from tenancy.exceptions import MissingLibraries
 from tenancy.postgres.programs import PACKAGES_OF_POSTGIS
 
 LIBRARIES = {"GDAL": ("gdal", "GDAL"), "GEOS": ("geos_c", "GEOS")}
-HOMEBREW = Path("/opt/homebrew/lib")  # where only Homebrew's own Python looks
+HOMEBREW = Path("/opt/homebrew/lib")  # only Homebrew's own Python looks there
 
 
 def find() -> tuple[str, str]:
-    """Return the paths of GDAL and GEOS, for Django's settings GDAL_LIBRARY_PATH and so on.
+    """Return the paths of GDAL and GEOS, for GDAL_LIBRARY_PATH and GEOS_LIBRARY_PATH.
 
-    Variables of these names come first. Raises MissingLibraries where one isn't there or can't be
-    loaded, which it can't without libraries of its own such as PROJ.
+    Environment variables of these names come first. Raises MissingLibraries if a library, or one
+    that it needs, such as PROJ, is missing.
     """
     paths = {name: locate(name, *spellings) for name, spellings in LIBRARIES.items()}
     problems = [problem(name, path) for name, path in paths.items()]
     if any(problems):
         raise MissingLibraries(
-            f"This machine lacks what geometry needs ({'; '.join(filter(None, problems))}): "
+            f"This machine lacks libraries for geography ({'; '.join(filter(None, problems))}): "
             f"{PACKAGES_OF_POSTGIS}. With a DATABASE_URL=postgis://… on another machine, gdal-bin"
             " (gdal) is enough."
         )

@@ -3,12 +3,12 @@ from django.test import Client
 
 
 def sign_in(client: Client, user) -> None:
-    """Sign the person in at the client's host, however the site signs people in."""
+    """Sign the person in at the client's host."""
     client.force_login(user)
 
 
 class TenantClient(Client):
-    """A client whose requests go to one tenant's host. The test stays in its own tenant."""
+    """A client for one tenant's host. Its requests don't change the test's current tenant."""
 
     def __init__(self, tenant, user=None):
         super().__init__(SERVER_NAME=tenant.get_primary_domain().domain)

@@ -4,7 +4,7 @@ from tenancy.schemas import blueprint
 
 
 def populate() -> None:
-    """Make the tenants of the tests, `public`, `first` and `other`, unless they are there."""
+    """Make the tests' tenants `public`, `first` and `other`, if they are missing."""
     create_public_tenant("localhost", "admin", "password")
     if not User.objects.filter(username="other").exists():
         User.objects.create_user("other@localhost", "password", username="other")

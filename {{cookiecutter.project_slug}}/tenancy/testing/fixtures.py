@@ -38,13 +38,13 @@ def django_db_setup(
 
 
 def pytest_collection_modifyitems(items):
-    """Refuse tests after which Django would empty all tables, those of the two tenants too."""
+    """Refuse tests after which Django would empty all tables."""
     for item in items:
         marker = item.get_closest_marker("django_db")
         if (marker and marker.kwargs.get("transaction")) or {*NEEDS_FLUSH} & {*item.fixturenames}:
             raise pytest.UsageError(
-                f"{item.nodeid}: Django would empty the tenants' tables after it. Ask for the"
-                " fixture `committed_db` instead, and undo in the test what it writes."
+                f"{item.nodeid}: Django would empty the tenants' tables after it. Use the fixture"
+                " `committed_db` instead, and let the test undo what it writes."
             )
 
 
@@ -63,7 +63,7 @@ def _back_to_public():
 
 @pytest.fixture
 def committed_db(django_db_setup, django_db_blocker):
-    """The database without a transaction around the test, which must undo what it writes."""
+    """The database without a transaction. The test must undo what it writes."""
     with django_db_blocker.unblock():
         yield
 
@@ -83,7 +83,7 @@ def tenant(db):
 
 @pytest.fixture
 def other_tenant(db):
-    """Another tenant, which `other` owns. Enter it with `with other_tenant:`."""
+    """Another tenant; `other` owns it. Enter it with `with other_tenant:`."""
     return Tenant.objects.get(slug="other")
 
 
@@ -96,17 +96,17 @@ def ada(db):
 
 @pytest.fixture
 def public_client(public):
-    """Signed in at the main website as its owner."""
+    """A client for the main website, signed in as its owner."""
     return TenantClient(public, public.owner)
 
 
 @pytest.fixture
 def tenant_client(tenant):
-    """Signed in at the tenant's host as its owner."""
+    """A client for the tenant's host, signed in as its owner."""
     return TenantClient(tenant, tenant.owner)
 
 
 @pytest.fixture
 def other_client(other_tenant):
-    """Signed in at the other tenant's host as its owner."""
+    """A client for the other tenant's host, signed in as its owner."""
     return TenantClient(other_tenant, other_tenant.owner)

@@ -7,13 +7,13 @@ from django_tenants.utils import get_public_schema_name
 from tenancy.concrete import Tenant
 from tenancy.exceptions import SomeFailed
 from tenancy.for_each import each_tenant
-from tenancy.management.wrapped import before_dashes, load, streams
+from tenancy.management.wrapped import load, split_at_dashes, streams
 
 
 class Command(BaseCommand):
     help = (
-        "Run a command in the public schema and in every active tenant. One in which it fails stops"
-        " no other; those are named in the end, and the exit status is 1."
+        "Run a command in the public schema and in every active tenant. A failure in one doesn't"
+        " stop the others. Failures are listed at the end, and the exit status is 1."
     )
 
     def add_arguments(self, parser):
@@ -22,9 +22,9 @@ class Command(BaseCommand):
 
     def handle(self, *, command_name, no_public, **options):
         name, *arguments = command_name
-        mine, others = before_dashes(arguments)
-        arguments = [each for each in mine if each != "--no-public"] + others
-        # What the command doesn't understand it refuses once, not in every tenant.
+        mine, others = split_at_dashes(arguments)
+        arguments = [argument for argument in mine if argument != "--no-public"] + others
+        # The command refuses unknown arguments once, not in every tenant.
         load(name).create_parser("manage.py", name).parse_args(arguments)
         tenants = Tenant.objects.active()
         if no_public or "--no-public" in mine:
@@ -33,14 +33,10 @@ class Command(BaseCommand):
             for turn in each_tenant(tenants):
                 with turn as tenant:
                     self.stdout.write(f"Applying command to: {tenant.schema_name}")
-                    run(name, arguments, streams(options))
+                    try:
+                        call_command(name, *arguments, **streams(options))
+                    except SystemExit as end:
+                        if end.code not in (None, 0):
+                            raise CommandError(f"exit status {end.code}") from None
         except SomeFailed as error:
             raise CommandError(error) from None
-
-
-def run(name: str, arguments: list[str], where: dict) -> None:
-    try:
-        call_command(name, *arguments, **where)
-    except SystemExit as end:
-        if end.code not in (None, 0):
-            raise CommandError(f"exit status {end.code}") from None

@@ -1,10 +1,3 @@
-from tenancy.management.base import UserCommand
-from tenancy.people import accounts
+from tenancy.management.calls import command
 
-
-class Command(UserCommand):
-    help = "Take name and e-mail from a person who was deactivated, for good."
-
-    def perform(self, *, username, by, **options):
-        accounts.anonymise(username, by)
-        return f"“{username}” is anonymised."
+Command = command("anonymise_user")

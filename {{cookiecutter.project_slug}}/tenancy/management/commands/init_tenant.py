@@ -10,9 +10,8 @@ from tenancy.locks import advisory_lock
 
 class Command(BaseCommand):
     help = (
-        "Bring the shared schema up to date, and make the public tenant with its domain and its"
-        " owner where it is missing. Safe to repeat: after rendering, in a fresh clone, with"
-        " every deployment."
+        "Migrate the public schema, and create the public tenant with its domain and its owner if"
+        " they are missing. Safe to repeat: run it in a fresh clone and with every deployment."
     )
 
     def handle(self, *, verbosity, **options):

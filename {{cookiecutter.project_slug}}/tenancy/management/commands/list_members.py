@@ -1,18 +1,18 @@
-from tenancy.management.base import TenantCommand, table
+from tenancy.management.base import TenantCommand, format_table
 from tenancy.people import members
 
 TITLES = ("USER", "E-MAIL", "ROLE", "SINCE", "LAST SIGN-IN")
 
 
 class Command(TenantCommand):
-    help = "List the members of a tenant; the last sign-in is the last at any host."
+    help = "List the members of a tenant, with the time of their last sign-in at any host."
 
-    def act(self, tenant, by, **options):
+    def perform(self, *, tenant, by):
         rows = [
             (user.get_username(), user.email, role, day(since), day(user.last_login))
             for user, role, since in members.list_members(tenant)
         ]
-        return table([TITLES, *rows])
+        return format_table([TITLES, *rows])
 
 
 def day(moment) -> str:

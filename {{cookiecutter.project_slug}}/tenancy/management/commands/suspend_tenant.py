@@ -1,3 +1,3 @@
-from tenancy.management.base import transition_command
+from tenancy.management.calls import command
 
-Command = transition_command("suspend")
+Command = command("suspend_tenant")

@@ -6,7 +6,7 @@ from tenancy.postgres.programs import PACKAGES_OF_POSTGIS
 
 
 class CreatePostgis(CreateExtension):
-    """Where the extension exists, as on most hosted servers, any role will do."""
+    """Needs no superuser if the extension exists, as on most hosted servers."""
 
     def __init__(self):
         super().__init__("postgis")
@@ -16,7 +16,7 @@ class CreatePostgis(CreateExtension):
             super().database_forwards(app_label, schema_editor, from_state, to_state)
         except NotSupportedError:
             raise CommandError(
-                f"The database's server has no PostGIS. It needs {PACKAGES_OF_POSTGIS}."
+                f"The database's server has no PostGIS. To install it: {PACKAGES_OF_POSTGIS}."
             ) from None
         except ProgrammingError as error:
             database = schema_editor.connection.settings_dict["NAME"]

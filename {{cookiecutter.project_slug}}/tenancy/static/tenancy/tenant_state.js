@@ -1,4 +1,4 @@
-// Shows what has become of a tenant, as long as it is being made.
+// Reloads the state of a tenant while it is being made.
 const wait = () => setTimeout(refresh, 500);
 
 async function refresh() {
@@ -9,7 +9,7 @@ async function refresh() {
     document.getElementById("state").replaceWith(state);
     if ("pending" in state.dataset) wait();
   } catch {
-    wait(); // the server is away
+    wait(); // the server does not answer: try again
   }
 }
 

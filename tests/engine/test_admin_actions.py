@@ -1,4 +1,4 @@
-"""The public admin moves tenants, once somebody has read which, and shows what was done."""
+"""The actions of the public admin run when they are confirmed, and the log shows them."""
 
 import pytest
 from django_tenants.utils import schema_exists
@@ -17,8 +17,8 @@ def act(public_client, tenant):
     """Choose an action for some tenants, and confirm it if there are answers; returns the page."""
     tenant.deactivate()
 
-    def act(move, *tenants, **answers):
-        chosen = {"action": f"{move}_tenants", "_selected_action": [one.pk for one in tenants]}
+    def act(action, *tenants, **answers):
+        chosen = {"action": action, "_selected_action": [one.pk for one in tenants]}
         return public_client.post(URL, chosen | answers, follow=True)
 
     return act
@@ -32,7 +32,7 @@ def status(tenant):
 
 
 @pytest.mark.parametrize(
-    ("was", "move", "becomes"),
+    ("was", "action", "becomes"),
     [
         (Status.ACTIVE, "suspend", Status.SUSPENDED),
         (Status.SUSPENDED, "resume", Status.ACTIVE),
@@ -40,24 +40,24 @@ def status(tenant):
         (Status.SUSPENDED, "delete", Status.DELETED),
     ],
 )
-def test_a_move_is_made_when_it_is_confirmed(act, tenant, was, move, becomes):
+def test_an_action_runs_when_it_is_confirmed(act, tenant, was, action, becomes):
     Tenant.objects.filter(pk=tenant.pk).update(status=was)
 
-    page = act(move, tenant)
+    page = act(action, tenant)
     assert "<strong>First Tenant</strong> (first, first.localhost)" in page.text
     assert status(tenant) == was
 
-    assert f"“First Tenant”: {move}, done." in act(move, tenant, **CONFIRM).text
+    assert f"{action.title()}: done for “First Tenant”." in act(action, tenant, **CONFIRM).text
     assert status(tenant) == becomes
     assert TenantEvent.objects.first().by == "admin"
 
 
-def test_several_are_moved_at_once(act, tenant, other_tenant):
+def test_an_action_runs_for_several_tenants(act, tenant, other_tenant):
     lifecycle.suspend(other_tenant, "ada")
 
     page = act("suspend", tenant, other_tenant, **CONFIRM)
 
-    assert "“First Tenant”: suspend, done." in page.text
+    assert "Suspend: done for “First Tenant”." in page.text
     assert "Can&#x27;t suspend “other”: it is suspended, not active." in page.text
     assert status(tenant) == Status.SUSPENDED
 
@@ -77,7 +77,7 @@ def test_a_deleted_tenant_comes_back(act, tenant):
 
 def test_purging_asks_whether_it_is_to_be_now(act, tenant):
     lifecycle.delete(tenant, "ada")
-    assert "Before the time of grace is over" in act("purge", tenant).text
+    assert "Before the grace period is over" in act("purge", tenant).text
 
     assert "it is kept until" in act("purge", tenant, **CONFIRM).text
     assert schema_exists(tenant.schema_name)

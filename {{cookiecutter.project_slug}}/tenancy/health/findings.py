@@ -1,0 +1,49 @@
+"""The messages of the checks and of `tenant_doctor`, with what to do about each."""
+
+from django.core.checks import CheckMessage, Error, Warning
+
+HINTS = {
+    # Settings and code
+    "E001": "Remove it.",
+    "E002": 'Set it to "tenancy.database", and ORIGINAL_BACKEND to its present value.',
+    "E003": "Add it.",
+    "E004": "Put it in the place of Django's ModelBackend.",
+    "E005": "Sessions are read in the tenant's schema, and membership needs the user.",
+    "E006": "Leave it in SHARED_APPS only.",
+    "E007": "Name it in SHARED_APPS and in TENANT_APPS.",
+    "E008": "Write it as a `with` statement inside the function.",
+    "E009": "Create it in a migration of an app that is in SHARED_APPS only.",
+    "E010": "Set it to “django.contrib.sessions.backends.db”.",
+    "W015": "Move changes to server/: an upgrade would remove them here (see docs/upgrade.md). Then"
+    " `manage.py upgrade_tenancy` with --force restores the engine.",
+    "W016": "`manage.py upgrade_tenancy` with --force restores the engine.",
+    "E021": "Name tenancy.isolation.signing.TenantSigner, or a subclass.",
+    "E022": "Name tenancy.isolation.media.TenantStorage, or a subclass.",
+    "E023": "Set its KEY_FUNCTION to “django_tenants.cache.make_key”.",
+    "E024": "Give it a default, or null=True and blank=True.",
+    "W025": "Copy it in receivers of the signals, then silence this warning.",
+    "E026": "Write “class Meta({base}.Meta)”, and add to its constraints.",
+    "E027": "Extend that manager's class, or give yours another name.",
+    # The database. Warnings: the owner may keep other schemas in it, and tables without a model.
+    "E100": "Run `manage.py migrate_schemas --shared`.",
+    "E101": "Add one in the admin of the public site.",
+    "W102": "Unless it is being made right now, finish it with `manage.py provision_tenant --resume"
+    " SLUG`, or remove it with `--abandon SLUG`.",
+    "E103": "Restore it from a backup, or let `manage.py create_missing_schemas --schema {name}`"
+    " create an empty one.",
+    "W104": "Drop it if it was a tenant's; otherwise silence tenancy.W104.",
+    "E105": "Run `manage.py migrate_schemas`, and restore from a backup what is still missing."
+    " Until then a tenant uses a table of that name in the public schema.",
+    "E106": "Move the rows to the public schema and drop the tables.",
+    "W107": "Drop those of removed apps; if your migrations create them with RunSQL, silence"
+    " tenancy.W107.",
+    "W108": "Unless it is being purged right now, finish with `manage.py purge_tenant --schema"
+    " {name}`.",
+    "E109": "Run `manage.py add_member --schema {name}` with the name, or `remove_member`.",
+}
+
+
+def finding(number: str, message: str, obj: object = None, **words: str) -> CheckMessage:
+    """Return the message about `obj`. The hint can name it, and `words`."""
+    level = Error if number.startswith("E") else Warning
+    return level(message, HINTS[number].format(name=obj, **words), obj, f"tenancy.{number}")

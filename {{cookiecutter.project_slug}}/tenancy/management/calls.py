@@ -1,0 +1,155 @@
+"""The commands that call one function for a tenant or a person, as a table."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from tenancy import copies, lifecycle, roles
+from tenancy.management.base import LifecycleCommand, TenantCommand, flag, text
+from tenancy.people import accounts, members
+from tenancy.states import end_of_grace
+
+
+class Call(NamedTuple):
+    """Call `function` with the tenant, if any, the values of `arguments`, and `by`; print `done`.
+
+    `done` may use what the function got, and its `result`.
+    """
+
+    function: Callable
+    help: str
+    done: str
+    arguments: dict[str, dict] = {}
+    base: type[LifecycleCommand] = TenantCommand
+
+
+def delete(tenant, by, noinput):
+    return end_of_grace(lifecycle.delete(tenant, by))
+
+
+def rename(tenant, by, name, new_slug, domain):
+    renamed = lifecycle.rename(tenant, by, name=name, slug=new_slug, domain=domain)
+    return renamed.get_primary_domain()
+
+
+def add_domain(tenant, by, host, primary):
+    return lifecycle.add_domain(tenant, host, by, is_primary=primary)
+
+
+HOST = {"host": text("like workspace.example.com")}
+USERNAME = {"username": text("a user name or e-mail")}
+
+CALLS = {
+    "suspend_tenant": Call(
+        lifecycle.suspend,
+        "Make a tenant's hosts answer 503, until `resume_tenant`.",
+        "“{tenant.slug}” is suspended.",
+    ),
+    "resume_tenant": Call(
+        lifecycle.resume,
+        "Make a suspended tenant's hosts answer again.",
+        "“{tenant.slug}” is active.",
+    ),
+    "delete_tenant": Call(
+        delete,
+        "Make a tenant's hosts answer 410. `undelete_tenant` brings all of it back within"
+        " TENANT_GRACE_DAYS; `purge_tenant` removes it for good.",
+        "“{tenant.slug}” is deleted, and kept until {result:%F}.",
+        {"--noinput --no-input": flag("for callers of the library's command; it never asks")},
+    ),
+    "undelete_tenant": Call(
+        lifecycle.undelete,
+        "Bring a deleted tenant back, active or suspended as it was.",
+        "“{tenant.slug}” is {result.status}.",
+    ),
+    "purge_tenant": Call(
+        lifecycle.purge,
+        "Remove a deleted tenant for good, with its schema and uploads, after TENANT_GRACE_DAYS."
+        " Run it again if it was interrupted.",
+        "“{tenant.slug}” is purged.",
+        {"--now": flag("before the grace period is over")},
+    ),
+    "rename_tenant": Call(
+        rename,
+        "Change a tenant's name, slug or primary domain. Prints its host name.",
+        "{result}",
+        {
+            "--name": text("the new name for people"),
+            "--new-slug": text("the new slug; the host name changes with it"),
+            "--domain": text("the new primary domain"),
+        },
+    ),
+    "transfer_tenant": Call(
+        lifecycle.transfer,
+        "Give a tenant to another owner. The old owner stays a member.",
+        "“{tenant.slug}” is {result.owner}'s.",
+        {"--to": text("a user name or e-mail", dest="username", required=True)},
+    ),
+    "add_domain": Call(
+        add_domain,
+        "Add a host name to a tenant. Prints it as it is stored.",
+        "{result}",
+        HOST | {"--primary": flag("the other host names redirect to it")},
+    ),
+    "remove_domain": Call(
+        lifecycle.remove_domain,
+        "Remove a host name from a tenant. The primary one stays.",
+        "{result} is removed.",
+        HOST,
+    ),
+    "backup_tenant": Call(
+        copies.backup,
+        "Write a tenant to a file: schema, rows, members, uploads. It may be in use meanwhile.",
+        "“{tenant.slug}” is in {result}.",
+        {"path": text("such as evilcorp.zip"), "--overwrite": flag("replace an existing file")},
+    ),
+    "add_member": Call(
+        members.add_member,
+        "Add a person to a tenant, or change a member's role.",
+        "“{username}” is {role} of “{tenant.slug}”.",
+        USERNAME
+        | {"--role": text(f"one of {', '.join(roles.assignable_roles())}", default=roles.MEMBER)},
+    ),
+    "remove_member": Call(
+        members.remove_member,
+        "End a person's membership of a tenant, and their sessions there.",
+        "“{username}” is not a member of “{tenant.slug}” any more.",
+        USERNAME,
+    ),
+    "deactivate_user": Call(
+        accounts.deactivate,
+        "End a person's sessions and memberships everywhere. Run it again if it was interrupted.",
+        "“{username}” can't sign in any more, and belongs to no tenant.",
+        USERNAME,
+        LifecycleCommand,
+    ),
+    "reactivate_user": Call(
+        accounts.reactivate,
+        "Let a deactivated person sign in again. They are a member of no tenant.",
+        "“{username}” can sign in again, once a password is set.",
+        USERNAME,
+        LifecycleCommand,
+    ),
+    "anonymise_user": Call(
+        accounts.anonymise,
+        "Erase a deactivated person's name and e-mail for good.",
+        "“{username}” is anonymised.",
+        USERNAME,
+        LifecycleCommand,
+    ),
+}
+
+
+def command(name: str) -> type[LifecycleCommand]:
+    """Return the command class of a name in CALLS."""
+    call = CALLS[name]
+
+    class Command(call.base):
+        help = call.help
+        arguments = call.arguments
+        stealth_options = ("interactive",)  # callers of the library's `delete_tenant` pass it
+
+        def perform(self, **values):
+            result = call.function(**values)
+            return call.done.format(result=result, **values)
+
+    return Command
