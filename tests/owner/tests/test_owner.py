@@ -257,7 +257,7 @@ def test_a_header_with_further_keys_is_read(kept):
     assert "'Tenant.seats' doesn't exist here: its value is left out." in notes
 
 
-@pytest.mark.parametrize("key", ["format", "fields", "organization_fields", "people_fields"])
+@pytest.mark.parametrize("key", ["fields", "organization_fields"])
 def test_a_header_without_an_optional_key_is_read(kept, key):
     rewrite(kept.path, lambda header: header.pop(key))
     leave_nothing(kept)
