@@ -19,7 +19,9 @@ LATE = {
 }
 
 
-def test_imports_run_one_way(capsys):
+def test_imports_run_one_way(capsys, monkeypatch):
+    # It would disable all other loggers, for the tests that come later, too.
+    monkeypatch.setattr(cli, "_configure_logging", lambda verbose: None)
     kept = cli.lint_imports(str(Path(__file__).with_name("importlinter.ini")), no_cache=True)
 
     assert kept == cli.EXIT_STATUS_SUCCESS, capsys.readouterr().out
