@@ -50,7 +50,7 @@ def source(committed_db):
     with cleaned_up():
         tenant = provision("source")
         other = get_user_model().objects.get(username="other")
-        tenant.add_user(other, is_staff=True)
+        tenant.add_user(other, is_superuser=True)
         with tenant:
             Note.objects.create(text="Remember", author=tenant.owner)
             Note.objects.create(text="This too", author=other)
@@ -134,7 +134,7 @@ def test_all_of_a_tenant_comes_back(source, file, settings):
     assert notes(tenant) == [("Remember", "admin"), ("This too", "other")]
     with tenant:
         rights = UserTenantPermissions.objects.get(profile__username="other")
-        assert (rights.is_staff, rights.is_superuser) == (True, False)
+        assert rights.is_superuser
         names = rights.groups.order_by("name").values_list("name", flat=True)
         assert [*names] == ["Writers", "member"]
         assert default_storage.open("a/ä b.txt").read() == b"Ours"

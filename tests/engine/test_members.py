@@ -203,7 +203,7 @@ def test_a_session_outlives_a_change_of_keys_but_no_membership(outside, ada, set
 
 @pytest.mark.parametrize(
     ("flags", "role"),
-    [({}, "member"), ({"is_superuser": True}, "admin"), ({"is_staff": True}, "member")],
+    [({}, "member"), ({"is_superuser": True, "is_staff": True}, "admin")],
 )
 def test_the_librarys_add_user_gives_a_role_too(outside, ada, flags, role):
     outside.add_user(ada, **flags)
@@ -212,6 +212,8 @@ def test_the_librarys_add_user_gives_a_role_too(outside, ada, flags, role):
     assert groups(outside, ada) == {role}
     with pytest.raises(ExistsError):
         outside.add_user(ada)
+    with pytest.raises(ValueError, match="is_staff comes with a role"):
+        outside.add_user(ada, is_staff=True)
 
 
 def test_signals_tell_of_people(outside, ada):

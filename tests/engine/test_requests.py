@@ -103,8 +103,9 @@ def rights(user):
 
 
 @pytest.mark.parametrize("is_staff", [True, False])
-def test_a_person_comes_with_their_rights(tenant, person, is_staff):
-    tenant.add_user(person, is_staff=is_staff)
+def test_a_person_comes_with_their_rights(tenant, person, settings, is_staff):
+    tenant.add_user(person)
+    settings.TENANCY_ROLES = settings.TENANCY_ROLES | {"member": {"is_staff": is_staff}}
     group = Group.objects.create(name="writers")
     group.permissions.add(Permission.objects.get(codename="add_note"))
     UserTenantPermissions.objects.get(profile=person).groups.add(group)

@@ -163,13 +163,17 @@ class AbstractTenant(TenantBase):
     def add_user(self, user_obj, **rights):
         """Add a member for the library, with a role. Others call `members.add_member`, which logs.
 
-        Raises ExistsError for a member.
+        Raises ExistsError for a member, and ValueError for `is_staff` without `is_superuser`: only
+        a role of the project's own gives that.
         """
+        role = roles.ADMIN if rights.get("is_superuser") else roles.MEMBER
+        is_public = self.schema_name == get_public_schema_name()
+        if rights.get("is_staff") and not (is_public or roles.flags(role)["is_staff"]):
+            raise ValueError("is_staff comes with a role: call members.add_member.")
         # The cache may say that the user is not a member.
         vars(user_obj).get(TENANT_CACHE_NAME, {}).pop(self.schema_name, None)
         with transaction.atomic(), self:
             super().add_user(user_obj, **rights)
-            role = roles.ADMIN if rights.get("is_superuser") else roles.MEMBER
             roles.assign_role(user_obj.usertenantpermissions, role)
         # The user would take this row, with the rights in this tenant, to other tenants.
         user_obj._state.fields_cache.pop("usertenantpermissions", None)

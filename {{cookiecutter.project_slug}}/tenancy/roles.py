@@ -84,14 +84,11 @@ def role_name() -> Subquery:
 def restrict(rights: UserTenantPermissions, role: str | None) -> UserTenantPermissions:
     """Set `role` on a member's row, and the flags that the role gives now.
 
-    The stored flags date from the assignment, and the setting may have changed since. A member can
-    have `is_staff` in addition to the role.
+    The stored flags date from the assignment, and the setting may have changed since.
     """
     rights.role = role
     if connection.schema_name != get_public_schema_name():
-        granted = flags(role)
-        rights.is_superuser = granted["is_superuser"]
-        rights.is_staff = granted["is_staff"] or (rights.is_staff and role is not None)
+        vars(rights).update(flags(role))
     return rights
 
 
