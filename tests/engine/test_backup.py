@@ -136,7 +136,7 @@ def test_all_of_a_tenant_comes_back(source, file, settings):
         rights = UserTenantPermissions.objects.get(profile__username="other")
         assert rights.is_superuser
         names = rights.groups.order_by("name").values_list("name", flat=True)
-        assert [*names] == ["Writers", "member"]
+        assert [*names] == ["Writers", "admin"]
         assert default_storage.open("a/ä b.txt").read() == b"Ours"
     assert client.get("/notes/").status_code == 302
     client = TenantClient(tenant, tenant.owner)
