@@ -216,6 +216,14 @@ def test_the_librarys_add_user_gives_a_role_too(outside, ada, flags, role):
         outside.add_user(ada, is_staff=True)
 
 
+def test_a_role_that_left_the_setting_is_unknown_and_gives_nothing(outside, ada, settings):
+    add_member(outside, "ada", roles.ADMIN, by="test")
+    settings.TENANCY_ROLES = {"member": {}}
+
+    assert roles_of(outside)["ada"] == roles.UNKNOWN
+    assert rights(outside, ada) == (False, False, False)
+
+
 def test_signals_tell_of_people(outside, ada):
     heard = []
 

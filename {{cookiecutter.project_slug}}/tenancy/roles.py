@@ -22,7 +22,7 @@ from django.utils.translation import gettext_lazy as _
 from django_tenants.utils import get_public_schema_name
 from tenant_users.permissions.models import UserTenantPermissions
 
-OWNER, ADMIN, MEMBER = "owner", "admin", "member"
+OWNER, ADMIN, MEMBER, UNKNOWN = "owner", "admin", "member", "unknown"
 
 GroupMembership = UserTenantPermissions.groups.through
 # What `role_name` says, for the row `rights` in the query that loads a person.

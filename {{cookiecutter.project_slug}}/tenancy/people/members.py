@@ -105,10 +105,16 @@ def role_of(tenant: Tenant, user: User) -> str | None:
 
 
 def role_from(tenant: Tenant, rights: UserTenantPermissions) -> str:
-    """Return the role of a row that has the annotation `roles.role_name()`."""
+    """Return the role of a row that has the annotation `roles.role_name()`.
+
+    It is `unknown` if TENANCY_ROLES no longer has it. The main website has no roles: its people are
+    called admins and members by their flags.
+    """
     if rights.profile_id == tenant.owner_id:
         return roles.OWNER
-    return rights.role or (roles.ADMIN if rights.is_superuser else roles.MEMBER)
+    if tenant.schema_name == get_public_schema_name():
+        return roles.ADMIN if rights.is_superuser else roles.MEMBER
+    return rights.role or roles.UNKNOWN
 
 
 def grant(tenant: Tenant, user: User, role: str) -> None:
