@@ -66,29 +66,31 @@ FILES = {
         tests/__init__.py
         tests/settings.py
         tests/test_notes.py
+        tests/test_pages.py
+        tests/test_people.py
+        tests/test_tenants.py
     """,
     "use_celery": """
         docs/background.md
         server/celery.py
         server/notes/tasks.py
+        tests/test_tasks.py
     """,
     "use_postgis": """
         docs/geography.md
         server/places/__init__.py
         server/places/admin.py
-        server/places/fields.py
         server/places/forms.py
         server/places/migrations/0001_initial.py
         server/places/migrations/__init__.py
         server/places/models.py
         server/places/static/places/maps.css
         server/places/static/places/maps.js
-        server/places/static/places/places.css
         server/places/static/places/places.js
         server/places/templates/places/places.html
         server/places/urls.py
-        server/places/validators.py
         server/places/views.py
+        tests/test_places.py
     """,
 }
 OPTIONS = [

@@ -215,7 +215,7 @@ def test_without_a_network_it_says_so_keeps_the_project_and_can_be_finished(
 
     lines = [line for line in output.splitlines() if line.strip()]
     command = lines[-1].strip()
-    failure = next(line for line in lines if re.match(r"(Install|Update).*: ", line))
+    failure = next(line for line in lines if re.match(r"(Install|Upgrade).*: ", line))
     assert "onnect" in failure or "roxy" in failure
     assert command.startswith("cd acme_cloud && ")
     project = Project(

@@ -129,7 +129,7 @@ from server.tenants.models import Tenant
 call_command("init_tenant")
 call_command("create_user", "bob", "bob@example.com")
 for slug, plan in (("evilcorp", "gold"), ("umbrella", "free")):
-    call_command("provision_tenant", slug, slug, "org", "ada", field=[f"plan={plan}"])
+    call_command("provision_tenant", slug, slug, "org", "ada", f"--field=plan={plan}")
     with Tenant.objects.get(slug=slug) as tenant:
         Invoice.objects.create(number=f"{slug}-1")
         Note.objects.create(text=f"A note of {slug}", author=tenant.owner)

@@ -4,6 +4,7 @@ from tests.settings import *  # noqa: F403
 
 PROJECT_NAME = "Main Site"
 TENANT_GRACE_DAYS = 30
+ADMIN_USERNAME, ADMIN_EMAIL = "admin", "admin@localhost"
 
 if "server.places" in TENANT_APPS:  # noqa: F405
     TENANT_APPS += ["engine.shapes"]  # noqa: F405

@@ -52,9 +52,10 @@ def raw(sql):
 def search_paths(committed_db):
     """How often the connection has set its search_path."""
     connection.ensure_connection()
+    before = connection.connection.cursor_factory
     statements = record()
     yield lambda: sum("search_path" in sql for sql in statements)
-    connection.connection.cursor_factory = None
+    connection.connection.cursor_factory = before
 
 
 def test_the_search_path_is_set_no_more_than_it_has_to_be(first, other, search_paths):

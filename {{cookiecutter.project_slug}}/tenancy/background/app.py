@@ -7,15 +7,15 @@ from celery.signals import setup_logging, worker_init
 from django.db import connections
 from tenant_schemas_celery import app as library
 
-from tenancy.background.messages import HEADER, with_tenant
-
 
 class CeleryApp(library.CeleryApp):
     task_cls = "tenancy.background.task:TenantTask"
 
     def signature(self, *args, **kwargs):
         """Return a signature that enters the tenant it names when Celery calls it."""
-        from tenancy.background.task import TenantSignature  # needs the settings
+        # These need the settings, which need `server`, which makes the app.
+        from tenancy.background.messages import HEADER
+        from tenancy.background.task import TenantSignature
 
         found = super().signature(*args, **kwargs)
         names_tenant = HEADER in (found.options.get("headers") or {})
@@ -24,6 +24,8 @@ class CeleryApp(library.CeleryApp):
 
     def send_task(self, name, args=None, kwargs=None, **options):
         """Send a task, as all of Celery's functions do in the end. Raises NoTenant."""
+        from tenancy.background.messages import with_tenant
+
         return super().send_task(name, args, kwargs, **with_tenant(self, name, options))
 
 
