@@ -48,7 +48,7 @@ def run_engine(project, *tests):
         stack = project.manage("shell", "-v0", "-c", STACK).stdout.split()
     finally:
         project.postgres("stop")
-    assert re.search(r"^\d+ passed in", result.stdout, re.M), result.stdout + result.stderr
+    assert re.search(r"^\d+ passed(, \d+ warnings)? in", result.stdout, re.M), result.stdout + result.stderr
     python, minor, django, driver, postgresql = stack
     return (int(python), int(minor)), int(django), driver, int(postgresql)
 
@@ -126,7 +126,7 @@ def test_a_project_is_right_and_passes_its_own_tests(template, tmp_path, use_pos
     finally:
         project.postgres("stop")
 
-    assert re.search(r"^\d+ passed in", result.stdout, re.M), result.stdout
+    assert re.search(r"^\d+ passed(, \d+ warnings)? in", result.stdout, re.M), result.stdout
 
 
 def test_without_gdal_it_says_what_to_install_and_no_traceback(template, tmp_path):
