@@ -30,6 +30,7 @@ connection.ensure_connection()
 print(*sys.version_info[:2], django.VERSION[0], connection.Database.__name__)
 print(connection.pg_version // 10000)
 """
+PASSED = re.compile(r"^\d+ passed(, \d+ warnings)? in", re.M)
 
 
 def need_postgis():
@@ -48,7 +49,7 @@ def run_engine(project, *tests):
         stack = project.manage("shell", "-v0", "-c", STACK).stdout.split()
     finally:
         project.postgres("stop")
-    assert re.search(r"^\d+ passed(, \d+ warnings)? in", result.stdout, re.M), result.stdout + result.stderr
+    assert PASSED.search(result.stdout), result.stdout + result.stderr
     python, minor, django, driver, postgresql = stack
     return (int(python), int(minor)), int(django), driver, int(postgresql)
 
@@ -126,7 +127,7 @@ def test_a_project_is_right_and_passes_its_own_tests(template, tmp_path, use_pos
     finally:
         project.postgres("stop")
 
-    assert re.search(r"^\d+ passed(, \d+ warnings)? in", result.stdout, re.M), result.stdout
+    assert PASSED.search(result.stdout), result.stdout
 
 
 def test_without_gdal_it_says_what_to_install_and_no_traceback(template, tmp_path):
