@@ -21,7 +21,7 @@ ADDED_LINE = "Added in a new version.\n"
 
 @dataclass
 class Developer:
-    """Somebody who has a repository of the template, and types `cruft` and `git`."""
+    """An owner with a repository of the template, at a prompt with `cruft` and `git`."""
 
     folder: Path
     template: Path

@@ -10,7 +10,7 @@ def roles_of(tenant) -> dict[str, str]:
 
 
 def log() -> list[tuple]:
-    """What was written down since the tenants were made, the oldest first."""
+    """The log's entries since the tenants were made, the oldest first."""
     changes = TenantEvent.objects.exclude(action="provision").order_by("pk")
     return [
         (row.by, row.action, row.username, row.slug, row.before, row.after) for row in changes.all()

@@ -1,4 +1,4 @@
-"""Who exists, who is deactivated, who is anonymised; and nothing of the libraries deletes them."""
+"""People are created, deactivated and anonymised; nothing of the libraries deletes them."""
 
 import pytest
 from django.contrib.admin.models import CHANGE, LogEntry
