@@ -62,6 +62,25 @@ def test_rights_are_not_looked_up_for_all_tenants_together(settings):
 
 
 @pytest.mark.parametrize(
+    ("changed", "problem"),
+    [
+        ({"member": None}, "lacks the role “member”"),
+        ({"owner": {}}, "can't define the role “owner”"),
+        ({"clerk": {"superuser": True}}, "“clerk” has the unknown key “superuser”"),
+        ({"clerk": {"permissions": ["view_note"]}}, "“view_note” is not of the form"),
+        ({"clerk": {"permissions": "notes.view_note"}}, "“n” is not of the form"),
+    ],
+)
+def test_no_role_is_misspelt(settings, changed, problem):
+    roles = {**settings.TENANCY_ROLES, **changed}
+    settings.TENANCY_ROLES = {name: role for name, role in roles.items() if role is not None}
+
+    first = run_checks(tags=["tenants"])[0]
+    assert first.id == "tenancy.E028"
+    assert problem in first.msg
+
+
+@pytest.mark.parametrize(
     ("moved", "to"),
     [
         *(("TenantMiddleware", -1), ("MembershipMiddleware", 0), ("SessionMiddleware", 0)),

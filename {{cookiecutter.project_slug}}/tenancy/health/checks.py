@@ -21,6 +21,7 @@ from django_tenants.routers import TenantSyncRouter
 from django_tenants.utils import get_tenant_database_alias
 from tenant_users.permissions.backend import UserBackend
 
+from tenancy import roles
 from tenancy.concrete import Domain, Organization, Tenant, User, added_fields, engine_model
 from tenancy.health import doctor, manifest, requirements
 from tenancy.health.findings import finding
@@ -32,6 +33,7 @@ from tenancy.isolation.signing import TenantSigner
 ROUTERS = [TenantRouter, TenantSyncRouter]
 SHARED_ONLY = ["contenttypes", "sites"]  # Django caches their rows for all tenants together
 IN_BOTH = ["auth", "permissions", "sessions"]
+ROLE_KEYS = {"label", "is_staff", "is_superuser", "permissions"}
 DECORATORS = {"schema_context", "tenant_context"}
 CREATE_EXTENSION = re.compile(r"\bCREATE\s+EXTENSION\b", re.IGNORECASE)
 
@@ -74,6 +76,23 @@ def check_settings(**kwargs) -> Iterator[CheckMessage]:
         yield finding("E004", f"{lacking}: nobody has any rights.")
     if settings.SESSION_ENGINE.endswith("signed_cookies"):
         yield finding("E010", "SESSION_ENGINE makes sessions valid at every tenant's host.")
+
+
+@register("tenants")
+def check_roles(**kwargs) -> Iterator[CheckMessage]:
+    """A mistake in TENANCY_ROLES would otherwise fail, or be ignored, when a right is checked."""
+    for name in (roles.ADMIN, roles.MEMBER):
+        if name not in settings.TENANCY_ROLES:
+            yield finding("E028", f"TENANCY_ROLES lacks the role “{name}”.")
+    if roles.OWNER in settings.TENANCY_ROLES:
+        yield finding("E028", f"TENANCY_ROLES can't define the role “{roles.OWNER}”.")
+    for name, role in settings.TENANCY_ROLES.items():
+        for key in role.keys() - ROLE_KEYS:
+            yield finding("E028", f"TENANCY_ROLES: “{name}” has the unknown key “{key}”.")
+        for permission in role.get("permissions", ()):
+            if "." not in permission:
+                problem = f"“{permission}” is not of the form app_label.codename"
+                yield finding("E028", f"TENANCY_ROLES: “{name}”: {problem}.")
 
 
 @register("tenants")

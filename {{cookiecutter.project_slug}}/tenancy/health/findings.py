@@ -24,6 +24,7 @@ HINTS = {
     "W025": "Copy it in receivers of the signals, then silence this warning.",
     "E026": "Write “class Meta({base}.Meta)”, and add to its constraints.",
     "E027": "Extend that manager's class, or give yours another name.",
+    "E028": "tenancy/roles.py shows the setting's form.",
     # The database. Warnings: the owner may keep other schemas in it, and tables without a model.
     "E100": "Run `manage.py migrate_schemas --shared`.",
     "E101": "Add one in the admin of the public site.",
