@@ -15,7 +15,7 @@ COLUMNS = [connection.ops.quote_name(field.column) for field in User._meta.concr
 QUERY = f"""
 SELECT {", ".join(f"person.{column}" for column in COLUMNS)},
     {", ".join(f"rights.{field} AS rights_{field}" for field in FIELDS)},
-    {roles.ROLE_NAME} AS rights_role
+    {roles.GROUP_NAMES} AS group_names
 FROM {User._meta.db_table} person
 LEFT JOIN {Rights._meta.db_table} rights ON rights.profile_id = person.id
 WHERE person.id = %s
@@ -26,9 +26,9 @@ class UserBackend(backend.UserBackend):
     """Loads a person, their rights and their role in the current tenant in one query."""
 
     def get_user(self, user_id):
-        for user in User.objects.raw(QUERY, [[*roles.all_roles()], user_id]):
+        for user in User.objects.raw(QUERY, [user_id]):
             row = {field: vars(user).pop(f"rights_{field}") for field in FIELDS}
-            role = vars(user).pop("rights_role")
+            role = roles.last_role(vars(user).pop("group_names"))
             if self.user_can_authenticate(user):
                 rights = None
                 if row["id"]:
