@@ -9,7 +9,7 @@ from itertools import chain
 
 import pytest
 from conftest import PROJECT
-from projects import ROOT, UV, Project, cookiecutter, copy_template
+from projects import ROOT, UV, Project, cookiecutter
 
 MANIFEST = f"{PROJECT}/tenancy/health/manifest.py"
 # One line, the hash of the landed commit whose engine is the older one.

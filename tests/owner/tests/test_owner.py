@@ -188,7 +188,7 @@ def kept(born, tmp_path):
     Organization.objects.filter(pk=tenant.organization_id).update(vat_number="DE1")
     tenant.domains.update(purpose="main")
     lifecycle.add_domain(tenant, f"{tenant.slug}.example.com", "test", purpose="further")
-    User.objects.filter(pk=member.pk).update(phone="123", name="Bea")
+    User.objects.filter(pk=member.pk).update(phone="123", name="Bea", preferences={"a": [1]})
     path = tmp_path / "backup.zip"
     run("backup_tenant", tenant.slug, str(path))
     return SimpleNamespace(tenant=tenant, member=member, path=path, region=region)
@@ -217,6 +217,7 @@ def test_a_backup_brings_all_fields_back(kept):
         (f"{tenant.slug}.example.com", "further"),
     }
     assert (member.email, member.phone, member.name) == (kept.member.email, "123", "Bea")
+    assert member.preferences == {"a": [1]}
 
 
 def test_who_is_here_keeps_what_they_have(kept):
@@ -506,6 +507,15 @@ def test_a_field_of_a_person_is_changed_in_the_admin(site):
     site.post(page, data | inline)
 
     assert User.objects.get(pk=person.pk).phone == "789"
+
+
+def test_a_request_has_the_value_of_a_persons_field(born):
+    tenant = born("preferences")
+    User.objects.filter(pk=tenant.owner_id).update(preferences={"theme": "dark"})
+
+    request = TenantClient(tenant, tenant.owner).get("/").wsgi_request
+
+    assert request.user.preferences == {"theme": "dark"}
 
 
 def test_a_deleted_tenant_is_not_changed_in_the_admin(site, born):

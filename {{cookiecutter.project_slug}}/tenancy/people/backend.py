@@ -7,15 +7,20 @@ from tenant_users.permissions.models import UserTenantPermissions as Rights
 from tenancy import roles
 from tenancy.concrete import User
 
-FIELDS = [field.attname for field in Rights._meta.concrete_fields]
-COLUMNS = [connection.ops.quote_name(field.column) for field in User._meta.concrete_fields]
+COLUMNS = [field.get_col(User._meta.db_table) for field in User._meta.concrete_fields]
+NAMES = [column.target.attname for column in COLUMNS]
+CONVERTERS = [  # of fields that the project added, such as a JSONField
+    (index, convert, column)
+    for index, column in enumerate(COLUMNS)
+    for convert in column.get_db_converters(connection)
+]
+RIGHTS = [field.attname for field in Rights._meta.concrete_fields]
 
 # In SQL, because Django takes longer to build this query than PostgreSQL to run it. Not `*`,
 # because a newer release may have added columns while this process still runs the old code.
 QUERY = f"""
-SELECT {", ".join(f"person.{column}" for column in COLUMNS)},
-    {", ".join(f"rights.{field} AS rights_{field}" for field in FIELDS)},
-    {roles.GROUP_NAMES} AS group_names
+SELECT {", ".join(f"person.{connection.ops.quote_name(each.target.column)}" for each in COLUMNS)},
+    {", ".join(f"rights.{name}" for name in RIGHTS)}, {roles.GROUP_NAMES}
 FROM {User._meta.db_table} person
 LEFT JOIN {Rights._meta.db_table} rights ON rights.profile_id = person.id
 WHERE person.id = %s
@@ -26,20 +31,26 @@ class UserBackend(backend.UserBackend):
     """Loads a person, their rights and their role in the current tenant in one query."""
 
     def get_user(self, user_id):
-        for user in User.objects.raw(QUERY, [user_id]):
-            row = {field: vars(user).pop(f"rights_{field}") for field in FIELDS}
-            role = roles.last_role(vars(user).pop("group_names"))
-            if self.user_can_authenticate(user):
-                rights = None
-                if row["id"]:
-                    rights = Rights.from_db(router.db_for_read(Rights), list(row), row.values())
-                    roles.restrict(rights, role)
-                    # `rights.profile = user` would set the reverse, and the user would take this
-                    # row to other tenants.
-                    rights._state.fields_cache["profile"] = user
-                setattr(user, TENANT_CACHE_NAME, {connection.schema_name: {"membership": rights}})
-                return user
-        return None
+        with connection.cursor() as cursor:
+            cursor.execute(QUERY, [user_id])
+            row = cursor.fetchone()
+        if row is None:
+            return None
+        *values, groups = row
+        for index, convert, column in CONVERTERS:
+            values[index] = convert(values[index], column, connection)
+        user = User.from_db(connection.alias, NAMES, values[: len(NAMES)])
+        if not self.user_can_authenticate(user):
+            return None
+        rights, values = None, values[len(NAMES) :]
+        if values[RIGHTS.index("id")]:
+            rights = Rights.from_db(router.db_for_read(Rights), RIGHTS, values)
+            roles.restrict(rights, roles.last_role(groups))
+            # `rights.profile = user` would set the reverse, and the user would take this row to
+            # other tenants.
+            rights._state.fields_cache["profile"] = user
+        setattr(user, TENANT_CACHE_NAME, {connection.schema_name: {"membership": rights}})
+        return user
 
     def _get_group_permissions(self, rights):
         # The tenant gives permissions to groups, the setting to roles.

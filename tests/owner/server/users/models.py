@@ -4,3 +4,4 @@ from tenancy.people.models import AbstractUser
 
 class User(AbstractUser):
     phone = models.CharField(max_length=30, blank=True)
+    preferences = models.JSONField(default=dict, blank=True)
