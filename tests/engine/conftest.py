@@ -1,5 +1,7 @@
 """The engine's tests, which run in a rendered project with all options (see `tests/README.md`)."""
 
+import socket
+
 import pytest
 from django.apps import apps
 from django.conf import settings as django_settings
@@ -65,3 +67,10 @@ def zoo(committed_db, tmp_path, monkeypatch):
             yield zoo
     finally:
         zoo.close()
+
+
+@pytest.fixture
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]

@@ -258,3 +258,17 @@ def test_sessions_that_every_host_believes_are_refused(settings):
     settings.SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
 
     assert ids() == ["tenancy.E010"]
+
+
+def test_a_malformed_rate_is_named(settings):
+    settings.TENANCY_RATES = {"sign-in": "ten a day", "export": "3/1h", "invitation": None}
+
+    assert ids() == ["tenancy.E029"]
+
+
+def test_a_proxy_has_to_tell_addresses(settings):
+    settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    assert "tenancy.W030" in ids(include_deployment_checks=True)
+
+    settings.TRUSTED_PROXIES = 1
+    assert "tenancy.W030" not in ids(include_deployment_checks=True)

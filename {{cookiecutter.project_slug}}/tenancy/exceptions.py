@@ -37,6 +37,18 @@ class WrongTenant(Exception):
     """An object of one tenant was about to be used in another."""
 
 
+class RateLimited(Exception):
+    """The limit `name` is reached. `wait` is how many seconds it lasts."""
+
+    def __init__(self, name: str, wait: int):
+        super().__init__(name, wait)
+        self.name = name
+        self.wait = wait
+
+    def __str__(self):
+        return f"The limit “{self.name}” is reached. Wait {self.wait} s."
+
+
 class SchemaNotReady(Exception):
     """A tenant can't be entered while its schema is being made or purged."""
 

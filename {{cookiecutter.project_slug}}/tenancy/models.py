@@ -238,3 +238,14 @@ class Blueprint(models.Model):
 
     def __str__(self):
         return self.key
+
+
+class Limit(models.Model):
+    """How often something was done since `expires` minus its time (see `tenancy.limits`)."""
+
+    key = models.CharField(max_length=64, primary_key=True)
+    count = models.PositiveIntegerField()
+    expires = models.DateTimeField(db_index=True)
+
+    def __str__(self):
+        return self.key

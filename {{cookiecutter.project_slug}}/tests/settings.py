@@ -9,6 +9,7 @@ os.environ |= {
     "ALLOWED_HOSTS": ".localhost",
     "SERVE_PUBLIC": "on",
     "HTTPS": "off",
+    "TRUSTED_PROXIES": "0",
     "CACHE_URL": "",
     # template: if cookiecutter.use_celery
     "CELERY_BROKER_URL": "",

@@ -17,6 +17,7 @@ from tenancy import roles
 from tenancy.admin.base import LifecycleAdmin
 from tenancy.emails import send_email
 from tenancy.exceptions import InvalidUser, UnknownUser
+from tenancy.limits import limit
 from tenancy.models import Member
 from tenancy.people import accounts, members
 
@@ -142,6 +143,8 @@ class MemberAdmin(LifecycleAdmin):
 def invite(request, email: str, role: str, by: str) -> None:
     """Add the person with the e-mail, or a new one. The inviter can't tell which it was."""
     tenant = request.tenant
+    limit("invitation", tenant.schema_name, "20/1h")
+    limit("invitation-recipient", email, "5/1h")
     try:
         members.add_member(tenant, email, role, by=by)
     except UnknownUser:

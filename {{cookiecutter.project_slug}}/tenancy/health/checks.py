@@ -21,7 +21,7 @@ from django_tenants.routers import TenantSyncRouter
 from django_tenants.utils import get_tenant_database_alias
 from tenant_users.permissions.backend import UserBackend
 
-from tenancy import roles
+from tenancy import limits, roles
 from tenancy.concrete import Domain, Organization, Tenant, User, added_fields, engine_model
 from tenancy.health import doctor, manifest, requirements
 from tenancy.health.findings import finding
@@ -93,6 +93,19 @@ def check_roles(**kwargs) -> Iterator[CheckMessage]:
             if "." not in permission:
                 problem = f"“{permission}” is not of the form app_label.codename"
                 yield finding("E028", f"TENANCY_ROLES: “{name}”: {problem}.")
+
+
+@register("tenants")
+def check_rates(**kwargs) -> Iterator[CheckMessage]:
+    for name, rate in getattr(settings, "TENANCY_RATES", {}).items():
+        if rate is not None and not (isinstance(rate, str) and limits.RATE.fullmatch(rate)):
+            yield finding("E029", f"TENANCY_RATES: “{rate}” is no rate for “{name}”.")
+
+
+@register("tenants", deploy=True)
+def check_proxies(**kwargs) -> Iterator[CheckMessage]:
+    if settings.SECURE_PROXY_SSL_HEADER and not getattr(settings, "TRUSTED_PROXIES", 0):
+        yield finding("W030", "A proxy is trusted to tell the scheme, but none to tell addresses.")
 
 
 @register("tenants")

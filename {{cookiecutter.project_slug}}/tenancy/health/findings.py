@@ -25,6 +25,9 @@ HINTS = {
     "E026": "Write “class Meta({base}.Meta)”, and add to its constraints.",
     "E027": "Extend that manager's class, or give yours another name.",
     "E028": "tenancy/roles.py shows the setting's form.",
+    "E029": "Write it like “10/15m”, with s, m, h or d; None means no limit.",
+    "W030": "Set TRUSTED_PROXIES to how many proxies append to X-Forwarded-For. Otherwise all"
+    " visitors seem to have one address, and share its limit of wrong passwords.",
     # The database. Warnings: the owner may keep other schemas in it, and tables without a model.
     "E100": "Run `manage.py migrate_schemas --shared`.",
     "E101": "Add one in the admin of the public site.",

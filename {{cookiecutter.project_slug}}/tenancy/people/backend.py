@@ -1,3 +1,4 @@
+from asgiref.sync import sync_to_async
 from django.contrib.auth.models import Permission
 from django.db import connection, router
 from tenant_users.constants import TENANT_CACHE_NAME
@@ -6,6 +7,7 @@ from tenant_users.permissions.models import UserTenantPermissions as Rights
 
 from tenancy import roles
 from tenancy.concrete import User
+from tenancy.people.guesses import Guess
 
 COLUMNS = [field.get_col(User._meta.db_table) for field in User._meta.concrete_fields]
 NAMES = [column.target.attname for column in COLUMNS]
@@ -28,7 +30,26 @@ WHERE person.id = %s
 
 
 class UserBackend(backend.UserBackend):
-    """Loads a person, their rights and their role in the current tenant in one query."""
+    """Checks passwords, a limited number of wrong ones.
+
+    Loads a person, their rights and their role in the current tenant in one query.
+    """
+
+    def authenticate(self, request, username=None, password=None, **credentials):
+        """Return the person, or None. Raises RateLimited."""
+        if username is None:
+            username = credentials.get(User.USERNAME_FIELD)
+        if username is None or password is None:
+            return None
+        guess = Guess(request, username)
+        user = super().authenticate(request, username, password)
+        if user:
+            guess.was_right()
+        return user
+
+    async def aauthenticate(self, request, **credentials):
+        # Django's checks the password itself.
+        return await sync_to_async(self.authenticate)(request, **credentials)
 
     def get_user(self, user_id):
         with connection.cursor() as cursor:

@@ -7,6 +7,8 @@ from django.utils.translation import gettext_lazy as _
 
 from tenancy.concrete import User
 from tenancy.emails import send_email
+from tenancy.limits import limit
+from tenancy.requests.address import client_address
 
 
 class SignInForm(AuthenticationForm):
@@ -26,13 +28,18 @@ class SignInForm(AuthenticationForm):
 class ForgottenPasswordForm(PasswordResetForm):
     """Sends a link to a member of the host's tenant."""
 
+    def save(self, **options):
+        request, email = options["request"], self.cleaned_data["email"].lower()
+        # For each host: only a member gets an e-mail, so only a member's are worth counting.
+        limit("password-reset", f"{connection.schema_name} {email}", "5/1h")
+        if address := client_address(request):
+            limit("password-reset-address", address, "30/1h")
+        super().save(**options | {"extra_email_context": {"tenant": request.tenant}})
+
     def get_users(self, email):
         # Django's skips people without a password. Invited people set their first one this way.
         people = User.objects.filter(email=email, is_active=True)
         return (user for user in people if user.has_tenant_permissions())
-
-    def save(self, **options):
-        super().save(**options | {"extra_email_context": {"tenant": options["request"].tenant}})
 
     def send_mail(self, subject, body, context, from_email, to_email, **options):
         send_email("password_reset", to_email, context)

@@ -18,7 +18,9 @@ sign_out = login_not_required(views.LogoutView.as_view())
 form = {"form_class": ForgottenPasswordForm, **TOKENS}
 password_reset = page(views.PasswordResetView, "password_reset_form", **form)
 done = page(views.PasswordResetDoneView, "password_reset_done")
-confirm = page(views.PasswordResetConfirmView, "password_reset_confirm", **TOKENS)
+confirm = page(
+    views.PasswordResetConfirmView, "password_reset_confirm", post_reset_login=True, **TOKENS
+)
 complete = page(views.PasswordResetCompleteView, "password_reset_complete")
 
 # Django's views redirect to each other by these names.

@@ -16,6 +16,7 @@ from django_tenants.utils import get_public_schema_name
 from tenancy import hosts
 from tenancy.concrete import Tenant
 from tenancy.requests import routes
+from tenancy.requests.failures import AnswersFailures
 
 PUBLIC = get_public_schema_name()
 ACTIVE = Tenant.Status.ACTIVE
@@ -27,7 +28,7 @@ RETRY_AFTER = 3600  # seconds
 MAX_HOST_LENGTH = len("www.") + 253 + len(".:65535")  # longer ones would only fill the cache
 
 
-class TenantMiddleware(TenantMainMiddleware):
+class TenantMiddleware(AnswersFailures, TenantMainMiddleware):
     """Puts the connection into the schema of the host's tenant.
 
     For an unknown host, and one whose tenant is suspended or deleted, it answers with a page that

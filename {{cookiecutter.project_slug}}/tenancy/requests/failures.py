@@ -1,0 +1,201 @@
+"""Answers to what isn't a fault of the site: a limit is reached, a server is away, a request is
+damaged.
+
+They need no database. Each is the template `<status>.html` in the site's style, or a short text for
+a client that wants none.
+"""
+
+import math
+import sys
+from collections.abc import Iterator
+from http import HTTPStatus
+from importlib import import_module
+
+from django.core.exceptions import BadRequest, RequestDataTooBig, SuspiciousOperation
+from django.core.signals import got_request_exception
+from django.db import InterfaceError, InternalError, OperationalError, connection
+from django.http import HttpResponse, JsonResponse, UnreadablePostError
+from django.http.multipartparser import MultiPartParserError
+from django.template.loader import render_to_string
+from django.utils.html import escape
+from django.utils.log import log_response
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from tenancy.exceptions import LocalPostgresError, RateLimited, one_line
+
+RETRY_AFTER = 10  # seconds
+HTML, JSON = "text/html", "application/json"
+
+# PostgreSQL's classes of errors: connection exception, insufficient resources (connections, memory,
+# disk), shutdown; and read_only_sql_transaction, as during a failover.
+AWAY = ("08", "53", "57P", "25006")
+DATABASE_ERRORS = (OperationalError, InterfaceError, InternalError)
+DAMAGED = (
+    BadRequest,
+    MultiPartParserError,
+    SuspiciousOperation,
+    UnicodeError,
+    UnreadablePostError,
+)
+
+
+def classes(module: str, *names: str) -> tuple[type[Exception], ...]:
+    """Return a library's exceptions; none if it isn't installed."""
+    try:
+        return tuple(getattr(import_module(module), name) for name in names)
+    except ImportError:
+        return ()
+
+
+SERVERS_AWAY = (
+    LocalPostgresError,
+    *classes("redis.exceptions", "ConnectionError", "TimeoutError", "ReadOnlyError"),
+    *classes("kombu.exceptions", "OperationalError"),
+)
+
+
+class AnswersFailures:
+    """A mixin for the middleware that enters the tenant, and so comes before all that can fail.
+
+    Django answers an exception of a view, and of each middleware, before a middleware further out
+    sees it. So `process_exception` looks at what a view raises, `got_request_exception` keeps what
+    another middleware has raised, and `try` catches what Django's own pages fail at.
+    """
+
+    def __call__(self, request):
+        if self.async_mode:
+            return self.__acall__(request)
+        try:
+            response = super().__call__(request)
+        except Exception as error:
+            if (answer := answer_to(error, request, is_final=True)) is None:
+                raise
+            return answer
+        return checked(response, request)
+
+    async def __acall__(self, request):
+        try:
+            response = await super().__acall__(request)
+        except Exception as error:
+            if (answer := answer_to(error, request, is_final=True)) is None:
+                raise
+            return answer
+        return checked(response, request)
+
+    def process_exception(self, request, exception):
+        return answer_to(exception, request)
+
+
+def keep_error(request=None, **kwargs):
+    if request is not None:
+        request.unexpected_error = sys.exc_info()[1]
+
+
+got_request_exception.connect(keep_error, dispatch_uid="keep_error")
+
+
+def checked(response: HttpResponse, request) -> HttpResponse:
+    """Return another answer if the error page is about an error that isn't the site's."""
+    error = vars(request).pop("unexpected_error", None)
+    if error is None or response.status_code != HTTPStatus.INTERNAL_SERVER_ERROR:
+        return response
+    return answer_to(error, request) or response
+
+
+def answer_to(error: Exception, request, *, is_final=False) -> HttpResponse | None:
+    """Return the answer to an error that isn't the site's, and log it in a line; otherwise None.
+
+    With `is_final`, Django has failed to answer it.
+    """
+    if isinstance(error, RateLimited):
+        response = answer(request, HTTPStatus.TOO_MANY_REQUESTS, how_long(error.wait), error.wait)
+        response._has_been_logged = True  # by `limit`
+        return response
+    if is_away(error):
+        response = answer(
+            request, HTTPStatus.SERVICE_UNAVAILABLE, _("Please try again soon."), RETRY_AFTER
+        )
+        log(one_line(error), response, request, "error")
+        return response
+    if has_nul(error) or (is_final and isinstance(error, DAMAGED)):
+        too_big = isinstance(error, RequestDataTooBig)
+        status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE if too_big else HTTPStatus.BAD_REQUEST
+        response = answer(request, status, _("The request is damaged."))
+        log(one_line(error), response, request, "warning")
+        return response
+    return None
+
+
+def log(reason: str, response: HttpResponse, request, level: str) -> None:
+    log_response("%s: %s", reason, request.path, response=response, request=request, level=level)
+
+
+def is_away(error: BaseException) -> bool:
+    """Return True if the database, the cache or the broker can't work at the moment."""
+    return any(
+        isinstance(each, SERVERS_AWAY) or (is_of_database(each) and has_left(each))
+        for each in with_causes(error)
+    )
+
+
+def with_causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def is_of_database(error: BaseException) -> bool:
+    driver = connection.Database
+    own = (driver.OperationalError, driver.InterfaceError, driver.InternalError)
+    return isinstance(error, (*DATABASE_ERRORS, *own))
+
+
+def has_left(error: BaseException) -> bool:
+    """Return True for a code of PostgreSQL's in AWAY, or for a connection that is lost.
+
+    A lost or refused connection has no code. So has a driver's complaint about a closed cursor.
+    """
+    cause = error.__cause__ or error
+    code = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+    return code.startswith(AWAY) if code else "cursor" not in str(error)
+
+
+def has_nul(error: BaseException) -> bool:
+    """Return True if PostgreSQL's driver has refused a NUL character, which no text can have."""
+    return "NUL (0x00)" in str(error)
+
+
+def how_long(seconds: int) -> str:
+    """Return a sentence that says when to try again."""
+    if seconds <= 90:
+        text = ngettext("Try again in %d second.", "Try again in %d seconds.", seconds)
+        return text % seconds
+    minutes = math.ceil(seconds / 60)
+    return ngettext("Try again in %d minute.", "Try again in %d minutes.", minutes) % minutes
+
+
+def answer(
+    request, status: HTTPStatus, detail: str, retry_after: int | None = None
+) -> HttpResponse:
+    """Return the page of the status, or `detail` as JSON or text if the client prefers that."""
+    kind = request.get_preferred_type([HTML, JSON])
+    if kind == HTML:
+        response = HttpResponse(page(request, status, detail), status=status)
+    elif kind == JSON:
+        response = JsonResponse({"detail": detail}, status=status)
+    else:
+        response = HttpResponse(f"{detail}\n", status=status, content_type="text/plain")
+    response["Cache-Control"] = "no-store"
+    if retry_after:
+        response["Retry-After"] = retry_after
+    return response
+
+
+def page(request, status: HTTPStatus, detail: str) -> str:
+    """Render `<status>.html` without context processors, which may ask the database."""
+    try:
+        context = {"request": request, "detail": detail}
+        return render_to_string([f"{status}.html", "400.html"], context)
+    except Exception:  # an owner's base.html may need more than is there
+        return f"<!doctype html><title>{status}</title><h1>{status.phrase}</h1>{escape(detail)}"
