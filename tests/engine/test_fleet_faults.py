@@ -3,13 +3,16 @@
 import io
 
 import pytest
-from django.core.management import CommandError
+from django.conf import settings
+from django.core.management import CommandError, call_command
 from django.db import connection
+from django.test import override_settings
 from django_tenants.signals import schema_migrated
 from server.tenants.models import Tenant
 from tenancy.fleet import run
 from tenancy.locks import advisory_lock
 
+from engine.processes import Fork
 from engine.signals import connected
 from engine.zoo import ADD_COLOR, CATALOG, CREATE_ANIMAL
 
@@ -347,3 +350,137 @@ def test_a_bar_in_a_terminal(zoo):
     zoo.migrate(stdout=terminal)
 
     assert f"[{'#' * 15:30}] 2/4 {zoo.schemas[1]}" in terminal.getvalue()
+
+
+KEY = '("one", models.ForeignKey("zoo.animal", models.CASCADE))'  # its constraint comes at the end
+CREATE_CAGE = CREATE_ANIMAL.replace("Animal", "Cage").replace('("name"', f'{KEY}, ("name"')
+HAS_CAGE = "SELECT FROM pg_tables WHERE schemaname = '{}' AND tablename = 'zoo_cage'"
+CONCURRENTLY = 'AddIndexConcurrently("animal", models.Index("name", name="by_name"))'
+NOTHING = "def nothing(apps, editor): pass"
+# Stops after the commit that makes the change.
+STOP = """
+from django.core.management import call_command
+from django.db.backends.base.base import BaseDatabaseWrapper
+commit = BaseDatabaseWrapper._commit
+def stop(self):
+    with self.connection.cursor() as cursor:
+        cursor.execute({change!r})
+        [changed] = cursor.fetchone()
+    commit(self)
+    if changed:
+        input(print("ready", flush=True))
+BaseDatabaseWrapper._commit = stop
+call_command("migrate_schemas", "zoo", *{target}, verbosity=0, **{options})
+"""
+
+
+@pytest.fixture
+def shared(zoo):
+    """The zoo's app is in the public schema, too."""
+    with override_settings(SHARED_APPS=[*settings.SHARED_APPS, "zoo"]):
+        zoo.migrate("zoo", tenant=False)
+        yield "public"
+    zoo.sql("DROP TABLE IF EXISTS zoo_cage, zoo_animal")
+
+
+@pytest.mark.parametrize(
+    ("where", "options"),
+    [
+        ("public", {"shared": True}),
+        ("tenant", {"tenant": True}),
+        ("tenant", {"tenant": True, "executor": "standard"}),
+        ("tenant", {"tenant": True, "fake_initial": True}),
+    ],
+)
+def test_whatever_commit_a_process_is_killed_after_the_next_run_finishes(
+    zoo, request, where, options
+):
+    """R1: forwards and backwards, in public and in a tenant, by each executor."""
+    schema = request.getfixturevalue("shared") if where == "public" else zoo.schemas[0]
+    # With Python in it, the next run can't find out what was done.
+    zoo.write("0002_cage", CREATE_CAGE, "migrations.RunPython(nothing, nothing)", code=NOTHING)
+    for target, change in (("0002", "EXISTS"), ("0001", "NOT EXISTS")):
+        change = f"SELECT {change} ({HAS_CAGE.format(schema)})"
+        process = Fork(STOP.format(change=change, target=[target], options=options))
+        said = process.stdout.readline()
+        process.kill()
+        assert said == "ready\n", process.communicate()[1]
+        process.communicate()
+
+        zoo.migrate("zoo", target, **{"tenant": False} | options)
+
+        assert zoo.applied(schema)[-1].startswith(target)
+        assert zoo.sql(change) == [True]
+
+
+def half_record(zoo, schema, sql=""):
+    """Leave a migration made and not recorded, as Django did when it was killed."""
+    zoo.sql("DELETE FROM django_migrations WHERE name = '0002_cage'", schema=schema)
+    zoo.sql(sql or "SELECT 1", schema=schema)
+
+
+@pytest.mark.parametrize("index", [0, 2])
+@pytest.mark.parametrize("options", [{}, {"executor": "standard"}])
+def test_what_was_made_and_not_recorded_is_recorded(zoo, index, options, caplog):
+    """R1: a fleet that an earlier version left half recorded is finished by running again."""
+    half = zoo.schemas[index]
+    zoo.write("0002_cage", CREATE_CAGE, ADD_COLOR, CONCURRENTLY, atomic=False)
+    zoo.migrate(schema_name=half, verbosity=0)
+    zoo.sql("INSERT INTO zoo_animal (name, color) VALUES ('cat', '')", schema=half)
+    half_record(zoo, half)
+
+    zoo.migrate(**options)
+
+    expect_all(zoo)
+    assert f"{half}: zoo.0002_cage is only recorded: its changes were made before." in caplog.text
+    assert zoo.sql("SELECT name FROM zoo_animal", schema=half) == ["cat"]
+
+
+def test_what_was_made_in_public_and_not_recorded_is_recorded(zoo, shared, caplog):
+    """R1: the public schema's migrations, too, and those that were undone."""
+    zoo.write("0002_cage", CREATE_CAGE)
+    zoo.migrate("zoo", tenant=False)
+    half_record(zoo, shared)
+
+    assert "FAKED" in zoo.migrate("zoo", tenant=False)
+
+    assert zoo.applied(shared) == ["0001_initial", "0002_cage"]
+    zoo.sql("DROP TABLE zoo_cage")
+    zoo.migrate("zoo", "0001", tenant=False)
+    assert zoo.applied(shared) == ["0001_initial"]
+    assert "zoo.0002_cage is only recorded: its changes were undone before." in caplog.text
+
+
+AND_AN_INDEX = 'migrations.AddIndex("cage", models.Index("name", name="cage_name"))'
+TWO = CONCURRENTLY, CONCURRENTLY.replace("by_name", "by_name_too")
+
+
+@pytest.mark.parametrize(
+    ("operations", "left", "statement"),
+    [
+        ([CREATE_CAGE, AND_AN_INDEX], "DROP INDEX cage_name", 'CREATE TABLE "zoo_cage"'),
+        ([CREATE_CAGE], "ALTER TABLE zoo_cage ALTER name TYPE text", 'CREATE TABLE "zoo_cage"'),
+        (TWO, "DROP INDEX by_name_too", 'CREATE INDEX CONCURRENTLY "by_name"'),
+        ([CREATE_CAGE, *WAYS[1]], "", 'CREATE TABLE "zoo_cage"'),
+    ],
+)
+@pytest.mark.parametrize("index", [0, 2])
+def test_what_was_made_in_part_is_named(zoo, index, operations, left, statement):
+    """R1: with the failing statement and a command that helps; nothing is faked unasked."""
+    half = zoo.schemas[index]
+    zoo.write("0002_cage", *operations, atomic=operations is not TWO)
+    zoo.migrate(schema_name=half, verbosity=0)
+    half_record(zoo, half, left)
+
+    with pytest.raises(CommandError) as failure:
+        zoo.migrate()
+
+    [reason] = [line for line in str(failure.value).splitlines() if f"{half}: zoo.0002" in line]
+    assert statement in reason
+    command = f"manage.py migrate_schemas --fake --schema {half} zoo 0002_cage"
+    assert command in reason
+    assert zoo.applied(half) == ["0001_initial"]
+    call_command(*command.split()[1:], verbosity=0)
+    zoo.migrate()
+    assert zoo.applied(half) == ["0001_initial", "0002_cage"]
+    assert all(zoo.applied(schema)[-1] == "0002_cage" for schema in zoo.schemas)

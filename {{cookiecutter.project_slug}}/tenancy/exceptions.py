@@ -20,6 +20,10 @@ class PublicWouldChange(Exception):
     """A tenant's migration is about to commit a change outside the tenant's schema."""
 
 
+class HalfDone(CommandError):
+    """A migration's changes are there, or gone, in part. The message says what to do."""
+
+
 class SomeFailed(Exception):
     """The code failed in some tenants. `reasons` maps a slug to one line."""
 

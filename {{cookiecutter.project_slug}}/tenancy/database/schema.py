@@ -8,13 +8,17 @@ first query, the deletion of a user run thousands of queries, and new tenants wa
 from contextlib import contextmanager
 
 from django.conf import settings
+from django.db import DatabaseError
 from django.db.models import Field
 from django_tenants.postgresql_backend.base import original_backend
 from django_tenants.utils import app_labels, get_public_schema_name
 
 
 class SchemaEditor(original_backend.DatabaseWrapper.SchemaEditorClass):
-    """Treats a field that refers to a shared table as one with `db_constraint=False`."""
+    """Treats a field that refers to a shared table as one with `db_constraint=False`.
+
+    An error has a note with the statement that failed.
+    """
 
     def create_model(self, model):
         with self.without_constraint(*model._meta.local_fields):
@@ -27,6 +31,13 @@ class SchemaEditor(original_backend.DatabaseWrapper.SchemaEditorClass):
     def alter_field(self, model, old_field, new_field, strict=False):
         with self.without_constraint(old_field, new_field):
             super().alter_field(model, old_field, new_field, strict)
+
+    def execute(self, sql, params=()):
+        try:
+            super().execute(sql, params)
+        except DatabaseError as error:
+            error.add_note(" ".join(str(sql).split()))
+            raise
 
     @contextmanager
     def without_constraint(self, *fields: Field):

@@ -43,8 +43,8 @@ FINGERPRINTS = """
 """
 
 
-def tables_concerned(migrations: Iterable[Migration], apps: StateApps) -> list[str] | None:
-    """Return the tables that the migrations may depend on, in a schema that is as `apps` says.
+def tables_concerned(migrations: Iterable[Migration], *states: StateApps) -> list[str] | None:
+    """Return the tables that the migrations may depend on, in schemas that are as the states say.
 
     These are their apps' tables and all that refer to them, directly or not: Django looks there for
     the names of constraints and indexes, and nowhere else. None means all tables.
@@ -54,7 +54,7 @@ def tables_concerned(migrations: Iterable[Migration], apps: StateApps) -> list[s
     if not all(map(is_about_its_app, migrations)):
         return None
     labels = {migration.app_label for migration in migrations}
-    models = apps.get_models(include_auto_created=True)
+    models = [model for apps in states for model in apps.get_models(include_auto_created=True)]
     more = {model._meta.db_table for model in models if model._meta.app_label in labels}
     tables = set()
     while more:

@@ -81,7 +81,7 @@ class Run:
         if len(cohort.schemas) == 1:
             return cohort.schemas[:1], set()
         migrations = [step.migration for step in cohort.steps if step.migration]
-        tables = drift.tables_concerned(migrations, cohort.before.apps)
+        tables = drift.tables_concerned(migrations, cohort.before.apps, cohort.apps)
         prints = drift.fingerprints(self.connection, cohort.schemas, tables)
         [(usual, _)] = Counter(map(prints.get, cohort.schemas)).most_common(1)
         alike = [schema for schema in cohort.schemas if prints.get(schema) == usual]

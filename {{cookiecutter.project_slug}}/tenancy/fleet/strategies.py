@@ -3,8 +3,9 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
+from functools import partial
 
-from django.db import transaction
+from django.db import ProgrammingError, transaction
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.models.signals import post_migrate, pre_migrate
 from django_tenants.migration_executors.base import run_migrations
@@ -12,6 +13,7 @@ from django_tenants.signals import schema_migrated, schema_pre_migration
 from django_tenants.utils import quote_schema_name, schema_context
 
 from tenancy.fleet import pending_signals
+from tenancy.fleet.half_done import is_about_existence, recording_if_done, state_of
 from tenancy.fleet.plan import Cohort, Step
 from tenancy.fleet.recording import TenantEditor, lock, tenant_editors
 from tenancy.fleet.replay_policy import has_own_apply
@@ -82,7 +84,10 @@ class Strategies:
                 state.apps  # noqa: B018 (Django renders all models at once, too)
                 with self.transaction(schema, step, guards_public=True) as editor:
                     state = step.migration.apply(state, editor)
-                executed[step] = editor.executed
+                    executed[step] = editor.executed
+                if step not in executed:  # it was only recorded, and `state` has a part of it
+                    with schema_context(schema):
+                        state = state_of(self.connection)
         return executed
 
     def apply_recorded(self, cohort: Cohort, schema: str) -> None:
@@ -92,8 +97,14 @@ class Strategies:
                 self.at = f"{step}: "
                 if step.sql is None and step.migration:
                     self.run_operations(cohort, schema, step)
-                else:
+                    continue
+                try:
                     self.replay(schema, step)
+                except ProgrammingError as error:
+                    if step.migration is None or not is_about_existence(error):
+                        raise
+                    # Operation by operation it shows whether the changes were made before.
+                    self.run_operations(cohort, schema, step, guards_public=True)
 
     @contextmanager
     def signals(self, cohort: Cohort, schema: str) -> Iterator[None]:
@@ -142,11 +153,13 @@ class Strategies:
             cursor.execute("\n;\n".join(statements))
         self.connection.leave_tenant()  # a function of the migration's may have set another
 
-    def run_operations(self, cohort: Cohort, schema: str, step: Step) -> None:
+    def run_operations(
+        self, cohort: Cohort, schema: str, step: Step, *, guards_public: bool = False
+    ) -> None:
         """Do as Django's Migration.apply does, from states that are prepared."""
         migration = step.migration
         state, operations = cohort.prepared[step]
-        with self.transaction(schema, step) as editor:
+        with self.transaction(schema, step, guards_public=guards_public) as editor:
             if has_own_apply(migration):
                 migration.apply(state.clone(), editor)
                 return
@@ -158,16 +171,18 @@ class Strategies:
 
     @contextmanager
     def transaction(
-        self, schema: str, step: Step, *, guards_public: bool = False
+        self, schema: str, step: Step, *, guards_public: bool
     ) -> Iterator[TenantEditor]:
         """Record the step's migration, in one transaction with what the block does.
 
         Django records a migration with deferred SQL in another one, and a process that is killed
-        in between would leave a migration that can't be applied again.
+        in between would leave a migration that can't be applied again. If such a one proves to be
+        applied, it is only recorded.
         """
         check, record = bookkeeping(schema, step)
         with (
             schema_context(schema),
+            recording_if_done(self.connection, step.migration, partial(self.execute, record)),
             tenant_editors(self.connection, schema, guards_public=guards_public),
             self.connection.schema_editor(atomic=step.migration.atomic) as editor,
             self.connection.cursor() as cursor,
@@ -176,6 +191,10 @@ class Strategies:
             yield editor
             editor.execute_deferred()
             cursor.execute(record)
+
+    def execute(self, sql: str) -> None:
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql)
 
 
 def bookkeeping(schema: str, step: Step) -> tuple[str, str]:
