@@ -31,11 +31,11 @@ def get(slug) -> Tenant:
 
 @contextmanager
 def cleaned_up():
-    """What comes about in the block goes again, and all is as it was."""
+    """Remove what the block makes. Yield all that was there, and fail if any of it is missing."""
     tenants, organizations, _ = before = everything()
     log = [*TenantEvent.objects.values_list("pk", flat=True)]
     try:
-        yield
+        yield before
     finally:
         connection.set_schema_to_public()
         for tenant in Tenant.all_objects.exclude(pk__in=tenants):

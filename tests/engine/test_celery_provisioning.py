@@ -5,14 +5,15 @@ from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
-from server.tenants.models import Organization, Tenant
+from server.tenants.models import Tenant
 from tenancy import lifecycle
 from tenancy.background.tasks import make_tenant, resume_unfinished
 from tenancy.models import Blueprint, TenantEvent
 from tenancy.schemas import blueprint
 
+from engine.copies import cleaned_up, execute
 from engine.processes import stop_before
 from engine.workers import PATIENCE, Workers, closed_database, need_redis
 
@@ -48,15 +49,8 @@ def worker(workers):
 @pytest.fixture(autouse=True)
 def _nothing_is_left(committed_db, settings):
     settings.PROVISION_IN_BACKGROUND = True
-    yield
-    for tenant in Tenant.all_objects.filter(slug="later"):
-        if tenant.status == Status.PROVISIONING:
-            lifecycle.abandon(tenant, "test")
-        else:
-            lifecycle.delete(tenant, "test")
-            lifecycle.purge(tenant, "test", now=True)
-    TenantEvent.objects.filter(slug="later").delete()
-    Organization.objects.filter(name="Later").delete()
+    with cleaned_up():
+        yield
 
 
 def wait_until(is_so):
@@ -75,10 +69,10 @@ def expect_one(requested_by="admin"):
 
 def test_a_worker_that_is_killed_in_the_middle_is_followed_by_another(workers):
     lifecycle.request_tenant(*ARGUMENTS)
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("LOCK TABLE tenancy_tenantevent IN EXCLUSIVE MODE")
+    with transaction.atomic():
+        execute("LOCK TABLE tenancy_tenantevent IN EXCLUSIVE MODE")
         with working(workers):
-            wait_until(lambda: waiting_for_the_lock(cursor))
+            wait_until(waiting_for_the_lock)
     assert not Tenant.objects.filter(slug="later").exists()
 
     with working(workers):
@@ -88,20 +82,19 @@ def test_a_worker_that_is_killed_in_the_middle_is_followed_by_another(workers):
 def test_a_database_that_goes_away_in_the_middle_loses_nothing(workers):
     lifecycle.request_tenant(*ARGUMENTS)
     with ExitStack() as stack:
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute("LOCK TABLE tenancy_tenantevent IN EXCLUSIVE MODE")
+        with transaction.atomic():
+            execute("LOCK TABLE tenancy_tenantevent IN EXCLUSIVE MODE")
             worker = stack.enter_context(working(workers))
-            wait_until(lambda: waiting_for_the_lock(cursor))
+            wait_until(waiting_for_the_lock)
             with closed_database():
                 worker.said("retry: Retry in ")
         expect_one()
 
 
-def waiting_for_the_lock(cursor):
-    cursor.execute(
+def waiting_for_the_lock():
+    return execute(
         "SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'tenancy_tenantevent'::regclass"
     )
-    return cursor.fetchone()
 
 
 def test_the_migrations_that_run_are_shown(workers):
@@ -142,15 +135,12 @@ def test_what_is_asked_for_twice_is_made_once(workers, worker):
 
 
 def test_what_fails_is_shown_and_tried_again(workers, worker):
-    with connection.cursor() as cursor:
-        constraint = "CONSTRAINT broken CHECK (slug <> 'later')"
-        cursor.execute(f"ALTER TABLE tenancy_tenantevent ADD {constraint}")
+    execute("ALTER TABLE tenancy_tenantevent ADD CONSTRAINT broken CHECK (slug <> 'later')")
     try:
         lifecycle.request_tenant(*ARGUMENTS)
         wait_until(lambda: "It failed and will be" in Tenant.all_objects.get(slug="later").progress)
     finally:
-        with connection.cursor() as cursor:
-            cursor.execute("ALTER TABLE tenancy_tenantevent DROP CONSTRAINT broken")
+        execute("ALTER TABLE tenancy_tenantevent DROP CONSTRAINT broken")
     expect_one()
 
 

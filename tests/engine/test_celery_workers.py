@@ -16,14 +16,14 @@ from django.db import connection, transaction
 from django_tenants.utils import get_public_schema_name
 from kombu.exceptions import OperationalError
 from server.notes.models import Note
-from server.tenants.models import Organization, Tenant
+from server.tenants.models import Tenant
 from tenancy import lifecycle
 from tenancy.background.messages import HEADER
 from tenancy.exceptions import NoTenant, TenantGone, TenantNotActive
 from tenancy.isolation.router import bind_to_current_tenant
-from tenancy.models import TenantEvent
 
 from engine import tasks
+from engine.copies import cleaned_up, provision
 from engine.workers import PATIENCE, Workers, closed_database, need_redis, throw_others_out
 
 PUBLIC = get_public_schema_name()
@@ -401,18 +401,8 @@ def test_beat_goes_on_when_the_database_was_away(workers, tenants):
 @pytest.fixture(scope="module")
 def twenty(workers, django_db_blocker):
     """Tenants of which nothing is left in the end."""
-    slugs = [f"many{number}" for number in range(20)]
-    with django_db_blocker.unblock():
-        for slug in slugs:
-            lifecycle.provision_tenant(slug, slug, "Many", "admin")
-        tenants = [Tenant.objects.get(slug=slug) for slug in slugs]
-    yield tenants
-    with django_db_blocker.unblock():
-        for tenant in tenants:
-            lifecycle.delete(tenant, "test")
-            lifecycle.purge(tenant, "test", now=True)
-        Organization.objects.filter(name="Many").delete()
-        TenantEvent.objects.filter(slug__in=slugs).delete()
+    with django_db_blocker.unblock(), cleaned_up():
+        yield [provision(f"many{number}") for number in range(20)]
 
 
 def written(tenants, key):
@@ -427,17 +417,17 @@ def written(tenants, key):
 
 
 @pytest.mark.usefixtures("committed_db")
-def test_a_thousand_tasks_land_in_their_tenants(twenty, key):
+def test_hundreds_of_tasks_land_in_their_tenants(twenty, key):
     """Of which some fail after writing, and are sent again."""
     chance = random.Random(1)  # noqa: S311
     sent = []
-    for number in range(1000):
+    for number in range(300):
         with twenty[number % 20]:
             sent.append(tasks.write.delay(f"{key} {number}", chance.choice([0, 0, 1, 2])))
     for one in sent:
         result(one)
 
-    assert written(twenty, key) == [[*range(at, 1000, 20)] for at in range(20)]
+    assert written(twenty, key) == [[*range(at, 300, 20)] for at in range(20)]
 
 
 @pytest.mark.usefixtures("committed_db")

@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
-from django.core.management import CommandError, call_command
+from django.core.management import call_command
 from django.db import connection
 from django_tenants.utils import quote_schema_name
 from server.notes.models import Note
@@ -412,31 +412,6 @@ def test_a_tenant_that_is_changed_before_the_moment_is_not_copied_as_it_was(
     with nothing_left(), pytest.raises(CopyError, match="“source” was changed meanwhile: run it"):
         getattr(copies, copy)(source, where, "ada")
     assert [*tmp_path.iterdir()] == []
-
-
-@pytest.mark.usefixtures("db")
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        (["first"], "Name the tenant to copy and the copy's slug"),
-        (["first", "x", "--clone_from", "x"], "Name the tenant to copy and the copy's slug"),
-        (["first", "x", "--slug", "y"], "Name the tenant to copy and the copy's slug"),
-        (["nobody", "x"], "There is no tenant with the slug “nobody”"),
-        (["first", ""], "A slug takes"),
-        (["first", "other"], "“other” is taken"),
-        (["first", "a\0"], "is not valid text"),
-        (["first", "x", "--owner", "nobody"], "There is no active user “nobody”"),
-        (["first", "x", "--organization", "x" * 201], "must have 1 to 200 characters"),
-        (["--clone_from", "nobody", "--slug", "x"], "no tenant with the schema name “nobody”"),
-    ],
-)
-def test_the_command_refuses_in_one_line(arguments, says):
-    tenants = Tenant.all_objects.count()
-    with pytest.raises(CommandError, match=says) as refusal:
-        call_command("clone_tenant", *arguments)
-
-    assert len(str(refusal.value).splitlines()) == 1
-    assert Tenant.all_objects.count() == tenants
 
 
 @pytest.mark.parametrize("by_name", [False, True])

@@ -2,7 +2,7 @@
 
 import pytest
 from django.core.management import CommandError, call_command, get_commands
-from server.tenants.models import Domain, Tenant
+from server.tenants.models import Tenant
 from tenancy.management.refused import INSTEAD
 from tenancy.models import TenantEvent
 
@@ -50,53 +50,12 @@ def test_a_primary_domain_takes_the_place_of_the_other(run, tenant):
         run("remove_domain", "first", "further.example.com")
 
 
-@pytest.mark.usefixtures("db")
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        (["add_domain", "first", "other.localhost"], "“other.localhost” is taken"),
-        (["add_domain", "first", "x/y"], "A host name takes"),
-        (["add_domain", "first", "a.b:80"], "A host name takes"),
-        (["add_domain", "first", "a" * 10_000], "A host name takes"),
-        (["add_domain", "first", "a\0"], "is not valid text"),
-        (["remove_domain", "first", "other.localhost"], "is no domain of “first”"),
-        (["remove_domain", "first", "../x"], "A host name takes"),
-        (["add_domain"], "the following arguments are required"),
-        (["add_domain", "a.example.com"], "Name the tenant by its slug, or by --schema"),
-        (["add_domain", "nobody", "a.example.com"], "There is no tenant with the slug “nobody”"),
-        (["add_domain", "--schema=0", "a.example.com"], "There is no tenant with the schema name"),
-        (["add_domain", "a\udcff", "a.example.com"], "is not valid text"),
-        (["add_domain", "first", "a.example.com", "--by", ""], "--by takes"),
-    ],
-)
-def test_a_bad_argument_is_refused_in_one_line(run, arguments, says):
-    before = [*Domain.objects.values_list("domain")], TenantEvent.objects.count()
-    with pytest.raises(CommandError, match=says) as refusal:
-        run(*arguments)
-    assert len(str(refusal.value).splitlines()) == 1
-    assert ([*Domain.objects.values_list("domain")], TenantEvent.objects.count()) == before
-
-
 @pytest.mark.parametrize("command", ["add_domain", "remove_domain"])
 def test_a_deleted_tenant_stays_as_it_is(run, tenant, command):
     tenant.deactivate()
     Tenant.objects.filter(slug="first").update(status=Tenant.Status.DELETED)
     with pytest.raises(CommandError, match="“first”: it is deleted, not active or suspended"):
         run(command, "first", "further.example.com")
-
-
-@pytest.mark.usefixtures("db")
-@pytest.mark.parametrize("schema", ["a\0", "a\udcff", "0", "../x", "x" * 10_000])
-@pytest.mark.parametrize(
-    "command",
-    [["migrate_schemas", "--canary"], ["migrate", "--schema"], ["tenant_doctor", "--slug"]],
-)
-def test_no_schema_is_taken_for_another(run, command, schema):
-    with pytest.raises(
-        CommandError, match=r"There is no tenant|No tenant|is not valid text"
-    ) as refusal:
-        run(*command, schema)
-    assert len(str(refusal.value).splitlines()) == 1
 
 
 @pytest.mark.usefixtures("db")

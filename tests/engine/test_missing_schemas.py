@@ -111,24 +111,3 @@ def test_one_that_is_being_purged_gets_none(make):
     assert make() == ["Done"]
     with pytest.raises(CommandError, match="isn't missing"):
         make("--schema", tenant.schema_name)
-
-
-@pytest.mark.usefixtures("db")
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        (["first"], "unrecognized arguments: first"),
-        (["--schema"], "expected one argument"),
-        (["--schema", "first"], "There is no tenant with the schema name “first”"),
-        (["--schema", "0"], "There is no tenant with the schema name “0”"),
-        (["--schema", "public"], "The schema public isn't missing"),
-        (["--schema", "x" * 10_000], "There is no tenant"),
-        (["--schema", "\0"], "is not valid text"),
-        (["--schema", "\udcff"], "is not valid text"),
-        (["--by", ""], "--by takes"),
-    ],
-)
-def test_a_bad_argument_is_refused_in_one_line(make, arguments, says):
-    with pytest.raises(CommandError, match=says) as refusal:
-        make(*arguments)
-    assert len(str(refusal.value).splitlines()) == 1

@@ -11,12 +11,11 @@ from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Model, ProtectedError
 from django_tenants.models import TenantMixin
-from django_tenants.signals import post_schema_sync
 from django_tenants.utils import schema_exists
 from server.tenants.models import Domain, Organization, Tenant
 from tenancy import lifecycle
 from tenancy.exceptions import LifecycleError
-from tenancy.lifecycle import provision_tenant, renaming
+from tenancy.lifecycle import renaming
 from tenancy.models import Blueprint, TenantEvent
 from tenancy.people import accounts, members
 from tenancy.schemas.ddl import drop_schema
@@ -187,27 +186,3 @@ def test_saving_makes_no_schema(outside):
     assert not schema_exists(outside.schema_name)
     with connection.cursor() as cursor:
         cursor.execute(f'ALTER SCHEMA elsewhere RENAME TO "{outside.schema_name}"')
-
-
-def test_a_receiver_that_fails_drops_no_schema(db):
-    def receiver(**kwargs):
-        raise RuntimeError("A mail server is away.")
-
-    post_schema_sync.connect(receiver)
-    try:
-        provision_tenant("Name", "acme", "org", "admin")
-    finally:
-        post_schema_sync.disconnect(receiver)
-
-    assert schema_exists(Tenant.objects.get(slug="acme").schema_name)
-
-
-def test_a_new_tenant_never_finds_the_schema_of_an_earlier_one(db):
-    provision_tenant("Name", "acme", "org", "admin")
-    earlier = Tenant.objects.get(slug="acme")
-    Tenant._base_manager.filter(pk=earlier.pk).delete()
-
-    provision_tenant("Name", "acme", "org", "admin")
-
-    assert Tenant.objects.get(slug="acme").schema_name != earlier.schema_name
-    assert schema_exists(earlier.schema_name)

@@ -15,7 +15,7 @@ from django.db import ProgrammingError, connection
 from django.test import Client
 from django.utils import timezone
 from django_tenants.utils import schema_exists
-from server.tenants.models import Domain, Organization, Tenant
+from server.tenants.models import Domain, Tenant
 from tenancy import lifecycle
 from tenancy.exceptions import Busy, IllegalTransition, LifecycleError, SlugTaken
 from tenancy.health import doctor
@@ -25,6 +25,7 @@ from tenancy.lifecycle.schema_names import rename_schema
 from tenancy.models import TenantEvent
 from tenancy.schemas.ddl import drop_schema
 
+from engine.copies import cleaned_up, execute, provision
 from engine.processes import kill, stop_before
 from engine.schemas import is_purged
 
@@ -34,23 +35,15 @@ Status = Tenant.Status
 @pytest.fixture
 def doomed(committed_db):
     """A deleted tenant with an upload and, by RunSQL say, a foreign key to the shared users."""
-    provision_tenant("Doomed", "doomed", "Doomed", "admin")
-    tenant = Tenant.objects.get(slug="doomed")
-    with tenant:
-        default_storage.save("upload.txt", ContentFile(b"text"))
-        execute("ALTER TABLE notes_note ADD FOREIGN KEY (author_id) REFERENCES public.users_user")
-    lifecycle.delete(tenant, "test")
-    yield tenant
-    connection.set_schema_to_public()
-    if Tenant.all_objects.filter(pk=tenant.pk).exists():
-        lifecycle.purge(tenant, "test", now=True)
-    Organization.objects.filter(name="Doomed").delete()
-    TenantEvent.objects.filter(slug="doomed").delete()
-
-
-def execute(sql, *parameters):
-    with connection.cursor() as cursor:
-        cursor.execute(sql, parameters)
+    with cleaned_up():
+        tenant = provision("doomed")
+        with tenant:
+            default_storage.save("upload.txt", ContentFile(b"text"))
+            execute(
+                "ALTER TABLE notes_note ADD FOREIGN KEY (author_id) REFERENCES public.users_user"
+            )
+        lifecycle.delete(tenant, "test")
+        yield tenant
 
 
 def folder_of(tenant):
@@ -116,12 +109,8 @@ def test_the_slug_is_free_after_it_and_not_before(doomed):
         provision_tenant("Doomed", "doomed", "Doomed", "admin")
 
     lifecycle.purge(doomed, "ada", now=True)
-    provision_tenant("Doomed", "doomed", "Doomed", "admin")
 
-    again = Tenant.objects.get(slug="doomed")
-    assert again.schema_name != doomed.schema_name
-    lifecycle.delete(again, "test")
-    lifecycle.purge(again, "test", now=True)
+    assert provision("doomed").schema_name != doomed.schema_name
 
 
 def test_it_waits_for_the_time_of_grace(doomed, settings):
@@ -209,14 +198,12 @@ def test_who_uses_a_shared_table_for_long_stops_nobody_else(doomed, somebody, mo
 
 def test_the_schema_goes_without_a_lock_on_shared_tables(doomed):
     purge.drop_foreign_keys(doomed.schema_name)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT count(*) FROM pg_constraint JOIN pg_class ON pg_class.oid = conrelid"
-            " WHERE confrelid = 'public.users_user'::regclass AND contype = 'f'"
-            " AND relnamespace::regnamespace::text = %s",
-            [doomed.schema_name],
-        )
-        assert cursor.fetchone() == (0,)
+    assert not execute(
+        "SELECT 1 FROM pg_constraint JOIN pg_class ON pg_class.oid = conrelid"
+        " WHERE confrelid = 'public.users_user'::regclass AND contype = 'f'"
+        " AND relnamespace::regnamespace::text = %s",
+        [doomed.schema_name],
+    )
 
 
 def test_uploads_that_stay_are_named_and_the_next_call_goes_on(doomed, tmp_path):

@@ -11,15 +11,10 @@ from tenancy.schemas import dump
 from tenancy.schemas.ddl import drop_schema
 from tenancy.schemas.dump import split
 
+from engine.copies import execute
 from engine.exotic.migrations import HOSTILE
 
 TEMPLATE, COPY = f"blueprint-{'0' * 32}", "the-copy_00000000"
-
-
-def execute(sql, parameters=None):
-    with connection.cursor() as cursor:
-        cursor.execute(sql, parameters)
-        return cursor.fetchall() if cursor.description else None
 
 
 @pytest.fixture
