@@ -1,4 +1,4 @@
-"""The engine's tests, which run in a rendered project with all options (see `tests/README.md`)."""
+"""The engine's tests, which run in a rendered project with all options (`bin/test-engine`)."""
 
 import socket
 
@@ -15,7 +15,7 @@ from engine.signals import connected
 from engine.zoo import APP, Zoo
 
 settings.register_profile(
-    "quick", max_examples=12, stateful_step_count=20, deadline=None, database=None
+    "quick", max_examples=8, stateful_step_count=20, deadline=None, database=None
 )
 settings.register_profile(
     "thorough", settings.get_profile("quick"), max_examples=140, stateful_step_count=40
@@ -55,7 +55,7 @@ def views_filled():
 
 @pytest.fixture
 def zoo(committed_db, tmp_path, monkeypatch):
-    """A fleet of a few tenants, and an app whose migrations the test writes; see `tests/zoo.py`."""
+    """A fleet of a few tenants, and an app whose migrations the test writes; see `engine/zoo.py`."""
     monkeypatch.syspath_prepend(tmp_path)
     zoo = Zoo(tmp_path)
     apps = {

@@ -81,7 +81,7 @@ def log(text):
 def where_after_retries(self, times):
     if self.request.retries < times:
         raise self.retry()
-    return self.request.retries, connection.schema_name
+    return connection.schema_name
 
 
 @shared_task(bind=True, max_retries=None, default_retry_delay=0)

@@ -10,11 +10,12 @@ import uuid
 from contextlib import suppress
 
 import pytest
-from celery import chain, chord, group
+from celery import Celery, chain, chord, group
 from celery.exceptions import WorkerLostError
 from django.db import connection, transaction
 from django_tenants.utils import get_public_schema_name
 from kombu.exceptions import OperationalError
+from server.celery import app
 from server.notes.models import Note
 from server.tenants.models import Tenant
 from tenancy import lifecycle
@@ -77,35 +78,28 @@ def result(of):
     return of.get(timeout=PATIENCE)
 
 
-def test_a_task_runs_in_the_tenant_that_sent_it(first, other):
-    sent = tasks.where.delay(), tasks.where_the_database_is.delay()
+SIGNATURE = tasks.where.si()
+
+
+@pytest.mark.parametrize(
+    "send",
+    [
+        lambda: tasks.where.delay(),
+        lambda: tasks.where_the_database_is.delay(),
+        lambda: tasks.where.apply_async(countdown=0.1),
+        lambda: tasks.call_directly.delay(),
+        lambda: tasks.where_after_retries.delay(2),
+        lambda: tasks.where_after_a_retry_from.delay("other"),
+        lambda: SIGNATURE.delay(),
+        lambda: app.send_task("engine.tasks.where"),
+        lambda: app.signature("engine.tasks.where").delay(),
+    ],
+)
+def test_a_task_runs_in_the_tenant_that_sends_it(first, other, send):
+    sent = send()
     with other:
-        others = tasks.where.delay(), tasks.where_the_database_is.delay()
-
-    assert [*map(result, sent)] == [first.schema_name] * 2
-    assert [*map(result, others)] == [other.schema_name] * 2
-
-
-def test_a_signature_goes_to_the_tenant_that_sends_it(first, other):
-    signature = tasks.where.si()
-    with other:
-        assert result(signature.delay()) == other.schema_name
-    assert result(signature.delay()) == first.schema_name
-
-
-def test_a_task_sent_by_its_name_does_so_too(workers, first):
-    from server.celery import app
-
-    assert result(app.send_task("engine.tasks.where")) == first.schema_name
-    assert result(app.signature("engine.tasks.where").delay()) == first.schema_name
-
-
-def test_a_public_task_runs_in_public(first):
-    assert result(tasks.where_public.delay()) == PUBLIC
-
-
-def test_a_task_that_calls_another_stays_in_its_tenant(first):
-    assert result(tasks.call_directly.delay()) == first.schema_name
+        others = send()
+        assert [result(sent), result(others)] == [first.schema_name, other.schema_name]
 
 
 @pytest.mark.parametrize("send", ["on_commit", "delay_on_commit"])
@@ -151,30 +145,15 @@ def test_a_group_keeps_the_tenant_of_the_call(first):
     assert result(sent) == [first.schema_name, PUBLIC, first.schema_name]
 
 
-def test_a_retry_and_a_countdown_keep_the_tenant_of_the_call(first, other):
-    later = tasks.where.apply_async(countdown=0.1)
-    retried = tasks.where_after_retries.delay(2)
-
-    with other:
-        assert result(later) == first.schema_name
-        assert result(retried) == [2, first.schema_name]
-
-
 def test_a_task_whose_tenant_is_gone_fails(workers, first, key):
-    headers = {HEADER: "gone_00000000"}
-    sent = tasks.tell_where.apply_async([key], headers=headers)
+    """What is linked to its error runs nowhere: neither in public, nor in the task before's."""
+    linked = tasks.tell_where_it_failed.s(key)
+    sent = tasks.tell_where.apply_async([key], headers={HEADER: "gone_00000000"}, link_error=linked)
 
     with pytest.raises(TenantGone, match="No tenant has the schema “gone_00000000”"):
         result(sent)
-    assert not workers.client.exists(key)
-
-
-def test_what_is_linked_to_its_error_runs_nowhere(workers, first, key):
-    """Neither in public, nor in the tenant of the task before."""
-    headers = {HEADER: "gone_00000000"}
-    tasks.where.apply_async(headers=headers, link_error=tasks.tell_where_it_failed.s(key))
-
     workers.worker.said("Errback 'engine.tasks.tell_where_it_failed' raised an exception")
+    assert not workers.client.exists(key)
 
 
 @pytest.mark.parametrize("move", [lifecycle.suspend, lifecycle.delete])
@@ -203,9 +182,6 @@ def test_a_message_that_names_no_tenant_fails(first):
 
 def unsent(name, schema_name):
     """Send a task as a program does that knows nothing of tenants."""
-    from celery import Celery
-    from server.celery import app
-
     other = Celery(broker=app.conf.broker_url, backend=app.conf.broker_url, set_as_current=False)
     return other.send_task(name, headers={HEADER: schema_name} if schema_name else {})
 
@@ -250,19 +226,13 @@ def test_a_task_that_kills_its_process_does_so_a_few_times(workers, first, key):
     assert {*told} == {first.schema_name}
 
 
-def test_what_is_linked_to_a_killed_process_keeps_the_tenant(workers, first, waiting, key):
-    """The worker's main process calls it."""
+def test_who_hears_of_a_killed_process_is_in_the_tenant(workers, first, waiting, key):
+    """The worker's main process calls what is linked, and sends the signal."""
     linked = tasks.tell_where_it_failed.s(f"{key} error")
     _, process, _ = waiting(tasks.wait_once, link_error=linked)
     os.kill(process, signal.SIGKILL)
 
     assert workers.told(f"{key} error") == first.schema_name
-
-
-def test_who_hears_of_a_killed_process_is_in_the_tenant(workers, first, waiting, key):
-    _, process, _ = waiting(tasks.wait_once)
-    os.kill(process, signal.SIGKILL)
-
     assert workers.told(f"{key} signal") == first.schema_name
 
 
@@ -296,10 +266,6 @@ def test_what_is_linked_and_takes_no_request_keeps_its_tenant(workers, first, ke
     assert workers.told(key) == first.schema_name
     failing.apply_async(link_error=tasks.tell_twice_in_public.si(key, 1))
     assert workers.told(key) == PUBLIC
-
-
-def test_a_retry_with_headers_keeps_the_tenant(first, other):
-    assert result(tasks.where_after_a_retry_from.delay("other")) == first.schema_name
 
 
 def test_who_hears_of_a_failure_in_a_tenant_that_is_suspended_by_then_is_nowhere(

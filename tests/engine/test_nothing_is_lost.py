@@ -51,29 +51,37 @@ def everything():
     return tables, [[*rows.order_by("pk").values_list("pk", flat=True)] for rows in kept]
 
 
+DEACTIVATE = "`tenancy.people.accounts.deactivate`"
+LIFECYCLE = "`tenancy.lifecycle`"
+
+
 @pytest.mark.parametrize(
-    "delete",
+    ("delete", "instead"),
     [
-        lambda tenant: tenant.delete(),
-        lambda tenant: tenant.delete(force_drop=True),
-        lambda tenant: tenant._drop_schema(True),
-        lambda tenant: tenant.delete_tenant(),
-        lambda tenant: Tenant.objects.filter(pk=tenant.pk).delete(),
-        lambda tenant: Tenant.all_objects.all().delete(),
-        lambda tenant: tenant.organization.tenants.all().delete(),
-        lambda tenant: tenant.owner.tenants.all().delete(),
-        lambda tenant: tenant.owner.owned_tenants.all().delete(),
-        lambda tenant: tenant.owner.delete(),
-        lambda tenant: User.objects.filter(pk=tenant.owner_id).delete(),
-        lambda tenant: User.objects.all().delete(),
-        lambda tenant: tenant.user_set.all().delete(),
-        lambda tenant: TenantBase.delete(tenant, force_drop=True),
-        lambda tenant: TenantMixin.delete(tenant, force_drop=True),
+        (lambda tenant: tenant.delete(), LIFECYCLE),
+        (lambda tenant: tenant.delete(force_drop=True), LIFECYCLE),
+        (lambda tenant: tenant._drop_schema(True), LIFECYCLE),
+        (lambda tenant: tenant.delete_tenant(), LIFECYCLE),
+        (lambda tenant: Tenant.objects.filter(pk=tenant.pk).delete(), LIFECYCLE),
+        (lambda tenant: Tenant.all_objects.all().delete(), LIFECYCLE),
+        (lambda tenant: tenant.organization.tenants.all().delete(), LIFECYCLE),
+        (lambda tenant: tenant.owner.tenants.all().delete(), LIFECYCLE),
+        (lambda tenant: tenant.owner.owned_tenants.all().delete(), LIFECYCLE),
+        (lambda tenant: tenant.transfer_ownership(tenant.owner), "`tenancy.lifecycle.transfer`"),
+        (lambda tenant: tenant.remove_user(tenant.owner), "`tenancy.people.members.remove_member`"),
+        (lambda tenant: tenant.owner.delete(), DEACTIVATE),
+        (lambda tenant: tenant.owner.delete(force_drop=True), DEACTIVATE),
+        (lambda tenant: User.objects.delete_user(tenant.owner), DEACTIVATE),
+        (lambda tenant: User.objects.filter(pk=tenant.owner_id).delete(), DEACTIVATE),
+        (lambda tenant: User.objects.all().delete(), DEACTIVATE),
+        (lambda tenant: tenant.user_set.all().delete(), DEACTIVATE),
+        (lambda tenant: TenantBase.delete(tenant, force_drop=True), "not deleted"),
+        (lambda tenant: TenantMixin.delete(tenant, force_drop=True), "not deleted"),
     ],
 )
-def test_deleting_tenants_or_people_drops_no_schema(outside, delete):
-    with pytest.raises(DeleteError, match="not deleted"):
-        delete(outside)
+def test_what_the_libraries_would_destroy_is_refused_with_what_to_call(all_kept, delete, instead):
+    with pytest.raises(DeleteError, match=instead):
+        delete(all_kept)
 
 
 def test_deleting_a_customer_drops_no_schema(outside):
@@ -164,10 +172,10 @@ def test_nor_does_one_that_does_something(command):
 
 @pytest.mark.parametrize("table", ["users_user", "tenants_organization"])
 def test_the_database_itself_keeps_who_owns_a_tenant(outside, table):
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    with transaction.atomic():
+        execute("SET CONSTRAINTS ALL IMMEDIATE")
         with pytest.raises(IntegrityError), transaction.atomic():
-            cursor.execute(f"DELETE FROM {table}")  # noqa: S608
+            execute(f"DELETE FROM {table}")  # noqa: S608
 
 
 @pytest.mark.parametrize("schema_name", ["public", "pg_catalog", "pg_toast", "information_schema"])
@@ -179,10 +187,8 @@ def test_no_schema_of_all_is_ever_dropped(db, schema_name):
 
 
 def test_saving_makes_no_schema(outside):
-    with connection.cursor() as cursor:
-        cursor.execute(f'ALTER SCHEMA "{outside.schema_name}" RENAME TO elsewhere')
+    execute(f'ALTER SCHEMA "{outside.schema_name}" RENAME TO elsewhere')
     outside.save()
 
     assert not schema_exists(outside.schema_name)
-    with connection.cursor() as cursor:
-        cursor.execute(f'ALTER SCHEMA elsewhere RENAME TO "{outside.schema_name}"')
+    execute(f'ALTER SCHEMA elsewhere RENAME TO "{outside.schema_name}"')

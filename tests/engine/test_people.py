@@ -7,7 +7,6 @@ from django.contrib.contenttypes.models import ContentType
 from django.contrib.sessions.models import Session
 from django.core.exceptions import ValidationError
 from django.db import connection
-from django_tenants.utils import schema_exists
 from server.notes.models import Note
 from server.tenants.models import Tenant
 from tenancy import lifecycle, roles
@@ -25,7 +24,7 @@ from tenancy.people.members import add_member, grant
 from tenancy.testing import TenantClient
 from tenant_users.permissions.models import UserTenantPermissions
 from tenant_users.tenants import tasks
-from tenant_users.tenants.models import DeleteError, ExistsError
+from tenant_users.tenants.models import ExistsError
 
 from engine.roles import log, roles_of
 
@@ -268,63 +267,6 @@ def test_nobody_takes_the_name_of_somebody_who_is_gone(db):
 
 
 # What the libraries offer
-
-
-def by_delete_user(tenant, user):
-    User.objects.delete_user(user)
-
-
-def by_delete(tenant, user):
-    user.delete(force_drop=True)
-
-
-def by_queryset(tenant, user):
-    User.objects.filter(pk=user.pk).delete()
-
-
-def by_delete_tenant(tenant, user):
-    tenant.delete_tenant()
-
-
-def by_deleting_the_tenant(tenant, user):
-    tenant.delete(force_drop=True)
-
-
-def by_tenants_queryset(tenant, user):
-    user.tenants.all().delete()
-
-
-def by_remove_user(tenant, user):
-    tenant.remove_user(user)
-
-
-def by_transfer_ownership(tenant, user):
-    tenant.transfer_ownership(user)
-
-
-@pytest.mark.parametrize(
-    ("way", "instead"),
-    [
-        (by_delete_user, "tenancy.people.accounts.deactivate"),
-        (by_delete, "tenancy.people.accounts.deactivate"),
-        (by_queryset, "tenancy.people.accounts.deactivate"),
-        (by_delete_tenant, "tenancy.lifecycle"),
-        (by_deleting_the_tenant, "tenancy.lifecycle"),
-        (by_tenants_queryset, "tenancy.lifecycle"),
-        (by_remove_user, "tenancy.people.members.remove_member"),
-        (by_transfer_ownership, "tenancy.lifecycle.transfer"),
-    ],
-)
-def test_what_the_library_would_destroy_is_refused_with_what_to_call(outside, ada, way, instead):
-    add_member(outside, "ada", by="admin")
-
-    for user in (outside.owner, ada):
-        with pytest.raises(DeleteError, match=instead):
-            way(outside, user)
-
-    assert roles_of(outside) == {"admin": roles.OWNER, "ada": roles.MEMBER}
-    assert User.objects.get(pk=ada.pk).is_active
-    assert schema_exists(outside.schema_name)
 
 
 def test_the_librarys_provisioning_is_ours(outside):

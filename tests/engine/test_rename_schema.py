@@ -18,6 +18,7 @@ from tenancy.lifecycle.schema_names import rename_schema
 from tenancy.models import TenantEvent
 from tenancy.schemas.uploads import folder_of
 
+from engine.copies import execute
 from engine.processes import start
 
 NEW = "first_00000000"
@@ -124,8 +125,7 @@ with Tenant.objects.get(slug="worker"):
             assert keys in ({"a", "b"}, set())
     finally:
         lifecycle.purge(lifecycle.delete(tenant, "ada"), "ada", now=True)
-        with connection.cursor() as cursor:
-            cursor.execute(f'DROP SCHEMA "{old}" CASCADE')
+        execute(f'DROP SCHEMA "{old}" CASCADE')
 
 
 @pytest.mark.parametrize(
@@ -220,8 +220,7 @@ def test_uploads_that_are_in_the_way_are_not_overwritten(suspended, monkeypatch)
 )
 def test_a_function_that_names_the_schema_is_in_the_way(suspended, text):
     own = suspended.schema_name
-    with connection.cursor() as cursor:
-        cursor.execute(f"CREATE FUNCTION {own}.f() RETURNS bigint LANGUAGE sql {text.format(own)}")
+    execute(f"CREATE FUNCTION {own}.f() RETURNS bigint LANGUAGE sql {text.format(own)}")
 
     with pytest.raises(LifecycleError, match=f"The text of these functions contains {own}: f"):
         rename_schema(suspended, "ada", NEW)
