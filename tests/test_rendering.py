@@ -38,10 +38,6 @@ FILES = {
         server/settings_public.py
         server/static/icon.svg
         server/static/site.css
-        server/templates/400.html
-        server/templates/403.html
-        server/templates/404.html
-        server/templates/500.html
         server/templates/base.html
         server/templates/tenant_home.html
         server/tenants/__init__.py

@@ -29,6 +29,7 @@ from tenancy.background.mail import deserialize, send_email, serialize
 from tenancy.background.messages import HEADER, with_tenant
 from tenancy.background.task import TenantTask
 from tenancy.exceptions import NoTenant, TenantGone, TenantNotActive
+from tenancy.outbox import outbox
 
 from engine import statements, tasks
 from engine.tasks import where, where_public
@@ -273,6 +274,8 @@ def test_a_broker_for_development_is_refused_in_production(settings):
 
     assert found() == ["background.E003"]
     settings.CELERY_BROKER_URL = "redis://localhost:6379/0"
+    limits = {"socket_connect_timeout": 2, "socket_timeout": 15}
+    settings.CELERY_BROKER_TRANSPORT_OPTIONS = limits
     assert found() == []
 
 
@@ -385,6 +388,8 @@ def test_an_email_that_no_worker_can_send_is_sent_all_the_same(
             kind=OwnEmail if reason == "a class of its own" else mail.EmailMessage,
         ).send()
         assert mail.outbox == []
+    if thread := outbox.thread:
+        thread.join()
     assert [sent.subject for sent in mail.outbox] == ["Yes"]
 
 

@@ -3,6 +3,7 @@
 import runpy
 
 import pytest
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.cache import cache
 from django.test import Client
@@ -21,7 +22,7 @@ def _engine(request, settings):
 
 def with_cookie(host, sessionid):
     client = Client(SERVER_NAME=host)
-    client.cookies["sessionid"] = sessionid
+    client.cookies[settings.SESSION_COOKIE_NAME] = sessionid
     return client
 
 
@@ -34,7 +35,7 @@ def test_a_session_of_one_host_opens_no_other(tenant):
     other_owner = get_user_model().objects.get(username="other")
     tenant.add_user(other_owner)  # member of both tenants, signed in at one
     client = TenantClient(tenant, other_owner)
-    sessionid = client.cookies["sessionid"].value
+    sessionid = client.cookies[settings.SESSION_COOKIE_NAME].value
     assert user_at(client) == other_owner
 
     for host in ("localhost", "other.localhost"):
@@ -44,7 +45,7 @@ def test_a_session_of_one_host_opens_no_other(tenant):
 @pytest.mark.usefixtures("_engine")
 def test_a_session_does_not_outlive_signing_out(tenant):
     client = TenantClient(tenant, tenant.owner)
-    sessionid = client.cookies["sessionid"].value
+    sessionid = client.cookies[settings.SESSION_COOKIE_NAME].value
     assert user_at(client) == tenant.owner
 
     client.post("/sign-out/")

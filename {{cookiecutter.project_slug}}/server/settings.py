@@ -7,6 +7,7 @@ Values that differ between environments come from environment variables, in deve
 import warnings
 from pathlib import Path
 
+from django.utils.text import slugify
 from environs import Env, EnvError, validate
 
 from tenancy import hosts
@@ -138,6 +139,7 @@ CACHES = {
         if CACHE_URL
         else "django.core.cache.backends.locmem.LocMemCache",
         "LOCATION": CACHE_URL,
+        "OPTIONS": {"socket_connect_timeout": 2, "socket_timeout": 2} if CACHE_URL else {},
         "KEY_FUNCTION": "django_tenants.cache.make_key",
     }
 }
@@ -215,20 +217,29 @@ SIGNING_BACKEND = "tenancy.isolation.signing.TenantSigner"
 # Never a cache in the memory of one process: a person who signs out would stay signed in elsewhere.
 SESSION_ENGINE = "django.contrib.sessions.backends." + ("cached_db" if CACHE_URL else "db")
 
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
+
 # Transport. Cookies have no domain, so a session is valid on one host only. With TLS their names
-# make browsers enforce it, whatever another host under the same domain sets.
+# make browsers enforce it, whatever another host under the same domain sets. The names are the
+# project's own, because all projects on localhost get each other's cookies.
 
 HTTPS = env.bool("HTTPS", default=not DEBUG)
 SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+COOKIE_PREFIX = "__Host-" if HTTPS else ""
+COOKIE_PREFIX += slugify(PROJECT_NAME) or PROJECT_NAME.encode().hex()[:32]
+SESSION_COOKIE_NAME = f"{COOKIE_PREFIX}_session"
+CSRF_COOKIE_NAME = f"{COOKIE_PREFIX}_csrf"
+LANGUAGE_COOKIE_NAME = f"{COOKIE_PREFIX}_language"
 if HTTPS:
-    SESSION_COOKIE_NAME = "__Host-sessionid"
-    CSRF_COOKIE_NAME = "__Host-csrftoken"
     SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=3600)
     SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True
 if env.bool("TRUST_PROXY", default=False):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 # How many entries of X-Forwarded-For, from the right, are by proxies of ours.
 TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0, validate=validate.Range(min=0))
+
+# The port in links, where it isn't the scheme's. Development takes that of `runserver`.
+SITE_PORT = env.int("SITE_PORT", default=None)
 
 # E-mail
 
@@ -240,6 +251,8 @@ else:
     EMAIL_HOST_USER = env.str("EMAIL_HOST_USER", default="")
     EMAIL_HOST_PASSWORD = env.str("EMAIL_HOST_PASSWORD", default="")
     EMAIL_USE_TLS = env.bool("EMAIL_USE_TLS", default=True)
+    EMAIL_TIMEOUT = 10  # seconds
+    EMAIL_BACKEND = "tenancy.outbox.EmailBackend"  # a thread sends, and no request waits
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("DEFAULT_FROM_EMAIL", default=f"no-reply@{DOMAIN}")
 
 # Static files and uploads
@@ -289,7 +302,11 @@ else:
     CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", validate=validate.Length(min=1))
     # Redis redelivers a task that is not acknowledged within this time. It must exceed the longest
     # that a live task can take: five prefetched tasks at CELERY_TASK_TIME_LIMIT each.
-    CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3600}
+    CELERY_BROKER_TRANSPORT_OPTIONS = {
+        "visibility_timeout": 3600,
+        "socket_connect_timeout": 2,
+        "socket_timeout": 15,
+    }
 CELERY_WORKER_PREFETCH_MULTIPLIER = 4
 CELERY_TASK_SOFT_TIME_LIMIT = 9 * 60  # seconds; raises in the task, which can clean up
 CELERY_TASK_TIME_LIMIT = 10 * 60  # kills it
@@ -301,6 +318,7 @@ CELERY_TASK_ACKS_LATE = CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True  # a worker may start before its broker
 CELERY_DB_REUSE_MAX = 10**9  # tasks; CONN_MAX_AGE closes connections instead
 CELERY_RESULT_BACKEND = env.str("CELERY_RESULT_BACKEND", default="") or None  # chords need one
+CELERY_REDIS_SOCKET_CONNECT_TIMEOUT, CELERY_REDIS_SOCKET_TIMEOUT = 2, 15
 
 # Beat has no tenant, so it sends public tasks. `in_each_tenant` sends a task to each tenant.
 CELERY_BEAT_SCHEDULE = {

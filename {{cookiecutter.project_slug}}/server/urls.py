@@ -5,12 +5,15 @@ from django.urls import include, path
 from django.views.generic import TemplateView
 
 from tenancy.isolation.media import media
+from tenancy.requests.views import favicon, robots
 
 urlpatterns = [
     path("", TemplateView.as_view(template_name="tenant_home.html"), name="home"),
     path("", include("tenancy.people.urls")),
     path("notes/", include("server.notes.urls")),
     path("media/<path:path>", media, name="media"),
+    path("favicon.ico", favicon),
+    path("robots.txt", robots),
     path("admin/", admin.site.urls),
 ]
 # template: if cookiecutter.use_postgis

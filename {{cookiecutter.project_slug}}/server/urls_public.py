@@ -5,10 +5,13 @@ from django.urls import include, path
 from server.website.admin import public_site
 from server.website.views import home
 from tenancy.isolation.media import media
+from tenancy.requests.views import favicon, robots
 
 urlpatterns = [
     path("", home, name="home"),
     path("", include("tenancy.people.urls")),
     path("media/<path:path>", media, name="media"),
+    path("favicon.ico", favicon),
+    path("robots.txt", robots),
     path("admin/", public_site.urls),
 ]

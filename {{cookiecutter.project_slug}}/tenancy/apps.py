@@ -1,11 +1,13 @@
 from django.apps import AppConfig
 from django.contrib.admin import apps as admin
 from django.core.checks import CheckMessage
+from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import request_finished
 from django.db import DEFAULT_DB_ALIAS, connections
 
 from tenancy.exceptions import MissingRequirement
 from tenancy.health import requirements
+from tenancy.requests.reading import Request
 
 
 class TenancyConfig(AppConfig):
@@ -28,6 +30,7 @@ class TenancyConfig(AppConfig):
         tasks.provision_tenant = provision_tenant
         # The connection stays open after the request.
         request_finished.connect(leave_tenant, dispatch_uid="leave_tenant")
+        WSGIHandler.request_class = Request
 
 
 class TenantAdminConfig(admin.AdminConfig):

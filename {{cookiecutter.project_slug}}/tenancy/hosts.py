@@ -4,6 +4,8 @@ Python and PostgreSQL read the patterns in the same way. PostgreSQL has them as 
 """
 
 import re
+from contextlib import suppress
+from pathlib import Path
 
 import idna
 from django.conf import settings
@@ -90,7 +92,34 @@ def host_of(slug: str) -> str:
     return f"{slug}.{settings.DOMAIN}"
 
 
-def site_url(request, host: str) -> str:
-    """Return the address of the site at `host`, with the scheme and the port of `request`."""
-    port = re.search(r":[0-9]+\Z", request.META.get("HTTP_HOST", ""))
-    return f"{request.scheme}://{host}{port[0] if port else ''}/"
+def site_url(host: str, path: str = "/") -> str:
+    """Return the absolute URL of `path` at one of the stored domains.
+
+    The scheme and the port come from the settings. A request's Host header may have any port.
+    """
+    scheme = "https" if settings.SECURE_SSL_REDIRECT else "http"
+    port = getattr(settings, "SITE_PORT", None) or (last_port() if settings.DEBUG else None)
+    return f"{scheme}://{host}{f':{port}' if port else ''}{path}"
+
+
+def own_url(request, path: str = "/") -> str:
+    """Return the absolute URL of `path` at the site that was asked."""
+    return site_url(normalise_host(request.get_host()), path)
+
+
+def remember_port(port: int) -> None:
+    """Let links of other processes lead to the port on which `runserver` listens."""
+    with suppress(OSError):
+        port_file().write_text(f"{port}\n")
+
+
+def last_port() -> int:
+    """Return the port on which `runserver` listened last; its default if it never ran."""
+    try:
+        return int(port_file().read_text())
+    except (OSError, ValueError):
+        return 8000
+
+
+def port_file() -> Path:
+    return Path(settings.BASE_DIR, ".runserver")

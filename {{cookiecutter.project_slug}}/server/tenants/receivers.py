@@ -8,7 +8,6 @@ restored backups.
 import logging
 from functools import partial
 
-from django.conf import settings
 from django.db import connection, transaction
 from django.dispatch import receiver
 from django_tenants.signals import post_schema_sync
@@ -31,9 +30,7 @@ def tell_owner(tenant: Tenant, **kwargs):
 
 
 def send_ready_email(tenant: Tenant) -> None:
-    scheme = "https" if settings.SECURE_SSL_REDIRECT else "http"
-    port = ":8000" if settings.DEBUG else ""  # runserver's default; there is no request to ask
-    url = f"{scheme}://{hosts.host_of(tenant.slug)}{port}/"
+    url = hosts.site_url(hosts.host_of(tenant.slug))
     send_email("tenant_ready", tenant.owner.email, {"tenant": tenant, "url": url})
 
 

@@ -13,7 +13,7 @@ def home(request):
             is_primary=True, tenant__user_set=request.user, tenant__status=Tenant.Status.ACTIVE
         ).exclude(tenant=request.tenant)
         workspaces = [
-            (domain.tenant.name, hosts.site_url(request, domain.domain))
+            (domain.tenant.name, hosts.site_url(domain.domain))
             for domain in domains.select_related("tenant")
         ]
     return render(request, "website/home.html", {"workspaces": workspaces, "debug": settings.DEBUG})

@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from tenancy import roles
+from tenancy import hosts, roles
 from tenancy.admin.base import LifecycleAdmin
 from tenancy.emails import send_email
 from tenancy.exceptions import InvalidUser, UnknownUser
@@ -157,8 +157,8 @@ def invite(request, email: str, role: str, by: str) -> None:
     context = {
         "tenant": tenant,
         "by": by,
-        "site": request.build_absolute_uri("/"),
-        "password_url": request.build_absolute_uri(reverse("password_reset")),
+        "site": hosts.own_url(request),
+        "password_url": hosts.own_url(request, reverse("password_reset")),
     }
     # Robust: a failed e-mail is logged, and the person is a member all the same.
     transaction.on_commit(partial(send_email, "new_member", email, context), robust=True)

@@ -109,7 +109,7 @@ class TenantAdmin(LifecycleAdmin):
         context = {
             "title": tenant.name,
             "tenant": tenant,
-            "url": hosts.site_url(request, tenant.get_primary_domain().domain),
+            "url": hosts.site_url(tenant.get_primary_domain().domain),
             "in_background": in_background(),
         }
         return self.page(request, "tenancy/admin/tenant_state.html", **context)

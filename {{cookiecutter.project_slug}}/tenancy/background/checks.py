@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from celery import current_app
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Warning, register
 
 from tenancy.background.task import TenantTask
 
@@ -42,6 +42,20 @@ def check_broker(**kwargs) -> Iterator[CheckMessage]:
             hint="Set it to a Redis, such as redis://localhost:6379/0.",
             id="background.E003",
         )
+
+
+@register("background")
+def check_time_limits(**kwargs) -> Iterator[CheckMessage]:
+    """A Redis that takes a connection and says nothing would stop the process."""
+    options = getattr(settings, "CELERY_BROKER_TRANSPORT_OPTIONS", {})
+    set_ = {name: options.get(name) for name in ("socket_connect_timeout", "socket_timeout")}
+    if not settings.CELERY_BROKER_URL.startswith(("redis:", "rediss:")) or all(set_.values()):
+        return
+    yield Warning(
+        "CELERY_BROKER_TRANSPORT_OPTIONS has no time limits.",
+        hint="Set socket_connect_timeout to 2 and socket_timeout to 15, in seconds.",
+        id="background.W004",
+    )
 
 
 def all_tasks() -> dict:

@@ -4,15 +4,15 @@ import logging
 from functools import partial
 
 from celery import shared_task
-from django.conf import settings
-from django.core.mail import EmailMessage, EmailMultiAlternatives, get_connection
+from django.core.mail import EmailMessage, EmailMultiAlternatives
 from django.core.mail.backends.base import BaseEmailBackend
 from django.core.mail.message import EmailAlternative, EmailAttachment
 from django.db import transaction
 from kombu.exceptions import OperationalError
 from kombu.utils import json
 
-SMTP = "django.core.mail.backends.smtp.EmailBackend"
+from tenancy.exceptions import one_line
+from tenancy.outbox import deliver, outbox
 
 logger = logging.getLogger(__name__)
 
@@ -20,8 +20,8 @@ logger = logging.getLogger(__name__)
 class EmailBackend(BaseEmailBackend):
     """Hands each e-mail to a worker after the commit (EMAIL_BACKEND).
 
-    The worker sends it through the backend TENANCY_EMAIL_BACKEND, SMTP by default. The process
-    itself sends an e-mail that JSON can't represent, and any e-mail while the broker is away.
+    The worker sends it through the backend TENANCY_EMAIL_BACKEND, SMTP by default. A thread of the
+    process sends an e-mail that JSON can't represent, and any e-mail while the broker is away.
     """
 
     def send_messages(self, email_messages):
@@ -29,7 +29,7 @@ class EmailBackend(BaseEmailBackend):
             try:
                 send = partial(hand_over, serialize(message))
             except TypeError:
-                send = partial(deliver, message)
+                send = partial(outbox.post, message)
             transaction.on_commit(send, robust=self.fail_silently)
         return len(email_messages)
 
@@ -37,9 +37,9 @@ class EmailBackend(BaseEmailBackend):
 def hand_over(text: str) -> None:
     try:
         send_email.delay(text)
-    except OperationalError:
-        logger.exception("No broker takes an e-mail, so it is sent without a worker.")
-        deliver(deserialize(text))
+    except OperationalError as error:
+        logger.warning("An e-mail is sent without a worker: %s", one_line(error))
+        outbox.post(deserialize(text))
 
 
 @shared_task(
@@ -48,11 +48,6 @@ def hand_over(text: str) -> None:
 def send_email(text):
     """Send an e-mail. A mail server that fails is asked again, for about half an hour."""
     deliver(deserialize(text))
-
-
-def deliver(message: EmailMessage) -> None:
-    backend = getattr(settings, "TENANCY_EMAIL_BACKEND", SMTP)
-    get_connection(backend).send_messages([message])
 
 
 def serialize(message: EmailMessage) -> str:

@@ -33,6 +33,9 @@ TABLES = """
             AND classid = 'pg_class'::regclass
     )
 """
+# Seconds, and milliseconds, until a server that says nothing counts as gone. DATABASES may have
+# others in OPTIONS.
+TIME_LIMITS = {"connect_timeout": 5, "keepalives_idle": 30, "tcp_user_timeout": 30_000}
 IN_ERROR = 3  # libpq's PGTransactionStatusType, the same in psycopg2 and psycopg
 PUBLIC = base.FakeTenant(get_public_schema_name())
 
@@ -129,7 +132,7 @@ class DatabaseWrapper(NotifyInvalidatedCache, base.DatabaseWrapper):
     def get_connection_params(self):
         if find_server := self.settings_dict.get("SERVER"):
             self.settings_dict.update(find_server())
-        return super().get_connection_params()
+        return TIME_LIMITS | super().get_connection_params()
 
     def prepare_database(self):
         """Do nothing. Each schema's migration calls this, and PostGIS would create its extension in

@@ -11,6 +11,7 @@ from pathlib import Path
 from django.apps import apps
 from django.conf import settings
 from django.contrib.postgres.operations import CreateExtension
+from django.core.cache.backends.redis import RedisCache
 from django.core.checks import CheckMessage, Tags, register
 from django.core.files.storage import FileSystemStorage
 from django.db import router
@@ -21,7 +22,7 @@ from django_tenants.routers import TenantSyncRouter
 from django_tenants.utils import get_tenant_database_alias
 from tenant_users.permissions.backend import UserBackend
 
-from tenancy import limits, roles
+from tenancy import limits, outbox, roles
 from tenancy.concrete import Domain, Organization, Tenant, User, added_fields, engine_model
 from tenancy.health import doctor, manifest, requirements
 from tenancy.health.findings import finding
@@ -34,6 +35,7 @@ ROUTERS = [TenantRouter, TenantSyncRouter]
 SHARED_ONLY = ["contenttypes", "sites"]  # Django caches their rows for all tenants together
 IN_BOTH = ["auth", "permissions", "sessions"]
 ROLE_KEYS = {"label", "is_staff", "is_superuser", "permissions"}
+SEND_MAIL = {outbox.SMTP, "tenancy.outbox.EmailBackend", "tenancy.background.mail.EmailBackend"}
 DECORATORS = {"schema_context", "tenant_context"}
 CREATE_EXTENSION = re.compile(r"\bCREATE\s+EXTENSION\b", re.IGNORECASE)
 
@@ -106,6 +108,20 @@ def check_rates(**kwargs) -> Iterator[CheckMessage]:
 def check_proxies(**kwargs) -> Iterator[CheckMessage]:
     if settings.SECURE_PROXY_SSL_HEADER and not getattr(settings, "TRUSTED_PROXIES", 0):
         yield finding("W030", "A proxy is trusted to tell the scheme, but none to tell addresses.")
+
+
+@register("tenants")
+def check_time_limits(**kwargs) -> Iterator[CheckMessage]:
+    """A server that takes a connection and says nothing would stop the process."""
+    if settings.EMAIL_TIMEOUT is None and settings.EMAIL_BACKEND in SEND_MAIL:
+        yield finding(
+            "W031", "EMAIL_TIMEOUT is not set: a silent mail server holds up what it can."
+        )
+    for alias, cache in settings.CACHES.items():
+        options = cache.get("OPTIONS", {})
+        for name in ("socket_connect_timeout", "socket_timeout"):
+            if is_a(path(RedisCache), cache["BACKEND"]) and not options.get(name):
+                yield finding("W031", f"CACHES: “{alias}” has no {name} in its OPTIONS.")
 
 
 @register("tenants")

@@ -28,6 +28,7 @@ HINTS = {
     "E029": "Write it like “10/15m”, with s, m, h or d; None means no limit.",
     "W030": "Set TRUSTED_PROXIES to how many proxies append to X-Forwarded-For. Otherwise all"
     " visitors seem to have one address, and share its limit of wrong passwords.",
+    "W031": "Set it to some seconds.",
     # The database. Warnings: the owner may keep other schemas in it, and tables without a model.
     "E100": "Run `manage.py migrate_schemas --shared`.",
     "E101": "Add one in the admin of the public site.",

@@ -5,6 +5,7 @@ from django.db import connection
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from tenancy import hosts
 from tenancy.concrete import User
 from tenancy.emails import send_email
 from tenancy.limits import limit
@@ -34,7 +35,10 @@ class ForgottenPasswordForm(PasswordResetForm):
         limit("password-reset", f"{connection.schema_name} {email}", "5/1h")
         if address := client_address(request):
             limit("password-reset-address", address, "30/1h")
-        super().save(**options | {"extra_email_context": {"tenant": request.tenant}})
+        # Of the stored domain: the Host header may have another port.
+        protocol, _, domain = hosts.own_url(request, "").partition("://")
+        context = {"tenant": request.tenant, "protocol": protocol}
+        super().save(**options | {"domain_override": domain, "extra_email_context": context})
 
     def get_users(self, email):
         # Django's skips people without a password. Invited people set their first one this way.

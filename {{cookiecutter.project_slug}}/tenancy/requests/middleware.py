@@ -51,15 +51,15 @@ class TenantMiddleware(AnswersFailures, TenantMainMiddleware):
 def answer_without(request, tenant: Tenant | None) -> HttpResponse:
     """Answer a request that enters no tenant, and log why it doesn't."""
     if tenant is None:
-        public_url = hosts.site_url(request, settings.DOMAIN)
+        public_url = hosts.site_url(settings.DOMAIN)
         context = {"public_url": public_url}
         response = render(request, "tenancy/unknown_host.html", context, status=404)
         log_refusal(reason_against(request), request, response)
         return response
     if tenant.status == ACTIVE:
         # Not permanent: a browser would follow it for good, even if the name is changed back.
-        place = hosts.site_url(request, tenant.moved_to).removesuffix("/")
-        return HttpResponseRedirect(place + request.get_full_path(), preserve_request=True)
+        place = hosts.site_url(tenant.moved_to, request.get_full_path())
+        return HttpResponseRedirect(place, preserve_request=True)
     template, status = PAGES[tenant.status]
     response = render(request, template, status=status)
     response["Cache-Control"] = "no-store"  # browsers may cache status 410

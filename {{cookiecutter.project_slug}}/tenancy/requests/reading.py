@@ -1,0 +1,36 @@
+"""A request whose damage is refused with status 400, wherever it is found."""
+
+from django.core.exceptions import BadRequest, SuspiciousOperation
+from django.core.handlers.wsgi import WSGIRequest
+from django.http import UnreadablePostError
+from django.http.multipartparser import MultiPartParserError
+
+# Django answers these with status 400.
+KNOWN = (BadRequest, MultiPartParserError, SuspiciousOperation, UnreadablePostError)
+
+
+class Request(WSGIRequest):
+    """Raises what Django answers, where Django's raises other exceptions.
+
+    A codec or a header's parameters can raise nearly everything. Django makes the request outside
+    of its handlers, so `damage` keeps the reason until `AnswersFailures` asks for it.
+    """
+
+    damage = None
+
+    def _set_content_type_params(self, meta):
+        try:
+            super()._set_content_type_params(meta)
+            b"a%".decode(self.encoding or "ascii", "replace")  # as GET and POST do
+        except Exception as error:
+            self.content_type, self.content_params, self._encoding = "", {}, None
+            self.damage = BadRequest(f"Content-Type: {error}")
+
+    def _load_post_and_files(self):
+        try:
+            super()._load_post_and_files()
+        except Exception as error:
+            self._mark_post_parse_error()  # a page about the error would raise it again
+            if isinstance(error, KNOWN):
+                raise
+            raise BadRequest(f"The body can't be read: {error}") from error
