@@ -123,6 +123,7 @@ def test_a_shared_cache_holds_sessions_and_one_of_a_process_never_does(monkeypat
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": "redis://localhost:6379/1",
         "KEY_FUNCTION": alone["CACHES"]["default"]["KEY_FUNCTION"],
+        "OPTIONS": {"socket_connect_timeout": 2, "socket_timeout": 2},
     }
 
 

@@ -25,6 +25,7 @@ from django.utils.translation import ngettext
 from tenancy.exceptions import LocalPostgresError, RateLimited, one_line
 
 RETRY_AFTER = 10  # seconds
+ERROR = HTTPStatus.INTERNAL_SERVER_ERROR
 HTML, JSON = "text/html", "application/json"
 
 # PostgreSQL's classes of errors: connection exception, insufficient resources (connections, memory,
@@ -74,7 +75,7 @@ class AnswersFailures:
             if (answer := answer_to(error, request, is_final=True)) is None:
                 raise
             return answer
-        return checked(response, request)
+        return response if response.status_code != ERROR else checked(response, request)
 
     async def __acall__(self, request):
         try:
@@ -83,7 +84,7 @@ class AnswersFailures:
             if (answer := answer_to(error, request, is_final=True)) is None:
                 raise
             return answer
-        return checked(response, request)
+        return response if response.status_code != ERROR else checked(response, request)
 
     def process_exception(self, request, exception):
         return answer_to(exception, request)
@@ -100,9 +101,7 @@ got_request_exception.connect(keep_error, dispatch_uid="keep_error")
 def checked(response: HttpResponse, request) -> HttpResponse:
     """Return another answer if the error page is about an error that isn't the site's."""
     error = vars(request).pop("unexpected_error", None)
-    if error is None or response.status_code != HTTPStatus.INTERNAL_SERVER_ERROR:
-        return response
-    return answer_to(error, request) or response
+    return (error and answer_to(error, request)) or response
 
 
 def answer_to(error: Exception, request, *, is_final=False) -> HttpResponse | None:
