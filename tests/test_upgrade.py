@@ -181,6 +181,11 @@ def follow_changelog(project):
         project.path / "server/website/views.py",
         ("hosts.site_url(request, domain.domain)", "hosts.site_url(domain.domain)"),
     )
+    replace(
+        project.path / "server/website/admin.py",
+        ("django.contrib.admin import AdminSite", "tenancy.isolation.admin_site import PublicSite"),
+        ("= AdminSite()", "= PublicSite()"),
+    )
 
 
 def test_a_project_takes_over_the_present_engine(older, template):

@@ -9,3 +9,9 @@ ADMIN_USERNAME, ADMIN_EMAIL = "admin", "admin@localhost"
 if "server.places" in TENANT_APPS:  # noqa: F405
     TENANT_APPS += ["engine.shapes"]  # noqa: F405
     INSTALLED_APPS += ["engine.shapes"]  # noqa: F405
+
+# A library's shared app and one of the tenants.
+SHARED_APPS += ["engine.market", "django.contrib.sites"]  # noqa: F405
+TENANT_APPS += ["engine.orders"]
+INSTALLED_APPS += ["engine.market", "django.contrib.sites", "engine.orders"]
+SITE_ID = 1

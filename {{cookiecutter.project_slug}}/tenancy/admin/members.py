@@ -17,6 +17,7 @@ from tenancy import hosts, roles
 from tenancy.admin.base import LifecycleAdmin
 from tenancy.emails import send_email
 from tenancy.exceptions import InvalidUser, UnknownUser
+from tenancy.isolation.admin_site import TenantSite
 from tenancy.limits import limit
 from tenancy.models import Member
 from tenancy.people import accounts, members
@@ -54,6 +55,7 @@ class MemberAdmin(LifecycleAdmin):
     The owner's row is read-only: the public admin transfers a tenant to another owner.
     """
 
+    only_at = TenantSite
     list_display = ["user_name", "email", "role", "since"]
     list_select_related = ["profile"]
     search_fields = ["profile__username", "profile__email"]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from django.apps import apps
 from django.conf import settings
+from django.contrib.admin.sites import all_sites
 from django.contrib.postgres.operations import CreateExtension
 from django.core.cache.backends.redis import RedisCache
 from django.core.checks import CheckMessage, Tags, register
@@ -27,6 +28,7 @@ from tenancy.concrete import Domain, Organization, Tenant, User, added_fields, e
 from tenancy.health import doctor, manifest, requirements
 from tenancy.health.findings import finding
 from tenancy.health.requirements import MIDDLEWARE, is_a
+from tenancy.isolation.admin_site import HostSite
 from tenancy.isolation.media import TenantStorage
 from tenancy.isolation.router import TenantRouter
 from tenancy.isolation.signing import TenantSigner
@@ -185,6 +187,14 @@ def check_apps(**kwargs) -> Iterator[CheckMessage]:
         for name in ("SHARED_APPS", "TENANT_APPS"):
             if not is_in(getattr(settings, name), label):
                 yield finding("E007", f"{name} lacks {label}, which the sites would then share.")
+
+
+@register("tenants")
+def check_admin(**kwargs) -> Iterator[CheckMessage]:
+    sites = [site for site in all_sites if isinstance(site, HostSite)]
+    for model in sorted({model for site in sites for model in site.registered}, key=str):
+        if not any(site.has(model) for site in sites):
+            yield finding("W032", "is registered in the admin, and shown at no host.", model)
 
 
 @register("tenants")

@@ -29,6 +29,8 @@ HINTS = {
     "W030": "Set TRUSTED_PROXIES to how many proxies append to X-Forwarded-For. Otherwise all"
     " visitors seem to have one address, and share its limit of wrong passwords.",
     "W031": "Set it to some seconds.",
+    "W032": "Its app must be in SHARED_APPS or TENANT_APPS, and the apps of the models that it"
+    " extends in the same list.",
     # The database. Warnings: the owner may keep other schemas in it, and tables without a model.
     "E100": "Run `manage.py migrate_schemas --shared`.",
     "E101": "Add one in the admin of the public site.",

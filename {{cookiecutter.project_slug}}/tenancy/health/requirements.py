@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
 
 from django.conf import settings
+from django.contrib.admin.sites import all_sites
 from django.core.checks import CheckMessage, Error, Warning
 from django.urls import URLResolver, get_resolver
 from django.utils.module_loading import import_string
@@ -44,6 +45,7 @@ def missing() -> Iterator[CheckMessage]:
     for above, name in pairwise(MIDDLEWARE):
         yield from middleware(name, f"below {above}")
     yield from include("tenancy.people.urls")
+    yield from admin_sites()
 
 
 def setting(name: str, example: str) -> Iterator[CheckMessage]:
@@ -107,6 +109,18 @@ def include(
                 f"{urlconf} doesn't include {module}.",
                 hint=f'Add `path("{prefix}", include("{module}")),` to its urlpatterns.',
                 id="tenancy.E013",
+            )
+
+
+def admin_sites() -> Iterator[CheckMessage]:
+    """Admin sites of the engine, which decide which models are at which host."""
+    for site in sorted(all_sites, key=str):
+        if not any(base.__module__.startswith("tenancy.") for base in type(site).__mro__):
+            yield Error(
+                f"{site!r} shows at every host what is registered on it.",
+                hint="Write `PublicSite()` for the main website's, or `TenantSite()`. Both are in"
+                " tenancy.isolation.admin_site.",
+                id="tenancy.E033",
             )
 
 

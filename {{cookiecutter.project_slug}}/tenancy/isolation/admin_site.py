@@ -1,57 +1,168 @@
-"""The admin of a tenant's host, which shows and offers only the tenant's members."""
+"""The admin sites: a tenant's shows what is the tenant's, the main website's what is shared.
 
-from functools import cache
+SHARED_APPS and TENANT_APPS decide. It doesn't matter on which site a model was registered, nor by
+whom. The addresses of models that a site doesn't show exist there, so that every template can link
+to them, and answer 404.
+"""
 
-from django import forms
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.conf import settings
 from django.contrib import admin
-from django.contrib.auth import get_user_model
+from django.contrib.admin.sites import all_sites
+from django.contrib.contenttypes.models import ContentType
+from django.contrib.contenttypes.views import shortcut
+from django.core.checks import CheckMessage
+from django.db.models import Model
+from django.http import Http404
+from django.urls import URLPattern, URLResolver, path
+from django_tenants.utils import app_labels
+
+from tenancy.isolation.model_admin import HostAdmin, combine
+from tenancy.isolation.router import is_in_apps
 
 
-class MembersOnly:
-    """Restricts a ModelAdmin to the tenant's members where it would show or offer all users."""
+class HostSite(admin.AdminSite):
+    """An admin site for one kind of host."""
 
-    def get_queryset(self, request):
-        rows = super().get_queryset(request)
-        if self.model is get_user_model():
-            return rows.filter(pk__in=request.tenant.user_set.values("pk"))
-        return rows
+    apps_setting: str
 
-    def get_inlines(self, request, obj):
-        return [members_only(inline) for inline in super().get_inlines(request, obj)]
-
-    def formfield_for_foreignkey(self, db_field, request, **kwargs):
-        own = members_of(request, db_field)
-        if own and db_field.name in self.raw_id_fields:
-            own["widget"] = forms.Select  # the raw id's would show the name of any user
-        return super().formfield_for_foreignkey(db_field, request, **kwargs, **own)
-
-    def formfield_for_manytomany(self, db_field, request, **kwargs):
-        return super().formfield_for_manytomany(
-            db_field, request, **kwargs, **members_of(request, db_field)
-        )
-
-
-def members_of(request, db_field) -> dict:
-    return {"queryset": request.tenant.user_set.all()} if refers_to_user(db_field) else {}
-
-
-def refers_to_user(field) -> bool:
-    return field.related_model is get_user_model()
-
-
-@cache
-def members_only(admin_class: type) -> type:
-    own = {"__module__": admin_class.__module__}
-    return type(admin_class.__name__, (MembersOnly, admin_class), own)
-
-
-# Filters by user offer only the users in the rows.
-admin.FieldListFilter.register(refers_to_user, admin.RelatedOnlyFieldListFilter, take_priority=True)
-
-
-class TenantSite(admin.AdminSite):
-    """Django's `admin.site` on a tenant's host."""
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.registered = self._registry  # here, by whomever; `_registry` has what is shown
+        self.elsewhere: dict[type[Model], admin.ModelAdmin] = {}
 
     def register(self, model_or_iterable, admin_class=None, **options):
-        admin_class = members_only(admin_class or admin.ModelAdmin)
-        super().register(model_or_iterable, admin_class, **options)
+        with self.all_registered():
+            admin_class = combine(HostAdmin, admin_class or admin.ModelAdmin)
+            super().register(model_or_iterable, admin_class, **options)
+
+    def unregister(self, model_or_iterable):
+        with self.all_registered():
+            super().unregister(model_or_iterable)
+
+    @contextmanager
+    def all_registered(self) -> Iterator[None]:
+        """In the block `_registry` has what was registered here, also what isn't shown."""
+        shown, self._registry = self._registry, self.registered
+        try:
+            yield
+        finally:
+            self._registry = shown
+
+    def collect(self) -> None:
+        """Show what belongs here of all that was registered, here or on sites of the other kind.
+
+        This happens when the URLs are read, as Django ignores what is registered later.
+        """
+        others = (site for site in all_sites if isinstance(site, HostSite))
+        others = sorted((site for site in others if type(site) is not type(self)), key=id)
+        found = {}
+        for site in (self, *others):
+            for model, model_admin in site.registered.items():
+                if model not in found:
+                    own = model_admin.admin_site is self
+                    found[model] = model_admin if own else type(model_admin)(model, self)
+        self._registry = {model: found[model] for model in found if self.shows(found[model])}
+        self.elsewhere = {model: found[model] for model in found.keys() - self._registry.keys()}
+
+    def has(self, model: type[Model]) -> bool:
+        """Return whether the model's tables are in the schema of this site's hosts."""
+        return is_in_apps(model, frozenset(app_labels(getattr(settings, self.apps_setting))))
+
+    def shows(self, model_admin: admin.ModelAdmin) -> bool:
+        only_at = getattr(model_admin, "only_at", HostSite)
+        return isinstance(self, only_at) and self.has(model_admin.model)
+
+    def own_rows(self, request, model: type[Model]):
+        """Return the rows of a shared model that forms may offer, or None for all of them."""
+        return
+
+    def may_refer(self, rows) -> bool:
+        """Return whether rows of a model elsewhere may refer to rows here, that are deleted."""
+        return True
+
+    def check(self, app_configs) -> list[CheckMessage]:
+        self.collect()
+        messages = super().check(app_configs)
+        for message in messages:
+            if message.id == "admin.E039":
+                message.hint = (
+                    f"The model's admin must be at the same host ({type(self).__name__}). Leave the"
+                    " field out of autocomplete_fields, and it is a select."
+                )
+        return messages
+
+    def get_urls(self):
+        self.collect()
+        shown = self._registry
+        self._registry = shown | {
+            model: Elsewhere(self, it) for model, it in self.elsewhere.items()
+        }
+        try:
+            urls = super().get_urls()
+        finally:
+            self._registry = shown
+        view = self.admin_view(self.view_on_site)
+        return [path("r/<path:content_type_id>/<path:object_id>/", view), *urls]
+
+    def view_on_site(self, request, content_type_id, object_id):
+        """Redirect to an object's page, if its model is at this host."""
+        try:
+            model = ContentType.objects.get_for_id(int(content_type_id)).model_class()
+        except (ContentType.DoesNotExist, ValueError):
+            model = None
+        if model is None or not self.has(model):
+            raise Http404
+        return shortcut(request, content_type_id, object_id)
+
+
+class TenantSite(HostSite):
+    """Django's `admin.site`, which is at the tenants' hosts."""
+
+    apps_setting = "TENANT_APPS"
+
+    def own_rows(self, request, model):
+        """Of the people its members, of the tenants itself, of the organizations its own."""
+        tenant = request.tenant
+        if model is tenant.user_set.model:
+            return tenant.user_set.all()
+        if model is type(tenant):
+            return model._base_manager.filter(pk=tenant.pk)
+        if model is tenant._meta.get_field("organization").related_model:
+            return model._base_manager.filter(pk=tenant.organization_id)
+        return tenant.domains.all() if model is tenant.domains.model else None
+
+    def may_refer(self, rows):
+        return rows.exists()
+
+
+class PublicSite(HostSite):
+    """The main website's admin."""
+
+    apps_setting = "SHARED_APPS"
+
+
+class Elsewhere:
+    """Stands for the admin of a model that a site doesn't show: its addresses answer 404."""
+
+    def __init__(self, site: HostSite, model_admin: admin.ModelAdmin):
+        self.view, self.model_admin = site.admin_view(not_here), model_admin
+
+    @property
+    def urls(self) -> list[URLPattern | URLResolver]:
+        return [*self.without_views(self.model_admin.urls)]
+
+    def without_views(self, patterns) -> Iterator[URLPattern | URLResolver]:
+        for pattern in patterns:
+            if isinstance(pattern, URLPattern):
+                yield URLPattern(pattern.pattern, self.view, pattern.default_args, pattern.name)
+            else:
+                inner = [*self.without_views(pattern.url_patterns)]
+                names = pattern.app_name, pattern.namespace
+                yield URLResolver(pattern.pattern, inner, pattern.default_kwargs, *names)
+
+
+def not_here(request, *args, **kwargs):
+    raise Http404

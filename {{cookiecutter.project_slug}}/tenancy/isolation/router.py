@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Callable
 
+from django.apps import apps
 from django.conf import settings
 from django.db import connection, connections
 from django_tenants.utils import app_labels, get_tenant_database_alias, tenant_context
@@ -64,7 +65,29 @@ def name(instance) -> str:
 
 def is_in_tenants(model) -> bool:
     """Return whether the table of the model or instance is in each tenant's schema."""
-    return model._meta.concrete_model._meta.app_label in tenant_app_labels()
+    # Django's cache in the database asks about a class that is hardly a model.
+    concrete = getattr(model._meta, "concrete_model", model)
+    return concrete._meta.app_label in tenant_app_labels()
+
+
+def is_in_apps(model, labels: frozenset[str]) -> bool:
+    """Return whether the model's table and its parents' are those of apps with these labels.
+
+    The table of an unmanaged model may be another model's.
+    """
+    concrete = model._meta.concrete_model
+    return all(
+        managed_label(each) in labels for each in (concrete, *concrete._meta.get_parent_list())
+    )
+
+
+def managed_label(model) -> str:
+    """Return the label of the app whose migrations make the model's table."""
+    if not model._meta.managed:
+        for other in apps.get_models(include_auto_created=True):
+            if other._meta.managed and other._meta.db_table == model._meta.db_table:
+                return other._meta.app_label
+    return model._meta.app_label
 
 
 @functools.cache

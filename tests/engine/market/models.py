@@ -1,0 +1,21 @@
+"""A library's shared app, with admins that it registers on Django's site."""
+
+from django.contrib.auth.models import Group
+from django.db import models
+
+
+class Plan(models.Model):
+    name = models.CharField(max_length=20)
+    icon = models.FileField(upload_to="icons", blank=True)
+
+    def __str__(self):
+        return self.name
+
+    def get_absolute_url(self):
+        return f"/plans/{self.name}/"
+
+
+class Discount(models.Model):
+    """Refers to a model that each schema has."""
+
+    group = models.ForeignKey(Group, on_delete=models.CASCADE)
