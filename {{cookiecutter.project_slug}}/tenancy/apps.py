@@ -4,9 +4,11 @@ from django.core.checks import CheckMessage
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import request_finished
 from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.models.signals import class_prepared
 
 from tenancy.exceptions import MissingRequirement
 from tenancy.health import requirements
+from tenancy.isolation.storage import share_files
 from tenancy.requests.reading import Request
 
 
@@ -19,6 +21,7 @@ class TenancyConfig(AppConfig):
         if missing := [*filter(CheckMessage.is_serious, requirements.missing_at_start())]:
             lines = (f"{message.msg} {message.hint}" for message in missing)
             raise MissingRequirement("\n".join(lines))
+        class_prepared.connect(share_files, dispatch_uid="share_files")  # before there are models
 
     def ready(self):
         from tenant_users.tenants import tasks

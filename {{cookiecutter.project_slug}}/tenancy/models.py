@@ -33,6 +33,19 @@ def refused(instead: str):
 not_deleted = refused("Tenants are not deleted this way: call a function of `tenancy.lifecycle`.")
 
 
+def seen_tenants(user, tenant):
+    """Return the tenants of which a person may see shared rows at a tenant's host.
+
+    That is the host's tenant, or at the main website all of which the person is a member.
+    """
+    rows = type(tenant)._default_manager.exclude(schema_name=get_public_schema_name())
+    if not user.is_authenticated:
+        return rows.none()
+    if tenant.schema_name == get_public_schema_name():
+        return rows.filter(user_set=user)
+    return rows.filter(pk=tenant.pk)
+
+
 class AbstractOrganization(models.Model):
     """A customer."""
 
@@ -45,6 +58,9 @@ class AbstractOrganization(models.Model):
 
     def __str__(self):
         return self.name
+
+    def shows_files_to(self, user, tenant) -> bool:
+        return seen_tenants(user, tenant).filter(organization=self).exists()
 
 
 class Status(models.TextChoices):
@@ -147,6 +163,9 @@ class AbstractTenant(TenantBase):
         if entered is not self:
             raise WrongTenant(f"{self.slug} was left while the current tenant was {entered.slug}.")
 
+    def shows_files_to(self, user, tenant) -> bool:
+        return seen_tenants(user, tenant).filter(pk=self.pk).exists()
+
     def check_schema(self):
         """Raise SchemaNotReady while the tenant is being made or purged.
 
@@ -195,6 +214,9 @@ class AbstractDomain(DomainMixin):
         abstract = True
         ordering = ["domain"]
         constraints = [constraint("host", Q(domain__regex=hosts.HOST))]
+
+    def shows_files_to(self, user, tenant) -> bool:
+        return seen_tenants(user, tenant).filter(domains=self).exists()
 
 
 class TenantEvent(models.Model):

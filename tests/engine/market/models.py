@@ -1,5 +1,6 @@
 """A library's shared app, with admins that it registers on Django's site."""
 
+from django.conf import settings
 from django.contrib.auth.models import Group
 from django.db import models
 
@@ -13,6 +14,13 @@ class Plan(models.Model):
 
     def get_absolute_url(self):
         return f"/plans/{self.name}/"
+
+
+class Contract(models.Model):
+    """Belongs to a tenant."""
+
+    tenant = models.ForeignKey(settings.TENANT_MODEL, on_delete=models.CASCADE)
+    text = models.FileField(upload_to="contracts")
 
 
 class Discount(models.Model):

@@ -105,7 +105,7 @@ class HostSite(admin.AdminSite):
         finally:
             self._registry = shown
         view = self.admin_view(self.view_on_site)
-        return [path("r/<path:content_type_id>/<path:object_id>/", view), *urls]
+        return [path("r/<path:content_type_id>/<path:object_id>/", view, name="r"), *urls]
 
     def view_on_site(self, request, content_type_id, object_id):
         """Redirect to an object's page, if its model is at this host."""

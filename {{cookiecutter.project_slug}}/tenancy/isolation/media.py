@@ -1,14 +1,13 @@
-"""Uploads: each tenant's are in a folder of its own, and are sent only to its members."""
+"""The view that sends uploads: a tenant's to members, a shared row's to those who may see it."""
 
 import mimetypes
-import os
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ImproperlyConfigured, SuspiciousFileOperation
-from django.core.files.storage import FileSystemStorage, default_storage
+from django.core.files.storage import default_storage
 from django.core.files.utils import validate_file_name
 from django.db import connection
 from django.http import FileResponse, Http404, HttpResponse, HttpResponseRedirect
@@ -16,6 +15,12 @@ from django.utils.cache import get_conditional_response
 from django.utils.http import content_disposition_header, http_date
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
+from django_tenants.utils import get_public_schema_name
+
+from tenancy.isolation.shared_files import may_see, rows_of
+from tenancy.isolation.storage import PREFIX, SharedStorage, TenantStorage, in_public
+
+__all__ = ["TenantStorage", "media"]  # projects' settings name the storage here
 
 # Browsers run no script in these, so they may show them as pages of the tenant's host. All other
 # types, such as HTML and SVG, are sent as downloads, which <img> and <video> show as well.
@@ -24,49 +29,52 @@ INLINE_TYPES = frozenset(
 )
 
 
-class TenantStorage(FileSystemStorage):
-    """Keeps files in `<location>/<schema of the current tenant>/`; MEDIA_ROOT is the default.
-
-    django-tenants' own storage ignores the tenant if a location is given, and writes the schema
-    into URLs.
-    """
-
-    @property
-    def base_location(self):
-        folder = self._value_or_setting(self._location, settings.MEDIA_ROOT)
-        return os.path.join(folder, connection.schema_name)  # noqa: PTH118
-
-    @property
-    def location(self):
-        return os.path.abspath(self.base_location)  # noqa: PTH100
-
-
 @require_safe
-@login_required
 @cache_control(private=True, no_cache=True)  # browsers ask again: a membership may have ended
 def media(request, path: str):
-    """Send the file `path` of the current tenant's storage, or answer 404.
+    """Send the file `path` of the current tenant's storage, or of a shared row, or answer 404.
 
     MembershipMiddleware has already refused people who aren't members. With SENDFILE_HEADER the web
     server sends the file. A storage that isn't a folder gives a URL to redirect to.
     """
+    is_shared = path.startswith(PREFIX)
+    storage = SharedStorage() if is_shared else default_storage
+    name = path.removeprefix(PREFIX)
+    if not is_visible(request, name, is_shared):
+        return no_such_file(request)
     try:
-        name = validate_file_name(path, allow_relative_path=True)
-        folder = Path(default_storage.path("")).resolve()
-        file = Path(default_storage.path(name)).resolve(strict=True)
+        name = validate_file_name(name, allow_relative_path=True)
+        folder = Path(storage.path("")).resolve()
+        file = Path(storage.path(name)).resolve(strict=True)
     except NotImplementedError:
-        return HttpResponseRedirect(url_of(name))
+        return HttpResponseRedirect((in_public(url_of) if is_shared else url_of)(name))
     except (OSError, ValueError, SuspiciousFileOperation):  # ValueError: NUL
         file = None
     if file is None or not file.is_relative_to(folder) or not file.is_file():
-        raise Http404("There is no such file.")
+        return no_such_file(request)
     modified = int(file.stat().st_mtime)
     return get_conditional_response(request, last_modified=modified) or send(file, folder, modified)
 
 
+@login_required
+def no_such_file(request):
+    """Ask a visitor to sign in, whether or not the file is there."""
+    raise Http404("There is no such file.")
+
+
+def is_visible(request, name: str, is_shared: bool) -> bool:
+    """Return whether the person may see the file. In the public folder, its row decides."""
+    rows = []
+    if "\0" not in name and (is_shared or connection.schema_name == get_public_schema_name()):
+        rows = [*rows_of(name)]
+    if rows or is_shared:
+        return any(may_see(request.user, request.tenant, row) for row in rows)
+    return request.user.is_authenticated
+
+
 def send(file: Path, folder: Path, modified: int) -> HttpResponse | FileResponse:
     if settings.SENDFILE_HEADER == "X-Accel-Redirect":
-        inside = f"/protected-media/{connection.schema_name}/{file.relative_to(folder)}"
+        inside = f"/protected-media/{folder.name}/{file.relative_to(folder)}"
         response = HttpResponse(headers={"X-Accel-Redirect": quote(inside)})
     elif settings.SENDFILE_HEADER:
         response = HttpResponse(headers={settings.SENDFILE_HEADER: quote(str(file))})

@@ -10,7 +10,7 @@ from tenant_users.tenants.models import ExistsError, UserProfile, UserProfileMan
 
 from tenancy import roles
 from tenancy.fields import LowerCaseCharField, LowerCaseEmailField, constraint
-from tenancy.models import refused
+from tenancy.models import refused, seen_tenants
 
 # Python and PostgreSQL read these patterns in the same way. PostgreSQL has them as constraints.
 USERNAME = r"\A[a-z0-9][a-z0-9_.-]{0,63}\Z"
@@ -63,7 +63,14 @@ class UserManager(UserProfileManager.from_queryset(UserQuerySet)):
     def natural_key(self, name: str) -> dict[str, str]:
         return {"email" if "@" in name else "username": name}
 
+    def create_superuser(self, username: str, email: str, password: str | None = None, **fields):
+        """Make a person with all rights at the main website. The order is that of Django."""
+        return super().create_superuser(password, email, username=username, **fields)
+
     def _create_user(self, email, password, **fields):
+        # Before PostgreSQL refuses the row, and quotes it: arguments may be in the wrong order.
+        validate_username((fields.get("username") or "").lower())
+        validate_email((email or "").lower())
         # The library's would reactivate a person, with the new name and password.
         if self.filter(email=email).exists():
             raise ExistsError("Another user has this e-mail.")
@@ -104,6 +111,10 @@ class AbstractUser(UserProfile):
         return self.username
 
     delete = not_deleted
+
+    def shows_files_to(self, user, tenant) -> bool:
+        """Show them to the person, and to the members of the same tenants."""
+        return user == self or seen_tenants(user, tenant).filter(user_set=self).exists()
 
     @tenant_cached_property
     def membership(self) -> UserTenantPermissions | None:
