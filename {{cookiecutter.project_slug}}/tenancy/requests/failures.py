@@ -13,8 +13,8 @@ from importlib import import_module
 
 from django.core.exceptions import BadRequest, RequestDataTooBig, SuspiciousOperation
 from django.core.signals import got_request_exception
-from django.db import InterfaceError, InternalError, OperationalError, connection
-from django.http import HttpResponse, JsonResponse, UnreadablePostError
+from django.db import DataError, InterfaceError, InternalError, OperationalError, connection
+from django.http import HttpResponse, HttpResponseRedirect, JsonResponse, UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
 from django.template.loader import render_to_string
 from django.utils.html import escape
@@ -32,6 +32,10 @@ HTML, JSON = "text/html", "application/json"
 # disk), shutdown; and read_only_sql_transaction, as during a failover.
 AWAY = ("08", "53", "57P", "25006")
 DATABASE_ERRORS = (OperationalError, InterfaceError, InternalError)
+NUL_IN_TEXT = ("22021", "22P05")
+DIVISION_BY_ZERO = "22012"
+GARBLED_LOOKUP = (DataError, ValueError, TypeError, LookupError, ArithmeticError)
+ERROR_FLAG = "e"  # of the admin's lists
 DAMAGED = (
     BadRequest,
     MultiPartParserError,
@@ -87,7 +91,7 @@ class AnswersFailures:
         return response if response.status_code != ERROR else checked(response, request)
 
     def process_exception(self, request, exception):
-        return answer_to(exception, request)
+        return to_plain_list(exception, request) or answer_to(exception, request)
 
 
 def keep_error(request=None, **kwargs):
@@ -119,7 +123,7 @@ def answer_to(error: Exception, request, *, is_final=False) -> HttpResponse | No
         )
         log(one_line(error), response, request, "error")
         return response
-    if has_nul(error) or (is_final and isinstance(error, DAMAGED)):
+    if is_garbled(error, request) or (is_final and isinstance(error, DAMAGED)):
         too_big = isinstance(error, RequestDataTooBig)
         status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE if too_big else HTTPStatus.BAD_REQUEST
         response = answer(request, status, _("The request is damaged."))
@@ -152,19 +156,43 @@ def is_of_database(error: BaseException) -> bool:
     return isinstance(error, (*DATABASE_ERRORS, *own))
 
 
+def sqlstate(error: BaseException) -> str:
+    return getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or ""
+
+
 def has_left(error: BaseException) -> bool:
     """Return True for a code of PostgreSQL's in AWAY, or for a connection that is lost.
 
     A lost or refused connection has no code. So has a driver's complaint about a closed cursor.
     """
-    cause = error.__cause__ or error
-    code = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+    code = sqlstate(error.__cause__ or error)
     return code.startswith(AWAY) if code else "cursor" not in str(error)
 
 
-def has_nul(error: BaseException) -> bool:
-    """Return True if PostgreSQL's driver has refused a NUL character, which no text can have."""
-    return "NUL (0x00)" in str(error)
+def is_garbled(error: BaseException, request) -> bool:
+    """Return True if the database has refused a value that only a garbled request can have.
+
+    That is a NUL character, which no text can have. If the request only reads, it is any value: a
+    number that is out of range, a regular expression that isn't one.
+    """
+    code = sqlstate(error.__cause__ or error)
+    reads = request.method in ("GET", "HEAD") and code.startswith("22")
+    return "NUL (0x00)" in str(error) or code in NUL_IN_TEXT or (reads and code != DIVISION_BY_ZERO)
+
+
+def to_plain_list(error: Exception, request) -> HttpResponse | None:
+    """Return a redirect to an admin's list without the parameters that have made it fail.
+
+    Django does so for what fails while it builds the query, not while PostgreSQL runs it.
+    """
+    match = request.resolver_match
+    is_list = match and match.app_name == "admin" and str(match.url_name).endswith("_changelist")
+    may_be_garbled = is_list and request.method == "GET" and request.GET
+    if not may_be_garbled or ERROR_FLAG in request.GET or not isinstance(error, GARBLED_LOOKUP):
+        return None
+    response = HttpResponseRedirect(f"{request.path}?{ERROR_FLAG}=1")
+    log(one_line(error), response, request, "warning")
+    return response
 
 
 def how_long(seconds: int) -> str:
