@@ -7,17 +7,14 @@ from dataclasses import dataclass, field
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
-from django.db.backends.postgresql.psycopg_any import errors
 from django.db.models import Field, Model
 
 from tenancy import hosts
 from tenancy.concrete import Domain, Organization, Tenant, added_fields
+from tenancy.duplicates import duplicated
 from tenancy.exceptions import InvalidField, InvalidName, InvalidSlug, LifecycleError, SlugTaken
 from tenancy.people.members import find_user
 from tenancy.states import PROVISIONING
-
-# Django and PostgreSQL begin a constraint's name with the table and the column.
-UNIQUE = (f"{Tenant._meta.db_table}_slug_", f"{Domain._meta.db_table}_domain_")
 
 
 @dataclass(frozen=True)
@@ -125,17 +122,17 @@ def clean_field(field: Field, value):
 def refusing_duplicates(error: LifecycleError, *, durable: bool = False) -> Iterator[None]:
     """Begin a transaction. Raise `error` if it saves a slug or host that another row has.
 
-    Raise InvalidField for a value of a unique field that the project added.
+    Raise InvalidField for another value that must be unique, also one of the project's own.
     """
     try:
         with transaction.atomic(durable=durable):
             yield
     except IntegrityError as conflict:
-        if isinstance(conflict.__cause__, errors.UniqueViolation):
-            constraint = conflict.__cause__.diag.constraint_name
-            if constraint.startswith(UNIQUE):
-                raise error from None
-            for field in added_fields(Tenant):
-                if constraint.startswith(f"{Tenant._meta.db_table}_{field.column}_"):
-                    raise InvalidField(f"{field.name}: another tenant has this value.") from None
-        raise
+        if (found := duplicated(conflict)) is None:
+            raise
+        if found in ((Tenant, ["slug"]), (Domain, ["domain"])):
+            raise error from None
+        model, names = found
+        what = ", ".join(names) or conflict.__cause__.diag.constraint_name
+        other = f"another {model._meta.verbose_name} has this value"
+        raise InvalidField(f"{what}: {other}.") from None

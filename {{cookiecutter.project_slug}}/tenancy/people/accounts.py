@@ -15,6 +15,7 @@ from tenant_users.tenants.models import ExistsError, tenant_user_deleted
 
 from tenancy import roles
 from tenancy.concrete import Tenant, User
+from tenancy.duplicates import duplicated
 from tenancy.exceptions import (
     Anonymised,
     InvalidUser,
@@ -43,8 +44,14 @@ def create_user(username: str, email: str, password: str | None = None) -> User:
                 return User.objects.create_user(email, password, username=username)
         except ValidationError as error:
             raise InvalidUser(sentence(error)) from None
-        except (ExistsError, IntegrityError):  # of two calls at once, the other won
-            raise InvalidUser("Another user has this user name or e-mail.") from None
+        except ExistsError as error:
+            raise InvalidUser(str(error)) from None
+        except IntegrityError as conflict:  # of two calls at once, the other won
+            if (found := duplicated(conflict)) is None:
+                raise
+            model, names = found
+            what = " and ".join(str(model._meta.get_field(name).verbose_name) for name in names)
+            raise InvalidUser(f"Another user has this {what}.") from None
 
 
 def sentence(error: ValidationError) -> str:
