@@ -7,6 +7,7 @@ Django's site, as libraries do.
 import pytest
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
+from django.contrib.admin.sites import all_sites
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group, Permission
 from django.contrib.contenttypes.models import ContentType
@@ -226,7 +227,9 @@ def sites(monkeypatch):
     sites = Sites()
     found += [sites.tenant, sites.public]
     sites.found = found
-    return sites
+    yield sites
+    for site in found:
+        all_sites.discard(site)
 
 
 class NoteAdmin(admin.ModelAdmin):
@@ -303,6 +306,7 @@ def test_an_autocomplete_of_a_model_elsewhere_is_named_and_becomes_a_select(site
 def test_a_model_of_two_schemas_is_at_no_host_and_named_by_check(sites):
     """I2: whoever may change a tenant's GoldPlan would change the shared Plan."""
     sites.tenant.register(GoldPlan)
+    sites.read_urls()
 
     messages = [(message.id, message.obj) for message in check_admin()]
     assert messages == [("tenancy.W032", GoldPlan)]

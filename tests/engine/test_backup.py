@@ -1,6 +1,7 @@
 """A backup is a tenant at one moment; what is restored is that tenant, wherever it is."""
 
 import json
+import warnings
 import zipfile
 
 import pytest
@@ -450,3 +451,70 @@ def test_the_commands_say_where_it_is(capsys, tmp_path):
     assert said == f"“source” is in {tmp_path / 'file'}."
     assert len(about_domains) == 2
     assert host == "again.localhost"
+
+
+# Archives that would fill memory or disk
+
+
+def padded(file, path, *entries, compression=zipfile.ZIP_DEFLATED):
+    """A copy of the backup with further entries, each of a name and content."""
+    path.write_bytes(file.read_bytes())
+    with warnings.catch_warnings(), zipfile.ZipFile(path, "a", compression) as archive:
+        warnings.simplefilter("ignore")  # a name that is there already
+        for name, content in entries:
+            archive.writestr(name, content)
+    return path
+
+
+ZEROS = b"0" * 400_000
+
+
+@pytest.mark.parametrize(
+    ("limits", "entries", "compression", "says"),
+    [
+        ({"MAX_ENTRIES": 5}, [], zipfile.ZIP_DEFLATED, "more than 5 entries"),
+        ({"MAX_IN_MEMORY": 50}, [], zipfile.ZIP_DEFLATED, "'s before.sql has more than 50 bytes"),
+        ({"SMALL": 1}, [("files/x", ZEROS * 50)], zipfile.ZIP_DEFLATED, "TENANT_RESTORE_MAX_RATIO"),
+        ({}, [("files/x", b"1"), ("files/x", b"2")], zipfile.ZIP_DEFLATED, "two entries of one na"),
+        ({}, [("header.json", b"{}")], zipfile.ZIP_DEFLATED, "two entries of one name"),
+        ({}, [("files/x", ZEROS)], zipfile.ZIP_LZMA, "compressed in an unknown way: 'files/x'"),
+        ({}, [("files/x", ZEROS)], zipfile.ZIP_BZIP2, "compressed in an unknown way: 'files/x'"),
+    ],
+)
+@pytest.mark.usefixtures("committed_db")
+def test_an_archive_bomb_is_refused_before_it_is_unpacked(
+    kept, tmp_path, monkeypatch, limits, entries, compression, says
+):
+    """R24: in a line that says why, and nothing is left of it."""
+    bomb = padded(kept, tmp_path / "bomb.zip", *entries, compression=compression)
+    monkeypatch.setattr(zipfile.ZipFile, "open", lambda *args, **options: pytest.fail("unpacked"))
+    for name, limit in limits.items():
+        monkeypatch.setattr(f"tenancy.copies.archive.{name}", limit)
+
+    with pytest.raises(CopyError, match=says) as refusal:
+        restore(bomb, "ada", slug="again")
+
+    assert len(str(refusal.value).splitlines()) == 1
+    assert not Tenant.all_objects.filter(slug="again").exists()
+
+
+def test_a_backup_that_is_small_for_its_rows_is_allowed_by_a_setting(
+    kept, tmp_path, monkeypatch, settings
+):
+    monkeypatch.setattr("tenancy.copies.archive.SMALL", 1)
+    bomb = padded(kept, tmp_path / "bomb.zip", ("files/x", ZEROS * 50))
+    settings.TENANT_RESTORE_MAX_RATIO = 1000
+
+    with opened(bomb) as backup:
+        assert backup.files[-1] == "files/x"
+
+
+def test_what_the_index_says_is_all_that_is_read(kept, tmp_path):
+    """R24: an index that lies about a size is damage."""
+    bomb = padded(kept, tmp_path / "bomb.zip", ("files/x", ZEROS))
+    size = len(ZEROS).to_bytes(4, "little")
+    data = bomb.read_bytes()
+    bomb.write_bytes(data.replace(size, (10).to_bytes(4, "little")))
+
+    with pytest.raises(CopyError, match=r"damaged|can't be restored"), opened(bomb):
+        pass

@@ -9,7 +9,7 @@ from engine.market.models import Plan
 class Order(models.Model):
     plan = models.ForeignKey(Plan, on_delete=models.CASCADE)
     buyer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True)
-    tenant = models.ForeignKey(settings.TENANT_MODEL, on_delete=models.PROTECT, null=True)
+    tenant = models.ForeignKey(settings.TENANT_MODEL, on_delete=models.DO_NOTHING, null=True)
     helpers = models.ManyToManyField(settings.AUTH_USER_MODEL, related_name="+")
     text = models.TextField(blank=True)
     data = models.JSONField(default=dict, blank=True)

@@ -13,15 +13,18 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import SEEK_END
 from pathlib import Path
-from zipfile import ZipFile
+from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
+
+from django.conf import settings
 
 from tenancy.exceptions import CopyError, LifecycleError, one_line
 from tenancy.schemas.dump import split
 
 FORMAT = 1
 FILES = "files/"
-BEFORE, AFTER = "before.sql", "after.sql"
+HEADER, BEFORE, AFTER = "header.json", "before.sql", "after.sql"
 
 # What pg_dump's statements begin with. This keeps out mistakes, not attacks: a function can do
 # anything.
@@ -30,18 +33,27 @@ STATEMENT = re.compile(
 )
 
 
+# No archive may fill the memory or the disk. ZipFile reads no more of an entry than the index says,
+# so these hold for what the index says. Rows and uploads are streamed.
+MAX_ENTRIES = 1_000_000
+MAX_IN_MEMORY = 256 * 2**20  # bytes of the header and of the statements, each
+MAX_RATIO = 200  # of an archive that unpacks to more than SMALL bytes
+SMALL = 2**30
+
+
 class Backup:
     """A complete backup that was opened for reading. Raises an exception for any other file."""
 
     def __init__(self, archive: ZipFile):
         self.archive = archive
+        check_size(archive)
         if damaged := archive.testzip():
             raise CopyError(f"The backup is damaged: {damaged}.")
-        self.header = json.loads(archive.read("header.json"))
+        self.header = json.loads(archive.read(HEADER))
         if (newer := self.header["minimum"]) > FORMAT:
             raise CopyError(f"The backup has format {newer}; this code reads up to {FORMAT}.")
         self.before, self.after = map(self.statements, (BEFORE, AFTER))
-        names = {"header.json", BEFORE, AFTER, *map(rows_of, range(len(self.header["tables"])))}
+        names = {HEADER, BEFORE, AFTER, *map(rows_of, range(len(self.header["tables"])))}
         if missing := names - {*archive.namelist()}:
             raise CopyError(f"The backup lacks {min(missing)}.")
         self.files = [name for name in archive.namelist() if name not in names]
@@ -56,6 +68,30 @@ class Backup:
             if not STATEMENT.match(statement):
                 raise CopyError(f"No backup has such a statement: {statement[:80]!a}.")
         return statements
+
+
+def check_size(archive: ZipFile) -> None:
+    """Raise CopyError for an archive that would unpack to much more than a backup does.
+
+    The setting TENANT_RESTORE_MAX_RATIO replaces MAX_RATIO.
+    """
+    entries = archive.infolist()
+    if len(entries) > MAX_ENTRIES:
+        raise CopyError(f"The backup has more than {MAX_ENTRIES:,} entries.")
+    if len({*archive.namelist()}) < len(entries):
+        raise CopyError("The backup has two entries of one name.")
+    for entry in entries:
+        if entry.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
+            raise CopyError(f"The backup is compressed in an unknown way: {entry.filename!a}.")
+        if entry.file_size > MAX_IN_MEMORY and entry.filename in (HEADER, BEFORE, AFTER):
+            raise CopyError(f"The backup's {entry.filename} has more than {MAX_IN_MEMORY:,} bytes.")
+    unpacked, packed = sum(entry.file_size for entry in entries), archive.fp.seek(0, SEEK_END)
+    most = getattr(settings, "TENANT_RESTORE_MAX_RATIO", MAX_RATIO)
+    if unpacked > max(SMALL, most * packed):
+        raise CopyError(
+            f"The backup unpacks to {unpacked // packed} times its size. If it is yours, raise"
+            f" TENANT_RESTORE_MAX_RATIO ({most})."
+        )
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from django_tenants.utils import get_public_schema_name, quote_schema_name, sche
 
 from tenancy import hosts
 from tenancy.concrete import Tenant
-from tenancy.copies.archive import AFTER, BEFORE, FILES, FORMAT, rows_of
+from tenancy.copies.archive import AFTER, BEFORE, FILES, FORMAT, HEADER, rows_of
 from tenancy.copies.consistent import consistent_read, quote_table, sequences_of, tables_of
 from tenancy.copies.fields import export_fields
 from tenancy.copies.references import export_keys, key_of
@@ -51,7 +51,7 @@ def backup(tenant: Tenant, path: str | Path, by: str, *, overwrite: bool = False
                     copy_out(f"COPY {table_name(tenant.schema_name, *table)} TO STDOUT", rows)
             add_files(archive, tenant.schema_name)
             # Last: some damage to a zip's index goes unnoticed, and only drops the last entry.
-            archive.writestr("header.json", json.dumps(header, indent=1))
+            archive.writestr(HEADER, json.dumps(header, indent=1))
             log_event(new_event("back up", tenant, by, path.name), tenant)
     return path
 

@@ -81,7 +81,7 @@ class Migration(migrations.Migration):
                     "tenant",
                     models.ForeignKey(
                         null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
                         to=settings.TENANT_MODEL,
                     ),
                 ),
