@@ -55,7 +55,7 @@ def views_filled():
 
 @pytest.fixture
 def zoo(committed_db, tmp_path, monkeypatch):
-    """A fleet of a few tenants, and an app whose migrations the test writes; see `engine/zoo.py`."""
+    """A fleet of a few tenants, and an app whose migrations the test writes (`engine/zoo.py`)."""
     monkeypatch.syspath_prepend(tmp_path)
     zoo = Zoo(tmp_path)
     apps = {
