@@ -1,13 +1,19 @@
 """What is sent over the connection, also past Django's cursors."""
 
 from django.db import connection
+from tenancy.database import cursors
 
 
 def driver_cursor() -> type:
     """Return the class of the driver's own cursors: psycopg2's or psycopg's."""
     connection.ensure_connection()
-    with connection.connection.cursor() as cursor:
+    with connection.unguarded_cursor() as cursor:
         return type(cursor)
+
+
+def use_for_all(cursor_class: type) -> None:
+    """Let the connection's cursors be of the class, also those that set the search_path."""
+    connection.connection.cursor_factory = cursors.guarded(cursor_class)
 
 
 def record() -> list[str]:
@@ -19,5 +25,5 @@ def record() -> list[str]:
             seen.append(sql)
             return super().execute(sql, *args)
 
-    connection.connection.cursor_factory = Recorder
+    use_for_all(Recorder)
     return seen

@@ -4,23 +4,30 @@ These tests commit, and so they write nothing.
 """
 
 import contextlib
+import io
 import threading
+from unittest import mock
 
 import pytest
-from asgiref.sync import async_to_sync
-from django.core.cache import cache
-from django.core.exceptions import SynchronousOnlyOperation
-from django.core.files.storage import default_storage
+from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.core.signals import request_finished
-from django.db import DatabaseError, connection, connections, transaction
+from django.db import DatabaseError, connection, connections, reset_queries, transaction
+from django.db.backends.postgresql.psycopg_any import is_psycopg3, sql
+from django_tenants.postgresql_backend import base
 from django_tenants.postgresql_backend.base import original_backend
+from django_tenants.postgresql_backend.introspection import DatabaseSchemaIntrospection
 from django_tenants.utils import schema_context, tenant_context
 from server.notes.models import Note
 from server.tenants.models import Tenant
-from tenancy.database.base import DatabaseWrapper, Introspection
-from tenancy.isolation import signing
+from tenancy.database.base import DatabaseWrapper
+from tenancy.exceptions import WrongTenant
 
-from engine.statements import driver_cursor, record
+from engine.statements import driver_cursor, record, use_for_all
+
+if is_psycopg3:
+    import psycopg
+else:
+    import psycopg2.extras
 
 pytestmark = pytest.mark.usefixtures("committed_db")
 
@@ -224,7 +231,7 @@ def test_an_interrupted_switch_is_not_believed(first, other):
     with first:
         in_force()
         before = connection.connection.cursor_factory
-        connection.connection.cursor_factory = Interrupting
+        use_for_all(Interrupting)
         with pytest.raises(Interrupted), other:
             in_force()
         connection.connection.cursor_factory = before
@@ -288,46 +295,272 @@ def test_a_search_path_that_moved_unseen_ends_with_the_request(first, replica, a
         assert in_force(connections[alias]) == first.schema_name
 
 
-@pytest.mark.parametrize("debug", [True, False])
-def test_a_cursor_that_is_used_again_is_in_the_current_tenant(first, other, settings, debug):
-    settings.DEBUG = debug
-    seen = []
-    with connection.cursor() as cursor:
-        for tenant in (first, other, first):
+@pytest.fixture
+def marks(first, other):
+    """A table in both schemas, whose row has the schema's name."""
+    for tenant in (first, other):
+        with tenant, connection.cursor() as cursor:
+            cursor.execute("CREATE TABLE mark AS SELECT current_schema() AS name")
+    yield
+    for tenant in (first, other):
+        with tenant, connection.cursor() as cursor:
+            cursor.execute("DROP TABLE mark")
+
+
+def execute(cursor):
+    cursor.execute("SELECT name FROM mark")
+    return cursor.fetchone()[0]
+
+
+def execute_many(cursor):
+    cursor.executemany("SELECT set_config('test.name', name, false) FROM mark", [()])
+    cursor.execute("SELECT current_setting('test.name')")
+    return cursor.fetchone()[0]
+
+
+def call(cursor):
+    cursor.callproc("current_schema")
+    return cursor.fetchone()[0]
+
+
+def execute_values(cursor):
+    if is_psycopg3:
+        return execute(cursor)
+    template = "SELECT mark.name FROM mark, (VALUES %s) v"
+    return psycopg2.extras.execute_values(cursor, template, [(1,)], fetch=True)[0][0]
+
+
+def copy(cursor):
+    if is_psycopg3:
+        with cursor.copy("COPY mark TO STDOUT") as rows:
+            return [*rows.rows()][0][0]
+    output = io.StringIO()
+    cursor.copy_expert("COPY mark TO STDOUT", output)
+    return output.getvalue().strip()
+
+
+def copy_table(cursor):
+    if is_psycopg3:
+        return copy(cursor)
+    output = io.StringIO()
+    cursor.copy_to(output, "mark")
+    return output.getvalue().strip()
+
+
+def copy_into(cursor):
+    if is_psycopg3:
+        with cursor.copy("COPY mark FROM STDIN") as rows:
+            rows.write_row(["copied"])
+    else:
+        cursor.copy_from(io.StringIO("copied\n"), "mark")
+    cursor.execute("""
+        WITH deleted AS (DELETE FROM mark WHERE name = 'copied' RETURNING tableoid)
+        SELECT relnamespace::regnamespace::text FROM deleted JOIN pg_class ON oid = deleted.tableoid
+    """)
+    return cursor.fetchone()[0].strip('"')
+
+
+def stream(cursor):
+    return [*cursor.stream("SELECT name FROM mark")][0][0] if is_psycopg3 else execute(cursor)
+
+
+SENDERS = [execute, execute_many, call, execute_values, copy, copy_table, copy_into, stream]
+CURSORS = [
+    lambda: connection.cursor(),
+    lambda: connection.connection.cursor(),  # the driver's own
+]
+
+
+def other_cursor_class():
+    """Return the driver's own cursor, in the way in which the driver makes it return other rows."""
+    if is_psycopg3:
+        return connection.connection.cursor(row_factory=psycopg.rows.namedtuple_row)
+    return connection.connection.cursor(cursor_factory=psycopg2.extras.DictCursor)
+
+
+@pytest.fixture(params=[*CURSORS, other_cursor_class])
+def cursor(request, committed_db):
+    connection.ensure_connection()
+    with request.param() as cursor:
+        yield cursor
+
+
+@pytest.mark.parametrize("send", SENDERS)
+def test_a_cursor_that_is_kept_follows_the_tenant(first, other, marks, cursor, send):
+    """I3: COPY on a cursor from before a switch used the tenant of before."""
+    for tenant in (first, other, first):
+        with tenant:
+            assert send(cursor) == tenant.schema_name
+
+
+@pytest.mark.parametrize("send", SENDERS)
+@pytest.mark.parametrize("savepoint", [True, False])
+def test_a_cursor_that_is_kept_survives_a_rollback(first, other, marks, cursor, send, savepoint):
+    """I3: after a rollback, a cursor from before it was in another tenant."""
+    connection.set_tenant(first)
+    assert send(cursor) == first.schema_name
+    with transaction.atomic() if savepoint else contextlib.nullcontext():
+        with contextlib.suppress(Interrupted), transaction.atomic():
+            connection.set_tenant(other)
+            assert send(cursor) == other.schema_name
+            raise Interrupted
+        assert send(cursor) == other.schema_name
+        connection.set_tenant(first)
+        assert send(cursor) == first.schema_name
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: connection.chunked_cursor(), lambda: connection.connection.cursor("own")]
+)
+def test_a_server_side_cursor_reads_where_it_sends_its_query(first, other, marks, make):
+    """I3"""
+    with first, transaction.atomic():
+        cursor = make()
+        with other:
+            cursor.execute("SELECT name FROM mark")
+        assert cursor.fetchone()[0] == other.schema_name
+        cursor.close()
+
+
+def test_rows_that_are_fetched_later_are_of_the_tenant_of_the_query(first, other):
+    """I3: the objects of a server-side cursor know where they came from."""
+    with first, transaction.atomic():
+        for text in ("one", "two"):
+            Note.objects.create(text=text, author=first.owner)
+        notes = Note.objects.iterator(chunk_size=1)
+        next(notes)
+        with other:
+            note = next(notes)
+            with pytest.raises(WrongTenant):
+                note.save()
+        notes.close()
+        transaction.set_rollback(True)
+
+
+def test_a_search_path_set_by_a_composed_statement_is_noticed(first):
+    """I3: the driver's own SQL objects, and bytes, may set it too."""
+    statements = [b"SET search_path = public", sql.SQL("SET search_path = {}").format(sql.Identifier("public"))]
+    with first:
+        for statement in statements:
+            with connection.cursor() as cursor:
+                cursor.execute(statement)
+            assert in_force() == first.schema_name
+
+
+@pytest.mark.skipif(not is_psycopg3, reason="psycopg2 has no pipelines")
+def test_a_pipeline_is_in_the_current_tenant(first, other, marks):
+    """I3"""
+    connection.ensure_connection()
+    with first, connection.connection.pipeline():
+        cursors = [connection.cursor() for _ in range(4)]
+        for cursor, tenant in zip(cursors, (first, other, first, first), strict=True):
             with tenant:
-                cursor.execute("SELECT current_schema()")
-                seen.append(cursor.fetchone()[0])
+                cursor.execute("SELECT name FROM mark")
+        cursors[2].cursor.execute("SET search_path = public")
+        cursors[3].execute("SELECT name FROM mark")
+        seen = [cursors[at].fetchone()[0] for at in (0, 1, 3)]
 
     assert seen == [first.schema_name, other.schema_name, first.schema_name]
 
 
-@pytest.mark.parametrize(
-    "use",
-    [
-        lambda tenant: connection.schema_name,
-        lambda tenant: connection.set_tenant(tenant),
-        lambda tenant: cache.get("key"),
-        lambda tenant: signing.dumps("secret"),
-        lambda tenant: default_storage.path("file"),
-    ],
-)
-def test_an_event_loop_is_in_no_tenant(first, use):
-    async def view():
-        use(first)
+@pytest.mark.parametrize("send", [copy, execute])
+def test_what_a_cursor_sends_is_logged(first, marks, settings, send):
+    """R21: COPY was missing in `connection.queries`."""
+    settings.DEBUG = True
+    reset_queries()
+    with first, connection.cursor() as cursor:
+        send(cursor)
 
-    with first, pytest.raises(SynchronousOnlyOperation):
-        async_to_sync(view)()
+    assert any("mark" in query["sql"] for query in connection.queries)
 
 
-def test_an_async_view_counts_its_tenants_rows(first):
-    owner = first.owner
+def test_autocommit_can_be_off(first, other, marks):
+    """R21: with AUTOCOMMIT = False no connection could be opened."""
+    own = connection.copy()
+    own.settings_dict["AUTOCOMMIT"] = False
+    try:
+        for tenant in (first, other):
+            with tenant, own.cursor() as cursor:
+                assert execute(cursor) == tenant.schema_name
+                own.rollback()
+                assert execute(cursor) == tenant.schema_name
+    finally:
+        own.close()
 
-    async def view():
-        note = Note(text="built here", author=owner)
-        return note.text, await Note.objects.acount()
+
+def assert_in(schema_name):
+    assert in_force() == connection.schema_name == connection.tenant.schema_name == schema_name
+
+
+def test_an_assigned_name_changes_the_search_path(first, other):
+    """I10: it changed the name alone."""
+    connection.schema_name = first.schema_name
+    assert_in(first.schema_name)
+    connection.tenant = other
+    assert_in(other.schema_name)
+    connection.include_public_schema = False
+    assert_in(other.schema_name)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT to_regclass('tenants_tenant')")
+        assert cursor.fetchone() == (None,)
+
+
+@pytest.mark.parametrize("patch", ["mock", "monkeypatch"])
+@pytest.mark.parametrize("attribute", ["schema_name", "tenant", "include_public_schema"])
+def test_a_patched_attribute_leaves_nothing_behind(first, other, patch, attribute, monkeypatch):
+    """I10: mock.patch.object left the name of the other tenant."""
+    values = {
+        "schema_name": other.schema_name,
+        "tenant": other,
+        "include_public_schema": False,
+    }
+    with first:
+        if patch == "mock":
+            with mock.patch.object(connection, attribute, values[attribute]):
+                assert getattr(connection, attribute) == values[attribute]
+                assert_in(connection.schema_name)
+        else:
+            with monkeypatch.context() as patched:
+                patched.setattr(connection, attribute, values[attribute])
+                assert_in(connection.schema_name)
+        assert_in(first.schema_name)
+        assert connection.tenant is first
+        assert connection.include_public_schema
+
+
+@pytest.mark.parametrize("name", ["x'y", "", "pg_catalog", None, 7])
+def test_a_refused_name_changes_nothing(first, name):
+    """I10: set_schema() raised after it had changed tenant and name."""
+    with first:
+        with pytest.raises((ValidationError, TypeError)):
+            connection.set_schema(name)
+        assert_in(first.schema_name)
+        if name is not None:
+            with pytest.raises((ValidationError, TypeError)):
+                connection.schema_name = name
+            assert_in(first.schema_name)
+
+
+def test_a_hook_that_fails_changes_nothing(first, other, monkeypatch):
+    """I10"""
+
+    def fail(wrapper, tenant):
+        if tenant == other:
+            raise Interrupted
 
     with first:
-        assert async_to_sync(view)() == ("built here", 0)
+        monkeypatch.setattr(base, "EXTRA_SET_TENANT_METHOD", fail)
+        with pytest.raises(Interrupted):
+            connection.set_tenant(other)
+        assert_in(first.schema_name)
+
+
+def test_no_query_runs_in_no_tenant(first):
+    """I10"""
+    connection.tenant = None
+    assert connection.schema_name is None
+    with pytest.raises(ImproperlyConfigured, match="set_tenant"):
+        in_force()
 
 
 def test_what_is_no_callback_is_refused_at_once(first):
@@ -352,7 +585,8 @@ def test_introspection_finds_the_tables_that_django_finds(first):
 
             found = connection.introspection.get_table_list(cursor)
 
-            library = super(Introspection, connection.introspection)
-            assert {*found} == {*library.get_table_list(cursor)}
+            with connection.in_schema_alone():
+                django = super(DatabaseSchemaIntrospection, connection.introspection)
+                assert {*found} == {*django.get_table_list(cursor)}
             assert {"Parted", "part", "seen", "kept"} < {table.name for table in found}
             transaction.set_rollback(True)

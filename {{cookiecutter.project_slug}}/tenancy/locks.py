@@ -28,8 +28,7 @@ def advisory_lock(
             yield
         finally:
             if own.connection:  # a closed connection has released the lock
-                # The driver's own cursor sets no search_path: the current schema may be gone.
-                with own.wrap_database_errors, own.connection.cursor() as cursor:
+                with own.wrap_database_errors, own.unguarded_cursor() as cursor:
                     cursor.execute("SELECT pg_advisory_unlock(hashtext(%s))", [name])
     finally:
         if own is not default:

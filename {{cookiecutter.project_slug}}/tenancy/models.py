@@ -4,7 +4,7 @@ An organization owns tenants, a tenant has one schema, and domains lead to it. C
 functions of `tenancy.lifecycle`, `tenancy.people` and `tenancy.copies`, which log a TenantEvent.
 """
 
-import threading
+from contextvars import ContextVar
 
 from django.conf import settings
 from django.db import connection, models, transaction
@@ -130,7 +130,7 @@ class AbstractTenant(TenantBase):
     moved_to = None
 
     # What `with tenant:` returns to. The library keeps it for all threads together.
-    _entered = threading.local()
+    _entered = ContextVar("entered", default=())
 
     # Only provisioning makes a schema. Saving or deleting a row leaves schemas alone.
     auto_create_schema = False
@@ -154,11 +154,12 @@ class AbstractTenant(TenantBase):
     def __enter__(self):
         before = connection.tenant, connection.include_public_schema
         self.activate()
-        self._entered.__dict__.setdefault("stack", []).append((self, before))
+        self._entered.set((*self._entered.get(), (self, before)))
         return self
 
     def __exit__(self, *error):
-        entered, before = self._entered.stack.pop()
+        *others, (entered, before) = self._entered.get()
+        self._entered.set(tuple(others))
         connection.set_tenant_unchecked(*before)
         if entered is not self:
             raise WrongTenant(f"{self.slug} was left while the current tenant was {entered.slug}.")

@@ -35,7 +35,7 @@ class NotifyInvalidatedCache:
         if not self.is_outside_transaction():
             return {}
         if channel not in self.caches:
-            with self.wrap_database_errors, self.connection.cursor() as own:
+            with self.wrap_database_errors, self.unguarded_cursor() as own:
                 own.execute(f"LISTEN {self.ops.quote_name(channel)}")
             self.caches[channel] = {}
         if self.notifications:

@@ -79,7 +79,7 @@ def fingerprints(
     with (
         transaction.atomic(connection.alias),
         connection.wrap_database_errors,
-        connection.connection.cursor() as cursor,  # Django's would set the tenant's search_path
+        connection.unguarded_cursor() as cursor,  # others would set the tenant's search_path
     ):
         # With an empty path every name gets its schema. To compile the queries would take longer.
         cursor.execute("SET LOCAL search_path = ''; SET LOCAL jit = off")

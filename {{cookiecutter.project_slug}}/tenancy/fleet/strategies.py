@@ -148,8 +148,8 @@ class Strategies:
             *bookkeeping(schema, step),
             step.sql or "",
         ]
-        # The driver's own cursor: it looks for no parameters where none are given.
-        with self.connection.wrap_database_errors, self.connection.connection.cursor() as cursor:
+        # It looks for no parameters where none are given, and sends nothing else.
+        with self.connection.wrap_database_errors, self.connection.unguarded_cursor() as cursor:
             cursor.execute("\n;\n".join(statements))
         self.connection.leave_tenant()  # a function of the migration's may have set another
 

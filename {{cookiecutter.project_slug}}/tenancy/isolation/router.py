@@ -36,7 +36,7 @@ class TenantRouter:
     def db_for_read(self, model, instance=None, **hints):
         if not is_in_tenants(model):
             return None
-        current = connection.current_schema  # an event loop, too, may build objects
+        current = connection.schema_name
         origin = origin_of(instance)
         if origin and origin != current:
             raise WrongTenant(f"{name(instance)} is of {origin}; the current tenant is {current}.")
