@@ -53,6 +53,30 @@ def test_no_router_is_forgotten(settings, router):
     assert ids() == ["tenancy.E003"]
 
 
+class ReplicaRouter:
+    def db_for_read(self, model, **hints):
+        return "replica"
+
+
+def test_no_router_answers_before_the_guard(settings):
+    """I4: a router above TenantRouter switched the guard off, and no check said so."""
+    settings.DATABASE_ROUTERS = [f"{__name__}.ReplicaRouter", *settings.DATABASE_ROUTERS]
+    assert ids() == ["tenancy.E033"]
+
+    settings.DATABASE_ROUTERS = [*settings.DATABASE_ROUTERS[1:], f"{__name__}.ReplicaRouter"]
+    assert ids() == []
+
+
+def test_a_replica_follows_the_tenant_too(settings, monkeypatch):
+    """I4: over a replica with Django's backend, all tenants' rows would be public's."""
+    replica = settings.DATABASES["default"] | {"ENGINE": "django.db.backends.postgresql"}
+    monkeypatch.setitem(settings.DATABASES, "replica", replica)
+    assert ids() == ["tenancy.E002"]
+
+    monkeypatch.setitem(settings.DATABASES, "replica", replica | {"NAME": "another"})
+    assert ids() == []
+
+
 def test_rights_are_not_looked_up_for_all_tenants_together(settings):
     settings.AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]
     assert ids() == ["tenancy.E004"]
@@ -263,7 +287,7 @@ def test_sessions_that_every_host_believes_are_refused(settings):
 def test_a_malformed_rate_is_named(settings):
     settings.TENANCY_RATES = {"sign-in": "ten a day", "export": "3/1h", "invitation": None}
 
-    assert ids() == ["tenancy.E029"]
+    assert ids() == ["tenancy.E033"]
 
 
 def test_a_proxy_has_to_tell_addresses(settings):

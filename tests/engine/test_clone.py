@@ -282,8 +282,8 @@ def waiting(work):
 )
 def test_a_migration_under_way_comes_first(source, first, then):
     migrating = connection.copy()
-    with migrating.cursor() as cursor:
-        cursor.execute(f"BEGIN; SET LOCAL search_path = {source.schema_name}")
+    with source, migrating.cursor() as cursor:
+        cursor.execute("BEGIN")
         for sql in first:
             cursor.execute(sql.replace('"own".', ""))
         with waiting(lambda: copy_of(source)):

@@ -439,7 +439,10 @@ def test_rows_that_are_fetched_later_are_of_the_tenant_of_the_query(first, other
 
 def test_a_search_path_set_by_a_composed_statement_is_noticed(first):
     """I3: the driver's own SQL objects, and bytes, may set it too."""
-    statements = [b"SET search_path = public", sql.SQL("SET search_path = {}").format(sql.Identifier("public"))]
+    statements = [
+        b"SET search_path = public",
+        sql.SQL("SET search_path = {}").format(sql.Identifier("public")),
+    ]
     with first:
         for statement in statements:
             with connection.cursor() as cursor:

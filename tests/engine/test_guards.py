@@ -9,7 +9,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.contrib.contenttypes.models import ContentType
 from django.core.signals import request_finished
-from django.db import connection
+from django.db import connection, router
 from django.http import HttpResponse
 from django.test import RequestFactory
 from django.test.utils import isolate_apps
@@ -19,6 +19,8 @@ from server.tenants.models import Tenant
 from tenancy.exceptions import SchemaNotReady, WrongTenant
 from tenancy.isolation.router import bind_to_current_tenant
 from tenancy.requests.middleware import TenantMiddleware
+
+from engine.test_checks import ReplicaRouter
 
 
 @pytest.fixture
@@ -64,6 +66,54 @@ def test_an_object_is_not_saved_deleted_or_refreshed_in_another_tenant(
     assert f"Note {theirs.pk}" in str(error.value)
     assert tenant.schema_name in str(error.value)
     assert other_tenant.schema_name in str(error.value)
+
+
+class AnswersAll:
+    """A router that chooses a database for each model, as one for replicas does."""
+
+    def db_for_read(self, model, **hints):
+        return "default"
+
+    db_for_write = db_for_read
+
+    def allow_relation(self, one, other, **hints):
+        return True
+
+
+@pytest.mark.parametrize("at", [0, 1, 2, None])
+@pytest.mark.parametrize("load", [Note.objects.all, lambda: Note.objects.using("default")])
+def test_the_guard_doesnt_depend_on_other_routers(
+    tenant, other_tenant, theirs, monkeypatch, at, load
+):
+    """I4: with a router of the owner's before TenantRouter, `save` wrote another tenant's row."""
+    ours, routers = load().get(), [*router.routers]
+    with monkeypatch.context() as patched:
+        patched.setattr(router, "routers", routers)
+        if at is None:
+            routers.clear()
+        else:
+            routers.insert(at, AnswersAll())
+        group = Group.objects.create(name="Editors")
+        found, made = load().get(), Note.objects.create(text="New", author=tenant.owner)
+        with other_tenant:
+            for note in (ours, found, made):
+                for use in (Note.save, Note.delete, Note.refresh_from_db):
+                    with pytest.raises(WrongTenant):
+                        use(note)
+            with pytest.raises(WrongTenant):
+                group.permissions.count()
+            theirs = Group.objects.create(name="Editors")
+            permission = theirs.permissions.model.objects.first()
+        found.save()
+        with pytest.raises(WrongTenant):
+            group.permissions.add(permission)
+
+
+def test_a_router_below_chooses_the_database(tenant, monkeypatch):
+    """I4: TenantRouter answered for all others."""
+    monkeypatch.setattr(router, "routers", [*router.routers, ReplicaRouter()])
+
+    assert Note.objects.all().db == "replica"
 
 
 def test_a_field_left_out_is_not_read_from_another_tenant(note, theirs, other_tenant):

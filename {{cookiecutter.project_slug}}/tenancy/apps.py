@@ -27,8 +27,10 @@ class TenancyConfig(AppConfig):
         from tenant_users.tenants import tasks
 
         from tenancy.health import checks  # noqa: F401 (the import registers them)
+        from tenancy.isolation import router
         from tenancy.lifecycle import provision_tenant
 
+        router.install()
         # The library's makes no organization, and its transaction would lock the users' table.
         tasks.provision_tenant = provision_tenant
         # The connection stays open after the request.

@@ -69,12 +69,16 @@ def check_settings(**kwargs) -> Iterator[CheckMessage]:
     if getattr(settings, "SHOW_PUBLIC_IF_NO_TENANT_FOUND", False):
         name = "SHOW_PUBLIC_IF_NO_TENANT_FOUND"
         yield finding("E001", f"{name} shows the public site and its admin at any host.")
-    alias = get_tenant_database_alias()
-    if settings.DATABASES[alias]["ENGINE"] != "tenancy.database":
-        yield finding("E002", f"DATABASES: the ENGINE of “{alias}” doesn't isolate the tenants.")
+    for alias in aliases_of_tenants():
+        if settings.DATABASES[alias]["ENGINE"] != "tenancy.database":
+            message = f"DATABASES: the ENGINE of “{alias}” doesn't isolate the tenants."
+            yield finding("E002", message)
     for wanted in ROUTERS:
         if not any(isinstance(installed, wanted) for installed in router.routers):
             yield finding("E003", f"DATABASE_ROUTERS lacks {path(wanted)}.")
+    installed = [path(type(each)) for each in router.routers]
+    if path(TenantRouter) in installed[1:]:
+        yield finding("E033", f"DATABASE_ROUTERS has {installed[0]} above {path(TenantRouter)}.")
     if not any(is_a(path(UserBackend), name) for name in settings.AUTHENTICATION_BACKENDS):
         lacking = f"AUTHENTICATION_BACKENDS lacks {path(UserBackend)}"
         yield finding("E004", f"{lacking}: nobody has any rights.")
@@ -213,6 +217,14 @@ def check_migrations(**kwargs) -> Iterator[CheckMessage]:
         if is_in(settings.TENANT_APPS, label) and any(map(makes_extension, migration.operations)):
             message = "creates an extension in a tenant's schema, and loses it with that tenant."
             yield finding("E009", message, f"{label}.{name}")
+
+
+def aliases_of_tenants() -> Iterator[str]:
+    """Yield the aliases of the tenants' database and of what has its name, such as a replica."""
+    name = settings.DATABASES[get_tenant_database_alias()].get("NAME")
+    for alias, database in settings.DATABASES.items():
+        if database.get("NAME") == name:
+            yield alias
 
 
 def path(wanted: type) -> str:

@@ -5,9 +5,12 @@ from collections.abc import Callable
 
 from django.apps import apps
 from django.conf import settings
-from django.db import connection, connections
-from django_tenants.utils import app_labels, get_tenant_database_alias, tenant_context
+from django.db import connection, connections, router
+from django.db.models.base import ModelState
+from django.db.utils import ConnectionRouter
+from django_tenants.utils import app_labels, tenant_context
 
+from tenancy.database.current import current
 from tenancy.exceptions import WrongTenant
 
 
@@ -18,38 +21,82 @@ class SchemaAlias(str):
 
 
 @functools.lru_cache(maxsize=10_000)
-def schema_alias(schema_name: str) -> SchemaAlias:
-    alias = SchemaAlias(get_tenant_database_alias())
-    alias.schema_name = schema_name
-    return alias
+def schema_alias(alias: str, schema_name: str) -> SchemaAlias:
+    named = SchemaAlias(alias)
+    named.schema_name = schema_name
+    return named
 
 
 class TenantRouter:
     """Refuses to save, delete or refresh an object of a tenant's app in another tenant.
 
-    Django asks its routers each time, so models need no code. It doesn't ask about the following,
-    which use the tenant that is current when they run: a queryset, with any objects it was given
-    (`bulk_update`, `filter(group=…)`); rows that refer to a shared object (`user.note_set`); calls
-    that name a database (`save(using=…)`); uploaded files.
+    It chooses no database: other routers, such as one for replicas, stand below it. Django asks
+    routers each time, so models need no code. It doesn't ask about the following, which use the
+    tenant that is current when they run: a queryset, with any objects it was given (`bulk_update`,
+    `filter(group=…)`); rows that refer to a shared object (`user.note_set`); calls that name a
+    database (`save(using=…)`); uploaded files.
+
+    GuardedRouter calls it, so that it works if another router answers first.
     """
 
-    def db_for_read(self, model, instance=None, **hints):
-        if not is_in_tenants(model):
-            return None
-        current = connection.schema_name
+    def check(self, instance, schema_name: str) -> None:
+        """Raise WrongTenant if the instance is not of the schema, which is the current one."""
         origin = origin_of(instance)
-        if origin and origin != current:
-            raise WrongTenant(f"{name(instance)} is of {origin}; the current tenant is {current}.")
-        return schema_alias(current)
+        if origin and origin != schema_name:
+            raise WrongTenant(
+                f"{name(instance)} is of {origin}; the current tenant is {schema_name}."
+            )
 
-    db_for_write = db_for_read
-
-    def allow_relation(self, one, other, **hints):
+    def check_relation(self, one, other) -> None:
+        """Raise WrongTenant if the instances are of two tenants."""
         origin, origin_of_other = origin_of(one), origin_of(other)
         if origin and origin_of_other and origin != origin_of_other:
             raise WrongTenant(
                 f"{name(one)} is of {origin}, and {name(other)} of {origin_of_other}."
             )
+
+
+class GuardedRouter(ConnectionRouter):
+    """Django's router with TenantRouter in front of all others. The alias that one of these chooses
+    gets the current schema."""
+
+    guard = TenantRouter()
+
+    def db_for_read(self, model, **hints):
+        return self.choose(super().db_for_read, model, hints)
+
+    def db_for_write(self, model, **hints):
+        return self.choose(super().db_for_write, model, hints)
+
+    def choose(self, choose, model, hints: dict) -> str:
+        if not is_in_tenants(model):
+            return choose(model, **hints)
+        schema_name = current.get().schema_name
+        self.guard.check(hints.get("instance"), schema_name)
+        return schema_alias(choose(model, **hints), schema_name)
+
+    def allow_relation(self, one, other, **hints):
+        self.guard.check_relation(one, other)
+        return super().allow_relation(one, other, **hints)
+
+
+class Origin:
+    """The attribute `db` of Django's ModelState: an alias with a schema. One that a call names, as
+    `using("replica")` does, gets the schema that is current when an object is loaded or saved."""
+
+    def __get__(self, state, owner=None):
+        return None if state is None else vars(state).get("db")
+
+    def __set__(self, state, alias):
+        if type(alias) is str:
+            alias = schema_alias(alias, current.get().schema_name)
+        vars(state)["db"] = alias
+
+
+def install() -> None:
+    """Put the guard into Django, before any object is loaded."""
+    router.__class__ = GuardedRouter
+    ModelState.db = Origin()
 
 
 def origin_of(instance) -> str | None:
