@@ -287,7 +287,7 @@ def test_sessions_that_every_host_believes_are_refused(settings):
 def test_a_malformed_rate_is_named(settings):
     settings.TENANCY_RATES = {"sign-in": "ten a day", "export": "3/1h", "invitation": None}
 
-    assert ids() == ["tenancy.E033"]
+    assert ids() == ["tenancy.E029"]
 
 
 def test_a_proxy_has_to_tell_addresses(settings):

@@ -333,7 +333,8 @@ def execute_values(cursor):
 def copy(cursor):
     if is_psycopg3:
         with cursor.copy("COPY mark TO STDOUT") as rows:
-            return [*rows.rows()][0][0]
+            (row,) = rows.rows()
+            return row[0]
     output = io.StringIO()
     cursor.copy_expert("COPY mark TO STDOUT", output)
     return output.getvalue().strip()
@@ -361,7 +362,10 @@ def copy_into(cursor):
 
 
 def stream(cursor):
-    return [*cursor.stream("SELECT name FROM mark")][0][0] if is_psycopg3 else execute(cursor)
+    if not is_psycopg3:
+        return execute(cursor)
+    (row,) = cursor.stream("SELECT name FROM mark")
+    return row[0]
 
 
 SENDERS = [execute, execute_many, call, execute_values, copy, copy_table, copy_into, stream]
