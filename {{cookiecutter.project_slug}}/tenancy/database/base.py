@@ -16,13 +16,13 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from django.db.backends.postgresql.introspection import TableInfo
 from django_tenants.postgresql_backend import base
-from django_tenants.postgresql_backend.base import FakeTenant, original_backend
+from django_tenants.postgresql_backend.base import original_backend
 from django_tenants.postgresql_backend.introspection import DatabaseSchemaIntrospection
-from django_tenants.utils import quote_schema_name
+from django_tenants.utils import get_public_schema_name, quote_schema_name
 
 from tenancy.database import cursors
 from tenancy.database.client import Client
-from tenancy.database.current import PUBLIC, Place, current, place_of
+from tenancy.database.current import PUBLIC, NamedSchema, Place, current, search_path_of
 from tenancy.database.notified import NotifyInvalidatedCache
 from tenancy.database.schema import SchemaEditor
 
@@ -85,6 +85,21 @@ def wrappers_of_this_thread() -> list["DatabaseWrapper"]:
     return [each for each in initialized if isinstance(each, DatabaseWrapper)]
 
 
+def place_of(tenant, include_public: bool = True) -> Place:
+    """Return the tenant's place. Raises ValidationError if its schema's name is invalid."""
+    if tenant is None:
+        return Place(None, include_public, None, None)
+    name = tenant.schema_name
+    return Place(tenant, include_public, name, checked_search_path(name, include_public))
+
+
+@functools.lru_cache(maxsize=10_000)
+def checked_search_path(schema_name: str, include_public: bool) -> str:
+    base._check_schema_name(schema_name)
+    shared = [get_public_schema_name()] if include_public else []
+    return search_path_of(*dict.fromkeys([schema_name, *shared]))
+
+
 class DatabaseWrapper(NotifyInvalidatedCache, base.DatabaseWrapper):
     """A connection in the schema of the current tenant, as are all others with this engine.
 
@@ -129,7 +144,7 @@ class DatabaseWrapper(NotifyInvalidatedCache, base.DatabaseWrapper):
         if before and before.schema_name == schema_name:
             tenant = before.tenant
         else:
-            tenant = None if schema_name is None else FakeTenant(schema_name)
+            tenant = None if schema_name is None else NamedSchema(schema_name)
         self._assign(tenant, self.include_public_schema)
 
     @property

@@ -4,12 +4,18 @@ It is in a context variable. asyncio's tasks, `to_thread`, and asgiref's `sync_t
 `async_to_sync` take that along. A new thread begins in public.
 """
 
-import functools
 from contextvars import ContextVar
 from typing import Any, NamedTuple, Optional
 
-from django_tenants.postgresql_backend import base
+from django.conf import settings
 from django_tenants.utils import get_public_schema_name, quote_schema_name
+
+
+class NamedSchema:
+    """Stands for a tenant of which only the schema's name is known."""
+
+    def __init__(self, schema_name: str):
+        self.schema_name = schema_name
 
 
 class Place(NamedTuple):
@@ -22,23 +28,16 @@ class Place(NamedTuple):
     before: Optional["Place"] = None  # the place to return to if an assignment is undone
 
 
-def place_of(tenant, include_public: bool = True) -> Place:
-    """Return the tenant's place. Raises ValidationError if a name in its search_path is invalid."""
-    if tenant is None:
-        return Place(None, include_public, None, None)
-    name = tenant.schema_name
-    return Place(tenant, include_public, name, search_path_of(name, include_public))
+def search_path_of(*names: str) -> str:
+    """Return the search_path of the schemas and of those that the settings name, as SQL."""
+    extra = getattr(settings, "PG_EXTRA_SEARCH_PATHS", ())
+    return ", ".join(map(quote_schema_name, (*names, *extra)))
 
 
-@functools.lru_cache(maxsize=10_000)
-def search_path_of(schema_name: str, include_public: bool) -> str:
-    names = [schema_name, *base.EXTRA_SEARCH_PATHS]
-    if include_public and schema_name != get_public_schema_name():
-        names.insert(1, get_public_schema_name())
-    for name in names:
-        base._check_schema_name(name)
-    return ", ".join(map(quote_schema_name, names))
+def public_place() -> Place:
+    name = get_public_schema_name()
+    return Place(NamedSchema(name), True, name, search_path_of(name))
 
 
-PUBLIC = place_of(base.FakeTenant(get_public_schema_name()))
+PUBLIC = public_place()
 current: ContextVar[Place] = ContextVar("current", default=PUBLIC)
