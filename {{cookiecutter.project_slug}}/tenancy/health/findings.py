@@ -48,6 +48,11 @@ HINTS = {
     "W108": "Unless it is being purged right now, finish with `manage.py purge_tenant --schema"
     " {name}`.",
     "E109": "Run `manage.py add_member --schema {name}` with the name, or `remove_member`.",
+    "E110": "`manage.py {command}` opens psql; this makes it, without rows: {statements}",
+    "E111": "Run `manage.py migrate_schemas`, which records what proves to be made.",
+    "W112": "Run `manage.py migrate_schemas`.",
+    "W113": "Unless a receiver of `schema_migrated` or a person made it for good, remove it.",
+    "W114": "Run `manage.py migrate_schemas --plan`, which may say more.",
 }
 
 
