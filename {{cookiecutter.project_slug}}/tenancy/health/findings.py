@@ -32,6 +32,7 @@ HINTS = {
     "W032": "Its app must be in SHARED_APPS or TENANT_APPS, and the apps of the models that it"
     " extends in the same list.",
     "E033": "Move tenancy.isolation.router.TenantRouter to the top.",
+    "W034": "Give it a KEY_PREFIX, such as the project's name.",
     # The database. Warnings: the owner may keep other schemas in it, and tables without a model.
     "E100": "Run `manage.py migrate_schemas --shared`.",
     "E101": "Add one in the admin of the public site.",
