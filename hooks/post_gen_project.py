@@ -41,9 +41,6 @@ FOREIGN = {
     "PIP_USER",
     "PYTHONHOME",
     "PYTHONPATH",
-    "UV_PROJECT",
-    "UV_PROJECT_ENVIRONMENT",
-    "UV_WORKING_DIR",
     "VIRTUAL_ENV",
 }
 

@@ -237,19 +237,3 @@ def test_without_a_network_it_says_so_keeps_the_project_and_can_be_finished(
         )
     finally:
         project.postgres("stop")
-
-
-def test_an_owners_letter_leads_to_the_port_that_is_served(acme, port):
-    """S14: the command runs in another terminal than the server."""
-    printed = acme.manage("provision_tenant", "Initrode", "initrode", "org", "ada").stdout
-
-    assert f"\nhttp://initrode.localhost:{port}/\n" in printed
-    assert f"http://localhost:{port}/" in Browser("nobody.localhost", port).get("/").text
-
-
-def test_two_projects_on_localhost_have_cookies_of_their_own(port):
-    """S14: browsers send the cookies of all ports."""
-    browser = Browser("localhost", port)
-    browser.get("/sign-in/")
-
-    assert browser.cookies.keys() == {"acme-cloud_csrf"}

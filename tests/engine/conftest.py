@@ -25,6 +25,8 @@ settings.load_profile("quick")
 collect_ignore = (
     [] if apps.is_installed("tenancy.postgis") else ["test_places.py", "test_postgis.py"]
 )
+if not apps.is_installed("knox"):
+    collect_ignore += ["apis"]  # `test_apis.py` runs them with other settings
 
 
 @pytest.fixture

@@ -1,3 +1,6 @@
+from importlib import import_module
+from importlib.util import find_spec
+
 from django.apps import AppConfig
 from django.contrib.admin import apps as admin
 from django.core.checks import CheckMessage
@@ -26,13 +29,15 @@ class TenancyConfig(AppConfig):
     def ready(self):
         from tenant_users.tenants import tasks
 
-        from tenancy.health import checks  # noqa: F401 (the import registers them)
+        from tenancy.health import apis, checks  # noqa: F401 (the imports register them)
         from tenancy.isolation import router
         from tenancy.lifecycle import provision_tenant
 
         router.install()
         # The library's makes no organization, and its transaction would lock the users' table.
         tasks.provision_tenant = provision_tenant
+        if find_spec("rest_framework_simplejwt"):
+            import_module("tenancy.isolation.jwt").install()
         # The connection stays open after the request.
         request_finished.connect(leave_tenant, dispatch_uid="leave_tenant")
         WSGIHandler.request_class = Request

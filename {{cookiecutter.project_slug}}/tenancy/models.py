@@ -19,6 +19,7 @@ from tenant_users.tenants.models import DeleteError, TenantBase
 from tenancy import hosts, roles
 from tenancy.exceptions import SchemaNotReady, WrongTenant
 from tenancy.fields import HostField, constraint
+from tenancy.isolation.credentials import delete_credentials
 
 
 def refused(instead: str):
@@ -194,6 +195,7 @@ class AbstractTenant(TenantBase):
         vars(user_obj).get(TENANT_CACHE_NAME, {}).pop(self.schema_name, None)
         with transaction.atomic(), self:
             super().add_user(user_obj, **rights)
+            delete_credentials(user_obj)  # those of an earlier membership
             roles.assign_role(user_obj.usertenantpermissions, role)
         # The user would take this row, with the rights in this tenant, to other tenants.
         user_obj._state.fields_cache.pop("usertenantpermissions", None)

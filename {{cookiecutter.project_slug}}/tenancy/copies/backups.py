@@ -32,8 +32,9 @@ logger = logging.getLogger(__name__)
 def backup(tenant: Tenant, path: str | Path, by: str, *, overwrite: bool = False) -> Path:
     """Write an active, suspended or deleted tenant into a file; return its path.
 
-    Only the file's owner can read it. It gets its name when it is complete. Sessions are left out.
-    Raises IllegalTransition, and CopyError, also if the file exists and `overwrite` is False.
+    Only the file's owner can read it. It gets its name when it is complete. Credentials
+    are left out. Raises IllegalTransition, and CopyError, also if the file exists and `overwrite`
+    is False.
     """
     path = Path(path).absolute()
     with schema_context(get_public_schema_name()):

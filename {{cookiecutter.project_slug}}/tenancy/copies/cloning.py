@@ -37,10 +37,10 @@ def clone(
 
     Name, organization, owner and the project's own fields default to the source's, but unique
     values stay with the source. All members of the source are members of the copy, in the same
-    roles. If the copy has another owner, the source's owner becomes a plain member. Sessions are
-    left out. Raises IllegalTransition for a source that is neither active nor suspended, CopyError,
-    and what `provision_tenant` raises. Whatever is raised, nothing is left behind. Where the
-    process was killed, the same call finishes the copy.
+    roles. If the copy has another owner, the source's owner becomes a plain member. Credentials
+    are left out. Raises IllegalTransition for a source that is neither active nor suspended,
+    CopyError, and what `provision_tenant` raises. Whatever is raised, nothing is left behind. Where
+    the process was killed, the same call finishes the copy.
     """
     source = fetch_for("clone", source)
     recipe = Recipe(

@@ -3,8 +3,6 @@
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from django.apps import apps
-from django.contrib.sessions.base_session import AbstractBaseSession
 from django.db import connection, transaction
 from django_tenants.utils import quote_schema_name
 from tenant_users.permissions.models import UserTenantPermissions
@@ -13,6 +11,7 @@ from tenant_users.tenants.models import tenant_user_added
 from tenancy import roles
 from tenancy.concrete import Tenant, User, added_fields
 from tenancy.exceptions import CopyError, DumpFailed
+from tenancy.isolation.credentials import left_behind
 from tenancy.people.members import grant
 from tenancy.schemas import dump
 from tenancy.states import fetch_for
@@ -29,6 +28,7 @@ TABLES = """
     JOIN pg_type ON pg_type.oid = atttypid
     WHERE relkind = 'r' AND relnamespace = to_regnamespace(%s) AND relname <> ALL(%s)
         AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
+        AND (relname::text, attname::text) NOT IN (SELECT * FROM unnest(%s::text[], %s::text[]))
     GROUP BY relname ORDER BY relname
 """
 READ_SEQUENCES = """
@@ -87,15 +87,12 @@ def copied_values(tenant: Tenant) -> list:
 def tables_of(schema_name: str) -> list[tuple[str, list[str], list[str | None]]]:
     """Return the tables to copy, as TABLES selects them.
 
-    Sessions are left out: a copy has another host, where nobody has signed in.
+    Credentials are left out, and so are the columns that refer to them, which become NULL.
     """
-    sessions = [
-        model._meta.db_table
-        for model in apps.get_models()
-        if issubclass(model, AbstractBaseSession)
-    ]
+    tables, columns = left_behind()
+    pairs = [[pair[at] for pair in columns] for at in (0, 1)]
     with connection.cursor() as cursor:
-        cursor.execute(TABLES, [quote_schema_name(schema_name), sessions])
+        cursor.execute(TABLES, [quote_schema_name(schema_name), [*tables], *pairs])
         return cursor.fetchall()
 
 
@@ -132,7 +129,7 @@ def grant_memberships(tenant: Tenant, members: Iterable[User], old_owner: User |
     The tenant's owner gets full rights. People who were deactivated meanwhile are skipped.
     """
     UserTenantPermissions.objects.filter(profile__is_active=False).delete()
-    members = {member for member in members if member.is_active}
+    members = {member for member in members if member.is_active_anywhere}
     tenant.user_set.add(*members)
     for member in members:
         tenant_user_added.send_robust(sender=Tenant, user=member, tenant=tenant)

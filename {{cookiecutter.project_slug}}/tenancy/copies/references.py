@@ -17,6 +17,7 @@ from django_tenants.utils import get_public_schema_name, quote_schema_name, sche
 from tenancy.concrete import Tenant, User
 from tenancy.copies.consistent import quote_table
 from tenancy.exceptions import CopyError
+from tenancy.isolation.credentials import left_behind
 from tenancy.isolation.router import is_in_tenants, tenant_app_labels
 
 EMAIL = User.get_email_field_name()
@@ -36,19 +37,22 @@ FOREIGN_KEYS = """
 def references(schema_name: str) -> dict[Field | None, set[tuple[str, str]]]:
     """Return the columns (table and column) that hold values of a shared model's field, by field.
 
-    Models and constraints tell. None has the columns that refer to a table of no model.
+    Models and constraints tell. None has the columns that refer to a table of no model. Credentials
+    are left out: a person who only had one isn't in the copy.
     """
-    found, fields = defaultdict(set), {}
+    found, fields, left = defaultdict(set), {}, left_behind()
     for model in apps.get_models(include_auto_created=True):
         table = model._meta.db_table
         for field in model._meta.local_concrete_fields:
             fields[table, field.column] = field
             other = field.related_model if model._meta.managed and is_in_tenants(model) else None
-            if other and not is_in_tenants(other):
+            if other and not is_in_tenants(other) and table not in left.tables:
                 found[field.target_field].add((table, field.column))
     with connection.cursor() as cursor:
         cursor.execute(FOREIGN_KEYS, [quote_schema_name(schema_name)])
         for table, column, other, name in cursor:
+            if table in left.tables:
+                continue
             found[fields.get((other, name))].add((table, column))
     return found
 
@@ -85,7 +89,7 @@ def values_of(schema_name: str, table: str, column: str) -> set[str]:
 
 def key_of(row: Model, tenant: Tenant) -> list:
     if isinstance(row, User):
-        return [getattr(row, EMAIL), row.get_username(), row.is_active]
+        return [getattr(row, EMAIL), row.get_username(), row.is_active_anywhere]
     if row == tenant:
         return []
     if not hasattr(row, "natural_key"):
@@ -113,13 +117,19 @@ def translate(tenant: Tenant, exported: list[dict]) -> None:
     The constraints must not exist yet: two ids may change places. Raises CopyError if another row
     is missing here.
     """
+    left = left_behind()
     for entry in exported:
+        columns = [
+            (table, column) for table, column in entry["columns"] if table not in left.tables
+        ]
+        if entry["columns"] and not columns:  # a backup by an earlier version
+            continue
         field = apps.get_model(entry["model"])._meta.get_field(entry["field"])
         values = {
             old: getattr(find(field.model, key, tenant), field.attname)
             for old, key in entry["keys"]
         }
-        for table, column in entry["columns"]:
+        for table, column in columns:
             refuse_dangling(tenant.schema_name, table, column, field, values)
             update(tenant.schema_name, table, column, field, values)
 

@@ -11,17 +11,18 @@ from typing import NamedTuple
 from django.db import connection, transaction
 from django.db.backends.postgresql.psycopg_any import is_psycopg3
 from django.db.migrations.loader import MigrationLoader
-from django_tenants.utils import get_public_schema_name, schema_context
+from django_tenants.utils import get_public_schema_name, quote_schema_name, schema_context
 
 from tenancy import hosts
 from tenancy.concrete import Domain, Organization, Tenant, User
 from tenancy.copies import consistent
 from tenancy.copies.archive import FILES, Backup, opened, rows_of
 from tenancy.copies.backups import table_name
-from tenancy.copies.consistent import EXACT, run, set_sequences
+from tenancy.copies.consistent import EXACT, quote_table, run, set_sequences
 from tenancy.copies.fields import import_fields
 from tenancy.copies.references import create_person, find_person, translate
 from tenancy.exceptions import CopyError, UnknownUser
+from tenancy.isolation.credentials import left_behind
 from tenancy.isolation.router import tenant_app_labels
 from tenancy.lifecycle.provisioning import Recipe, provision_by
 from tenancy.lifecycle.reservation import clean_fields
@@ -119,9 +120,13 @@ def restored(backup: Backup, notes: list[str], schema_name: str) -> Iterator[Non
         create_schema(new)
         run(backup.before, old, new)
         cursor.execute(EXACT)
+        left = left_behind()  # backups by earlier versions have it
         for number, table in enumerate(header["tables"]):
+            if table[0] in left.tables:
+                continue
             with backup.archive.open(rows_of(number)) as rows:
                 copy_in(cursor, f"COPY {table_name(new, *table)} FROM STDIN", rows)
+        clear(new, left.columns)
         set_sequences(new, header["sequences"])
         # Before `translate`, which would create them without the fields that the project added.
         for member in header["members"]:
@@ -133,6 +138,14 @@ def restored(backup: Backup, notes: list[str], schema_name: str) -> Iterator[Non
         run(backup.after, old, new)
         blueprint.send_schema_signals(new)
         yield
+
+
+def clear(schema_name: str, columns: set[tuple[str, str]]) -> None:
+    """Set the columns to NULL."""
+    with connection.cursor() as cursor:
+        for table, column in columns:
+            table, column = quote_table(schema_name, table), quote_schema_name(column)
+            cursor.execute(f"UPDATE {table} SET {column} = NULL WHERE {column} IS NOT NULL")  # noqa: S608
 
 
 def copy_in(cursor, sql: str, file) -> None:

@@ -137,6 +137,11 @@ def managed_label(model) -> str:
     return model._meta.app_label
 
 
+def is_shared(model) -> bool:
+    """Return whether the model or instance has a table in the public schema."""
+    return model._meta.concrete_model._meta.app_label in app_labels(settings.SHARED_APPS)
+
+
 @functools.cache
 def tenant_app_labels() -> frozenset[str]:
     return frozenset(app_labels(settings.TENANT_APPS))

@@ -24,6 +24,7 @@ from tenancy.exceptions import (
     OwnsTenant,
     one_line,
 )
+from tenancy.isolation.credentials import delete_credentials
 from tenancy.models import TenantEvent
 from tenancy.people.members import find_user, grant, locked, log, revoke
 
@@ -63,7 +64,7 @@ def sentence(error: ValidationError) -> str:
 
 
 def deactivate(username: str, by: str) -> None:
-    """End a person's sessions and memberships everywhere; what they wrote stays.
+    """End a person's sessions, credentials and memberships everywhere; what they wrote stays.
 
     First a commit ends all sessions for good. Then the memberships end, each tenant in its own
     transaction. If the process is killed in between, the next call finishes it. Raises OwnsTenant,
@@ -81,6 +82,18 @@ def deactivate(username: str, by: str) -> None:
                 log("deactivate", user, by)
         end_memberships(user, by)
         tenant_user_deleted.send_robust(sender=type(user), user=user)
+
+
+def end_sessions(username: str, by: str) -> None:
+    """End a person's sessions and credentials everywhere; the memberships and the password stay."""
+    with schema_context(get_public_schema_name()), transaction.atomic():
+        user = find_user(username, lock=True)
+        user.session_epoch += 1
+        user.save(update_fields=["session_epoch"])
+        for tenant in user.tenants.all():
+            with tenant:
+                delete_credentials(user)
+        log("end sessions", user, by)
 
 
 def end_memberships(user: User, by: str) -> None:

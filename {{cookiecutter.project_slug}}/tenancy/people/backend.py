@@ -1,12 +1,12 @@
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import Permission
 from django.db import connection, router
-from tenant_users.constants import TENANT_CACHE_NAME
 from tenant_users.permissions import backend
 from tenant_users.permissions.models import UserTenantPermissions as Rights
 
 from tenancy import roles
 from tenancy.concrete import User
+from tenancy.isolation.membership import remember
 from tenancy.people.guesses import Guess
 
 COLUMNS = [field.get_col(User._meta.db_table) for field in User._meta.concrete_fields]
@@ -32,7 +32,9 @@ WHERE person.id = %s
 class UserBackend(backend.UserBackend):
     """Checks passwords, a limited number of wrong ones.
 
-    Loads a person, their rights and their role in the current tenant in one query.
+    Loads a person, their rights and their role in the current tenant in one query. A password is
+    accepted only from people who are somebody in the tenant, because the others are inactive there
+    (`AbstractUser.is_active`).
     """
 
     def authenticate(self, request, username=None, password=None, **credentials):
@@ -52,6 +54,10 @@ class UserBackend(backend.UserBackend):
         return await sync_to_async(self.authenticate)(request, **credentials)
 
     def get_user(self, user_id):
+        """Return the person unless they were deactivated, also one who is no member.
+
+        MembershipMiddleware tells the holder of such a session that they have no access.
+        """
         with connection.cursor() as cursor:
             cursor.execute(QUERY, [user_id])
             row = cursor.fetchone()
@@ -61,17 +67,16 @@ class UserBackend(backend.UserBackend):
         for index, convert, column in CONVERTERS:
             values[index] = convert(values[index], column, connection)
         user = User.from_db(connection.alias, NAMES, values[: len(NAMES)])
-        if not self.user_can_authenticate(user):
-            return None
         rights, values = None, values[len(NAMES) :]
         if values[RIGHTS.index("id")]:
             rights = Rights.from_db(router.db_for_read(Rights), RIGHTS, values)
             roles.restrict(rights, roles.last_role(groups))
-            # `rights.profile = user` would set the reverse, and the user would take this row to
-            # other tenants.
-            rights._state.fields_cache["profile"] = user
-        setattr(user, TENANT_CACHE_NAME, {connection.schema_name: {"membership": rights}})
-        return user
+        remember(user, connection.schema_name, rights)
+        return user if user.is_active_anywhere else None
+
+    async def aget_user(self, user_id):
+        # With the membership, which an event loop couldn't load.
+        return await sync_to_async(self.get_user)(user_id)
 
     def _get_group_permissions(self, rights):
         # The tenant gives permissions to groups, the setting to roles.

@@ -1,8 +1,6 @@
 from django.contrib.auth.forms import AuthenticationForm, PasswordResetForm
 from django.contrib.auth.tokens import PasswordResetTokenGenerator
-from django.core.exceptions import ValidationError
 from django.db import connection
-from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from tenancy import hosts
@@ -15,15 +13,10 @@ from tenancy.requests.address import client_address
 class SignInForm(AuthenticationForm):
     """Signs in a member of the host's tenant."""
 
+    # The same for the right password of a person without access, which it would confirm.
     error_messages = AuthenticationForm.error_messages | {
-        "invalid_login": _("The user name or the password is wrong."),
+        "invalid_login": _("The user name or the password is wrong, or you don't have access."),
     }
-
-    def confirm_login_allowed(self, user):
-        super().confirm_login_allowed(user)
-        if not user.has_tenant_permissions():
-            message = gettext("You don't have access to %(tenant)s.")
-            raise ValidationError(message % {"tenant": self.request.tenant}, code="not_a_member")
 
 
 class ForgottenPasswordForm(PasswordResetForm):
@@ -42,15 +35,17 @@ class ForgottenPasswordForm(PasswordResetForm):
 
     def get_users(self, email):
         # Django's skips people without a password. Invited people set their first one this way.
-        people = User.objects.filter(email=email, is_active=True)
-        return (user for user in people if user.has_tenant_permissions())
+        return (user for user in User.objects.filter(email=email) if user.is_active)
 
     def send_mail(self, subject, body, context, from_email, to_email, **options):
         send_email("password_reset", to_email, context)
 
 
 class TenantTokenGenerator(PasswordResetTokenGenerator):
-    """Makes tokens that are valid only in the tenant that made them."""
+    """Makes tokens that are valid only in the tenant that made them, for one membership."""
+
+    def _make_hash_value(self, user, timestamp):
+        return user.of_membership(super()._make_hash_value(user, timestamp))
 
     @property
     def key_salt(self):

@@ -18,11 +18,12 @@ from tenant_users.tenants.models import tenant_user_added, tenant_user_removed
 from tenancy import roles
 from tenancy.concrete import Tenant, User
 from tenancy.exceptions import InvalidRole, NotAMember, OwnsTenant, UnknownUser
-from tenancy.models import TenantEvent
+from tenancy.isolation.credentials import delete_credentials
+from tenancy.models import Status, TenantEvent
 from tenancy.states import fetch_for
 
 
-class Membership(NamedTuple):
+class ListedMember(NamedTuple):
     user: User
     role: str | None
     since: datetime
@@ -39,7 +40,7 @@ def find_user(username: str, *, active: bool = False, lock: bool = False) -> Use
         user = people.get(**User.objects.natural_key(username))
     except (User.DoesNotExist, ValueError, DataError):  # the driver raises the last two for NUL
         user = None
-    if user is None or (active and not user.is_active):
+    if user is None or (active and not user.is_active_anywhere):
         raise UnknownUser(f"There is no {'active ' * active}user “{username}”.")
     return user
 
@@ -63,7 +64,7 @@ def add_member(tenant: Tenant, username: str, role: str = roles.MEMBER, *, by: s
 
 
 def remove_member(tenant: Tenant, username: str, *, by: str) -> None:
-    """End a membership and the person's sessions in the tenant. What they wrote stays.
+    """End a membership, with the person's sessions and credentials. What they wrote stays.
 
     Raises OwnsTenant or NotAMember.
     """
@@ -74,12 +75,12 @@ def remove_member(tenant: Tenant, username: str, *, by: str) -> None:
             raise NotAMember(f"“{user}” is not a member of “{row.slug}”.")
 
 
-def list_members(tenant: Tenant) -> list[Membership]:
+def list_members(tenant: Tenant) -> list[ListedMember]:
     """Return the tenant's members, ordered by user name."""
     with schema_context(get_public_schema_name()), fetch_for("enter", tenant) as row:
         members = UserTenantPermissions.objects.annotate(role=roles.role_name())
         return [
-            Membership(rights.profile, role_from(row, rights), rights.created_at)
+            ListedMember(rights.profile, role_from(row, rights), rights.created_at)
             for rights in members.select_related("profile").order_by("profile__username")
         ]
 
@@ -125,6 +126,8 @@ def grant(tenant: Tenant, user: User, role: str) -> None:
         )
         roles.assign_role(rights, role)
         user.tenants.add(tenant)
+        if is_new and tenant.status != Status.PROVISIONING:  # a new schema has no credentials
+            delete_credentials(user)  # those of an earlier membership stay dead
     if is_new:
         tenant_user_added.send_robust(sender=Tenant, user=user, tenant=tenant)
 
@@ -136,6 +139,7 @@ def revoke(tenant: Tenant, user: User, by: str) -> bool:
         return False
     with tenant:
         UserTenantPermissions.objects.filter(profile_id=user.pk).delete()
+        delete_credentials(user)
         user.tenants.remove(tenant)
     tenant_user_removed.send_robust(sender=Tenant, user=user, tenant=tenant)
     log("remove member", user, by, tenant, before)

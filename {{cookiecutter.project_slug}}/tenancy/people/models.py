@@ -1,15 +1,15 @@
 """People. Each exists once and can belong to many tenants."""
 
 from django.core.validators import RegexValidator
-from django.db import models
+from django.db import connection, models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
-from tenant_users.permissions.functional import tenant_cached_property
+from django_tenants.utils import get_public_schema_name
 from tenant_users.permissions.models import UserTenantPermissions
 from tenant_users.tenants.models import ExistsError, UserProfile, UserProfileManager
 
-from tenancy import roles
 from tenancy.fields import LowerCaseCharField, LowerCaseEmailField, constraint
+from tenancy.isolation.membership import Membership, membership_of
 from tenancy.models import refused, seen_tenants
 
 # Python and PostgreSQL read these patterns in the same way. PostgreSQL has them as constraints.
@@ -77,6 +77,43 @@ class UserManager(UserProfileManager.from_queryset(UserQuerySet)):
         return super()._create_user(email, password, **fields)
 
 
+class ActiveField(models.BooleanField):
+    """The column `is_active`, whose value is the attribute `is_active_anywhere`.
+
+    The attribute `is_active` says what holds in the current tenant, where a person who is nobody is
+    inactive: so libraries refuse them. What Django saves, copies, compares and refreshes is the
+    value of the column, as it is a foreign key's `user_id` and not its `user`.
+    """
+
+    def deconstruct(self):
+        name, _, args, kwargs = super().deconstruct()
+        return name, "django.db.models.BooleanField", args, kwargs
+
+    def get_attname(self):
+        return "is_active_anywhere"
+
+    def get_attname_column(self):
+        return self.get_attname(), self.db_column or self.name
+
+    def contribute_to_class(self, cls, name, **options):
+        super().contribute_to_class(cls, name, **options)
+        setattr(cls, name, property(is_active, set_active))
+
+
+def is_active(user) -> bool:
+    """Return False for a deactivated person, and for one who is nobody in the current tenant."""
+    return user.is_active_anywhere and user.is_somebody
+
+
+def set_active(user, value: bool) -> None:
+    """Change the value of the column, unless it is what the current tenant is told.
+
+    So a form that writes what it has read deactivates nobody.
+    """
+    if value != user.is_active:
+        user.is_active_anywhere = value
+
+
 class AbstractUser(UserProfile):
     """A person, who signs in with user name or e-mail. Rights are per tenant."""
 
@@ -88,6 +125,7 @@ class AbstractUser(UserProfile):
     )
     email = LowerCaseEmailField(_("e-mail"), unique=True, validators=[validate_email])
 
+    is_active = ActiveField(_("active"), default=True)
     name = models.CharField(_("name"), max_length=150, blank=True)
     language = models.CharField(_("language"), max_length=20, blank=True)
     time_zone = models.CharField(_("time zone"), max_length=50, blank=True)
@@ -116,22 +154,39 @@ class AbstractUser(UserProfile):
         """Show them to the person, and to the members of the same tenants."""
         return user == self or seen_tenants(user, tenant).filter(user_set=self).exists()
 
-    @tenant_cached_property
-    def membership(self) -> UserTenantPermissions | None:
-        """The person's rights in the current tenant, or None without a membership.
+    @property
+    def membership(self) -> Membership | None:
+        """What the person may in the current tenant, or None for nobody."""
+        return membership_of(self, connection.tenant)
 
-        Its `role` is a key of TENANCY_ROLES, `owner`, or None.
+    @property
+    def is_somebody(self) -> bool:
+        """Return whether libraries may take the person for a user of the current tenant.
+
+        It is True for all people on the main website, and for an object that was never saved.
         """
-        rows = UserTenantPermissions.objects.filter(profile_id=self.pk)
-        rights = rows.annotate(role=roles.role_name()).first()
-        return rights and roles.restrict(rights, rights.role)
+        if self._state.adding or connection.schema_name == get_public_schema_name():
+            return True
+        return self.membership is not None
+
+    @property
+    def is_authenticated(self) -> bool:
+        return self.is_somebody
+
+    @property
+    def is_anonymous(self) -> bool:
+        return not self.is_somebody
+
+    def has_tenant_permissions(self) -> bool:
+        """The library's name for it."""
+        return self.membership is not None
 
     @property
     def tenant_perms(self) -> UserTenantPermissions:
-        """The library's name for it. Raises UserTenantPermissions.DoesNotExist."""
-        if self.membership is None:
+        """The person's row in the tenant. Raises UserTenantPermissions.DoesNotExist."""
+        if self.membership is None or self.membership.rights is None:
             raise UserTenantPermissions.DoesNotExist
-        return self.membership
+        return self.membership.rights
 
     def get_session_auth_hash(self) -> str:
         """End sessions with the password, the epoch, and the membership of the current tenant.
@@ -144,4 +199,5 @@ class AbstractUser(UserProfile):
         return map(self.of_membership, super().get_session_auth_fallback_hash())
 
     def of_membership(self, text: str) -> str:
-        return f"{text}.{self.session_epoch}.{self.membership.pk if self.membership else None}"
+        rights = self.membership and self.membership.rights
+        return f"{text}.{self.session_epoch}.{rights.pk if rights else None}"

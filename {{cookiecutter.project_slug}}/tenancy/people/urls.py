@@ -2,6 +2,7 @@
 
 from django.contrib.auth import views
 from django.contrib.auth.decorators import login_not_required
+from django.db import transaction
 from django.urls import path
 
 from tenancy.people.forms import ForgottenPasswordForm, SignInForm, TenantTokenGenerator
@@ -10,11 +11,13 @@ TOKENS = {"token_generator": TenantTokenGenerator()}
 
 
 def page(view, template: str, **options):
-    return view.as_view(template_name=f"tenancy/accounts/{template}.html", **options)
+    view = view.as_view(template_name=f"tenancy/accounts/{template}.html", **options)
+    # They identify nobody but by the session, and a transaction would span the hash of a password.
+    return transaction.non_atomic_requests(view)
 
 
 sign_in = page(views.LoginView, "sign_in", authentication_form=SignInForm)
-sign_out = login_not_required(views.LogoutView.as_view())
+sign_out = transaction.non_atomic_requests(login_not_required(views.LogoutView.as_view()))
 form = {"form_class": ForgottenPasswordForm, **TOKENS}
 password_reset = page(views.PasswordResetView, "password_reset_form", **form)
 done = page(views.PasswordResetDoneView, "password_reset_done")

@@ -4,7 +4,6 @@ from functools import lru_cache
 from http import HTTPStatus
 
 from django.conf import settings
-from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.core.exceptions import DisallowedHost
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -14,8 +13,9 @@ from django_tenants.middleware.main import TenantMainMiddleware
 from django_tenants.utils import get_public_schema_name
 
 from tenancy import hosts
-from tenancy.concrete import Tenant
-from tenancy.requests import routes
+from tenancy.concrete import Tenant, User
+from tenancy.isolation.membership import membership_of
+from tenancy.requests import net, routes
 from tenancy.requests.failures import AnswersFailures
 
 PUBLIC = get_public_schema_name()
@@ -24,7 +24,6 @@ PAGES = {
     Tenant.Status.SUSPENDED: ("tenancy/suspended_host.html", HTTPStatus.SERVICE_UNAVAILABLE),
     Tenant.Status.DELETED: ("tenancy/deleted_host.html", HTTPStatus.GONE),
 }
-SITE = {"project_name": settings.PROJECT_NAME}  # for pages without a tenant
 RETRY_AFTER = 3600  # seconds
 MAX_HOST_LENGTH = len("www.") + 253 + len(".:65535")  # longer ones would only fill the cache
 
@@ -52,7 +51,8 @@ class TenantMiddleware(AnswersFailures, TenantMainMiddleware):
 def answer_without(request, tenant: Tenant | None) -> HttpResponse:
     """Answer a request that enters no tenant, and log why it doesn't."""
     if tenant is None:
-        context = {"public_url": hosts.site_url(settings.DOMAIN)} | SITE
+        public_url = hosts.site_url(settings.DOMAIN)
+        context = {"public_url": public_url}
         response = render(request, "tenancy/unknown_host.html", context, status=404)
         log_refusal(reason_against(request), request, response)
         return response
@@ -61,7 +61,7 @@ def answer_without(request, tenant: Tenant | None) -> HttpResponse:
         place = hosts.site_url(tenant.moved_to, request.get_full_path())
         return HttpResponseRedirect(place, preserve_request=True)
     template, status = PAGES[tenant.status]
-    response = render(request, template, SITE, status=status)
+    response = render(request, template, status=status)
     response["Cache-Control"] = "no-store"  # browsers may cache status 410
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         response["Retry-After"] = RETRY_AFTER
@@ -86,33 +86,28 @@ def reason_against(request) -> str:
 class MembershipMiddleware:
     """Answers a signed-in person who is no member of the tenant with a page that says so.
 
-    Views marked with Django's `login_not_required` stay open, so that people can sign out.
+    Views marked with Django's `login_not_required` stay open, so that people can sign out. Those of
+    Django REST framework are marked, too. Whom a view has identified by itself is checked after it.
     """
 
     def __init__(self, get_response):
         self.get_response = get_response
 
     def __call__(self, request):
-        return self.get_response(request)
+        return net.catch(request, self.get_response)
 
     def process_view(self, request, view, args, kwargs):
-        open_to_all = not getattr(view, "login_required", True)
-        if open_to_all or is_certainly_anonymous(request) or not request.user.is_authenticated:
-            return None
-        if request.user.has_tenant_permissions():
-            return None
-        return render(request, "tenancy/not_a_member.html", status=403)
+        is_open = not getattr(view, "login_required", True)
+        if not is_open and is_signed_in(request):
+            if membership_of(request.user, request.tenant) is None:
+                return render(request, "tenancy/not_a_member.html", status=403)
+        else:
+            net.begin(request, view)
+        return None
 
 
-def is_certainly_anonymous(request) -> bool:
-    """Return True if request.user is not evaluated yet and there is no session to load it from.
-
-    This saves loading the session, and keeps `Vary: Cookie` off public pages. It may wrongly return
-    False, which only costs time.
-    """
-    load = vars(request.user).get("_setupfunc")
-    is_from_session = getattr(load, "__module__", None) == AuthenticationMiddleware.__module__
-    return is_from_session and request.session.is_empty()
+def is_signed_in(request) -> bool:
+    return not net.is_certainly_anonymous(request) and isinstance(request.user, User)
 
 
 def find_tenant(request, connection) -> Tenant | None:
