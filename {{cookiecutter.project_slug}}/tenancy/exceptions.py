@@ -69,6 +69,10 @@ class MissingRequirement(ImproperlyConfigured):
     """The project lacks a setting or a package; the message says which line to add."""
 
 
+class MixingPooler(MissingRequirement):
+    """A pooler between the process and PostgreSQL isn't in session mode."""
+
+
 class NoBlueprint(Exception):
     """No blueprint can be used. The message says why."""
 

@@ -20,11 +20,12 @@ from django_tenants.postgresql_backend.base import original_backend
 from django_tenants.postgresql_backend.introspection import DatabaseSchemaIntrospection
 from django_tenants.utils import get_public_schema_name, quote_schema_name
 
-from tenancy.database import cursors
+from tenancy.database import cursors, pooler
 from tenancy.database.client import Client
 from tenancy.database.current import PUBLIC, NamedSchema, Place, current, search_path_of
 from tenancy.database.notified import NotifyInvalidatedCache
 from tenancy.database.schema import SchemaEditor
+from tenancy.exceptions import MixingPooler
 
 # Tables are found by their dependency on the schema, which has an index.
 TABLES = """
@@ -263,6 +264,11 @@ class DatabaseWrapper(NotifyInvalidatedCache, base.DatabaseWrapper):
     def init_connection_state(self):
         self.search_path = self.last_set = self.reported = None
         super().init_connection_state()
+        try:
+            pooler.check_once(self)
+        except MixingPooler:
+            self.close()
+            raise
 
     def create_cursor(self, name=None):
         cursor = super().create_cursor(name)

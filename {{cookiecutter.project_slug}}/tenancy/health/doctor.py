@@ -16,6 +16,7 @@ from django_tenants.utils import get_public_schema_name, quote_schema_name, sche
 from tenant_users.permissions.models import UserTenantPermissions
 
 from tenancy.concrete import Domain, Tenant
+from tenancy.database import pooler
 from tenancy.health.findings import finding
 from tenancy.schemas.ddl import FORMER, TEMPLATE_NAME
 
@@ -57,6 +58,9 @@ def examine() -> Iterator[CheckMessage]:
     SILENCED_SYSTEM_CHECKS may name its `id`.
     """
     public = get_public_schema_name()
+    if pooler.is_mixing(connection):
+        yield finding("E120", pooler.message(), public)
+        return
     # The tenants first: the schema of a tenant that is made in between is found then.
     try:
         tenants = read_tenants()

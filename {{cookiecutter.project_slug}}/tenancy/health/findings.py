@@ -52,6 +52,7 @@ HINTS = {
     "W108": "Unless it is being purged right now, finish with `manage.py purge_tenant --schema"
     " {name}`.",
     "E109": "Run `manage.py add_member --schema {name}` with the name, or `remove_member`.",
+    "E120": "Or connect to PostgreSQL directly.",
 }
 
 

@@ -1,0 +1,206 @@
+"""PgBouncer is accepted in session mode only. These tests run a real one."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from contextlib import closing, contextmanager
+
+import pytest
+from django.conf import settings
+from django.db import connection
+from django.db.utils import OperationalError
+from tenancy.database import pooler
+from tenancy.database.base import DatabaseWrapper
+from tenancy.exceptions import MixingPooler
+from tenancy.health import doctor
+from tenancy.postgres import programs
+
+CONFIGURATION = """
+[databases]
+* = host={HOST} port={PORT} user={USER} password={PASSWORD}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {listen}
+unix_socket_dir =
+auth_type = any
+pool_mode = {mode}
+default_pool_size = {size}
+query_wait_timeout = 60
+"""
+TRIES = 20
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The address of a server of the wheel's PostgreSQL, which projects embed."""
+    folder = tmp_path_factory.mktemp("wheel")
+    folder.chmod(0o777)
+    for parent in folder.parents[:3]:
+        parent.chmod(0o755)
+    binaries = programs._wheel_folders()[0]
+    port = free_port()
+    as_user = programs.without_root(folder)
+    options = ["-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C"]
+    programs.run([*as_user, binaries / "initdb", "-D", folder / "data", *options])
+    server = subprocess.Popen(
+        [
+            *(*as_user, binaries / "postgres", "-D", folder / "data", "-p", str(port)),
+            *("-c", "unix_socket_directories=", "-c", "fsync=off"),
+        ],
+        stderr=subprocess.DEVNULL,
+    )
+    address = {"HOST": "127.0.0.1", "PORT": port, "USER": "postgres", "PASSWORD": "unused"}
+    try:
+        wait_for(address | {"NAME": "postgres"}, server)
+        yield address | {"NAME": "postgres"}
+    finally:
+        server.terminate()
+        server.wait()
+
+
+@pytest.fixture(params=["tests", "wheel"])
+def server(request, committed_db):
+    """The address of the tests' server, and of one of the newest PostgreSQL."""
+    if request.param == "wheel":
+        return request.getfixturevalue("wheel")
+    names = ("HOST", "PORT", "USER", "PASSWORD", "NAME")
+    return {name: connection.settings_dict[name] for name in names}
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wrapper_at(address):
+    own = {**connection.settings_dict, "SERVER": None, "CONN_HEALTH_CHECKS": False} | address
+    return closing(DatabaseWrapper(own, "default"))
+
+
+def wait_for(address, process):
+    with wrapper_at(address) as wrapper:
+        parameters = wrapper.get_connection_params()
+        for _ in range(1000):
+            assert process.poll() is None
+            try:
+                wrapper.Database.connect(**parameters).close()
+            except wrapper.Database.Error:
+                continue
+            return
+    raise TimeoutError
+
+
+@contextmanager
+def pgbouncer(folder, server, mode, size=20):
+    """Yield the address of a PgBouncer in that mode, in front of the server."""
+    program = shutil.which("pgbouncer", path=os.environ["PATH"] + ":/usr/sbin")
+    assert program, "bash .ci/install installs it"
+    folder.chmod(0o755)
+    port = free_port()
+    file = folder / "pgbouncer.ini"
+    file.write_text(CONFIGURATION.format(**server, listen=port, mode=mode, size=size))
+    process = subprocess.Popen([*programs.without_root(folder), program, "-q", str(file)])
+    address = server | {"HOST": "127.0.0.1", "PORT": port}
+    try:
+        wait_for(address, process)
+        yield address
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@pytest.mark.parametrize(
+    ("mode", "is_refused"), [("transaction", True), ("statement", True), ("session", False)]
+)
+def test_a_pooler_is_recognised_each_time(tmp_path, server, mode, is_refused):
+    """I5: PgBouncer in transaction mode was accepted, and mixed the tenants up."""
+    with pgbouncer(tmp_path, server, mode) as address, wrapper_at(address) as wrapper:
+        assert [pooler.is_mixing(wrapper) for _ in range(TRIES)] == [is_refused] * TRIES
+
+
+def test_a_direct_connection_is_never_refused(server):
+    """I5"""
+    with wrapper_at(server) as wrapper:
+        assert not any(pooler.is_mixing(wrapper) for _ in range(TRIES))
+
+
+@pytest.mark.parametrize(("mode", "is_refused"), [("transaction", True), ("session", False)])
+def test_a_pool_of_one_connection_keeps_nobody_waiting(
+    tmp_path, server, mode, is_refused, monkeypatch
+):
+    """I5: in session mode no second connection is to be had, so nothing is found out."""
+    monkeypatch.setattr(pooler, "PATIENCE", 0.5)
+    with pgbouncer(tmp_path, server, mode, size=1) as address, wrapper_at(address) as wrapper:
+        assert pooler.is_mixing(wrapper) == is_refused
+
+
+@pytest.mark.parametrize("mode", ["transaction", "statement"])
+def test_a_process_refuses_its_first_connection(tmp_path, server, mode):
+    """I5"""
+    with pgbouncer(tmp_path, server, mode) as address, wrapper_at(address) as wrapper:
+        for _ in range(2):
+            with pytest.raises(MixingPooler, match=r"pool_mode = session\.$"):
+                wrapper.ensure_connection()
+            assert wrapper.connection is None
+
+
+def test_a_process_asks_a_server_once(tmp_path, server, monkeypatch):
+    """I5: a direct connection costs a query, one by a pooler in session mode two connections."""
+    asked = []
+    is_mixing = pooler.is_mixing
+    monkeypatch.setattr(pooler, "is_mixing", lambda wrapper: asked.append(1) or is_mixing(wrapper))
+    monkeypatch.setattr(pooler, "_accepted", set())
+    with wrapper_at(server) as wrapper:
+        wrapper.ensure_connection()
+    assert not asked
+    with pgbouncer(tmp_path, server, "session") as address, wrapper_at(address) as wrapper:
+        for _ in range(2):
+            wrapper.ensure_connection()
+            wrapper.close()
+    assert asked == [1]
+
+
+def test_a_server_without_a_free_connection_refuses_nobody(server, monkeypatch):
+    """I5: where the role may have one connection only, say."""
+    with wrapper_at(server) as wrapper:
+
+        def refuse(**parameters):
+            raise wrapper.Database.OperationalError("too many connections for role")
+
+        monkeypatch.setattr(wrapper.Database, "connect", refuse)
+        assert not pooler.is_mixing(wrapper)
+        with pytest.raises(OperationalError):
+            wrapper.ensure_connection()
+
+
+@pytest.mark.parametrize(
+    "command", [["check", "--database", "default"], ["tenant_doctor"], ["migrate_schemas"]]
+)
+def test_commands_say_in_a_line_what_to_set(committed_db, tmp_path, command):
+    """I5: they said nothing."""
+    names = ("HOST", "PORT", "USER", "PASSWORD", "NAME")
+    server = {name: connection.settings_dict[name] for name in names}
+    with pgbouncer(tmp_path, server, "transaction") as address:
+        scheme = "postgis" if "gis" in settings.ORIGINAL_BACKEND else "postgres"
+        url = "{}://{USER}:{PASSWORD}@{HOST}:{PORT}/{NAME}".format(scheme, **address)
+        result = subprocess.run(
+            [sys.executable, "manage.py", *command],
+            cwd=settings.BASE_DIR,
+            env=os.environ | {"DATABASE_URL": url},
+            capture_output=True,
+            text=True,
+        )
+    said = result.stdout + result.stderr
+    assert result.returncode == 1, said
+    assert "pool_mode = session" in said
+    assert "Traceback" not in said
+
+
+def test_the_doctor_names_nothing_else(committed_db, monkeypatch):
+    """I5: what it read would be of any tenant."""
+    monkeypatch.setattr(pooler, "is_mixing", lambda wrapper: True)
+
+    assert [finding.id for finding in doctor.examine()] == ["tenancy.E120"]
