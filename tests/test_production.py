@@ -226,3 +226,20 @@ def test_two_deployments_at_once_make_one_public_site(acme, deployed):
         "The public site is acme.example.com; admin administers it."
     }
     assert {errors for _, errors in ends} == {""}
+
+
+def test_a_database_that_goes_and_returns(acme, deployed):
+    """R15: nothing is restarted but the database."""
+    gunicorn = (*deployed.python, "-m", "gunicorn", "server.wsgi", "-b", "127.0.0.1:{port}")
+    with deployed.serving(*gunicorn, HTTPS="off") as port:
+        browser = Browser("initech.acme.example.com", port)
+        assert browser.get("/").status == 200
+        acme.postgres("stop")
+        try:
+            for page in ("/", "/notes/", "/admin/"):
+                away = browser.get(page, Accept="application/json")
+                assert (away.status, away.getheader("Retry-After")) == (503, "10")
+                assert json.loads(away.text) == {"detail": "Please try again soon."}
+        finally:
+            acme.postgres("start")
+        assert browser.get("/").status == 200

@@ -274,7 +274,7 @@ def test_a_broker_for_development_is_refused_in_production(settings):
 
     assert found() == ["background.E003"]
     settings.CELERY_BROKER_URL = "redis://localhost:6379/0"
-    limits = {"socket_connect_timeout": 2, "socket_timeout": 15}
+    limits = {"socket_connect_timeout": 2, "socket_timeout": 5}
     settings.CELERY_BROKER_TRANSPORT_OPTIONS = limits
     assert found() == []
 

@@ -40,6 +40,8 @@ OPTIONS = {
     "visibility_timeout": 2,
     "unacked_restore_interval": 1,
     "unacked_restore_throttle": 1,
+    "socket_connect_timeout": 2,  # as in the project's settings
+    "socket_timeout": 5,
 }
 PATIENCE = 60  # seconds
 

@@ -310,7 +310,7 @@ else:
     CELERY_BROKER_TRANSPORT_OPTIONS = {
         "visibility_timeout": 3600,
         "socket_connect_timeout": 2,
-        "socket_timeout": 15,
+        "socket_timeout": 5,
     }
 CELERY_WORKER_PREFETCH_MULTIPLIER = 4
 CELERY_TASK_SOFT_TIME_LIMIT = 9 * 60  # seconds; raises in the task, which can clean up
@@ -323,7 +323,8 @@ CELERY_TASK_ACKS_LATE = CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True  # a worker may start before its broker
 CELERY_DB_REUSE_MAX = 10**9  # tasks; CONN_MAX_AGE closes connections instead
 CELERY_RESULT_BACKEND = env.str("CELERY_RESULT_BACKEND", default="") or None  # chords need one
-CELERY_REDIS_SOCKET_CONNECT_TIMEOUT, CELERY_REDIS_SOCKET_TIMEOUT = 2, 15
+CELERY_REDIS_SOCKET_CONNECT_TIMEOUT, CELERY_REDIS_SOCKET_TIMEOUT = 2, 5
+CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1}  # who sends a task waits for this
 
 # Beat has no tenant, so it sends public tasks. `in_each_tenant` sends a task to each tenant.
 CELERY_BEAT_SCHEDULE = {

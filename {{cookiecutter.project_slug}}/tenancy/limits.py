@@ -100,7 +100,12 @@ class Table:
             LIMIT 2 FOR UPDATE SKIP LOCKED
         )
     """
-    SUBTRACT = "UPDATE {table} SET count = count - 1 WHERE key = ANY(%s) AND count > 0"
+    # In one order, or two processes would wait for each other.
+    SUBTRACT = """
+        UPDATE {table} AS known SET count = count - 1 FROM (
+            SELECT key FROM {table} WHERE key = ANY(%s) AND count > 0 ORDER BY key FOR UPDATE
+        ) AS used WHERE known.key = used.key
+    """
     HAS = "SELECT EXISTS (SELECT FROM {table} WHERE key = %s AND expires > statement_timestamp())"
 
     def add(self, key: str, seconds: int) -> tuple[int, float]:

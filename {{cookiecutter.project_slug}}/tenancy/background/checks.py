@@ -53,7 +53,7 @@ def check_time_limits(**kwargs) -> Iterator[CheckMessage]:
         return
     yield Warning(
         "CELERY_BROKER_TRANSPORT_OPTIONS has no time limits.",
-        hint="Set socket_connect_timeout to 2 and socket_timeout to 15, in seconds.",
+        hint="Set socket_connect_timeout to 2 and socket_timeout to 5, in seconds.",
         id="background.W004",
     )
 

@@ -120,9 +120,7 @@ def check_proxies(**kwargs) -> Iterator[CheckMessage]:
 def check_time_limits(**kwargs) -> Iterator[CheckMessage]:
     """A server that takes a connection and says nothing would stop the process."""
     if settings.EMAIL_TIMEOUT is None and settings.EMAIL_BACKEND in SEND_MAIL:
-        yield finding(
-            "W031", "EMAIL_TIMEOUT is not set: a silent mail server holds up what it can."
-        )
+        yield finding("W031", "EMAIL_TIMEOUT is not set: a silent mail server has no end.")
     for alias, cache in settings.CACHES.items():
         options = cache.get("OPTIONS", {})
         for name in ("socket_connect_timeout", "socket_timeout"):
