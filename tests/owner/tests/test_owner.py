@@ -232,6 +232,56 @@ def test_who_is_here_keeps_what_they_have(kept):
     assert User.objects.get(pk=kept.member.pk).phone == "456"
 
 
+# Files of people, customers and tenants
+
+
+@pytest.fixture
+def pictures(born):
+    """Files of a tenant, its customer and a member, each written in another tenant."""
+    tenant, other = born("pictures"), born("elsewhere")
+    people = [create_user(name, f"{name}@example.com") for name in ("bea", "carl")]
+    for one, person in zip((tenant, other), people, strict=True):
+        add_member(one, person.username, by="test")
+    with other:
+        for field in (tenant.logo, tenant.organization.logo, people[0].avatar):
+            field.save("x.png", ContentFile(b"picture"))
+    return SimpleNamespace(tenant=tenant, other=other, bea=people[0], carl=people[1])
+
+
+def test_shared_files_are_served_where_their_rows_may_be_seen(pictures, site):
+    """I11: at every host, and to nobody else."""
+    tenant, other, bea, carl = vars(pictures).values()
+    public = Tenant.objects.get(slug="public")
+    urls = [tenant.logo.url, tenant.organization.logo.url, bea.avatar.url]
+    assert urls == [f"/media/_shared/{place}/x.png" for place in ("logos", "customers", "avatars")]
+
+    for url in urls:
+        for client in (TenantClient(tenant, bea), TenantClient(public, bea), site):
+            assert client.get(url).status_code == 200, url
+        for client in (TenantClient(other, carl), TenantClient(public, carl)):
+            assert client.get(url).status_code == 404, url
+    add_member(tenant, "carl", by="test")
+    assert TenantClient(public, carl).get(urls[2]).status_code == 200
+    assert TenantClient(other, carl).get(urls[2]).status_code == 404
+
+    lifecycle.delete(tenant, "test")
+    lifecycle.purge(tenant, "test", now=True)
+    assert User.objects.get(username="bea").avatar.read() == b"picture"
+
+
+def test_a_file_that_is_elsewhere_is_left_out_of_a_restored_tenant(born, tmp_path):
+    """I11: a backup has the name of a shared row's file."""
+    tenant = born("drawn")
+    tenant.logo.save("x.png", ContentFile(b"picture"))
+    path = copies.backup(tenant, tmp_path / "backup.zip", "test")
+    copies.restore(path, "test", slug="drawn-2")
+    assert get("drawn-2").logo.name == tenant.logo.name
+
+    tenant.logo.delete()
+    _, notes = copies.restore(path, "test", slug="drawn-3")
+    assert notes == ["The file of Tenant.logo isn't here: it is left out."]
+
+
 # A backup's format grows.
 
 

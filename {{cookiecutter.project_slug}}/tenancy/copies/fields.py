@@ -1,7 +1,7 @@
 """Copy the values of the fields that a project added to the engine's models."""
 
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
-from django.db.models import Field, Model
+from django.db.models import Field, FileField, Model
 
 from tenancy.concrete import Tenant, User, added_fields
 from tenancy.copies.references import key_of
@@ -41,8 +41,8 @@ def export_fields(row: Model, tenant: Tenant) -> dict:
 def import_fields(model: type[Model], values: dict, notes: list[str]) -> dict:
     """Return the values for a new row, from what `export_fields` returned.
 
-    `notes` gets a sentence for each value that is left out, because the field doesn't exist here,
-    or another row has the value. Raises CopyError for a value that the field refuses.
+    `notes` gets a sentence for each value that is left out, because the field or the file doesn't
+    exist here, or another row has the value. Raises CopyError for a value that the field refuses.
     """
     known = {field.name: field for field in copied_fields(model)}
     found = {}
@@ -51,8 +51,12 @@ def import_fields(model: type[Model], values: dict, notes: list[str]) -> dict:
         if name not in known:
             notes.append(f"{what!a} doesn't exist here: its value is left out.")
             continue
+        if value and isinstance(known[name], FileField) and not known[name].storage.exists(value):
+            notes.append(f"The file of {what} isn't here: it is left out.")
+            continue
         value = import_value(known[name], value)
-        if known[name].unique and model._base_manager.filter(**{name: value}).exists():
+        is_unique = known[name].unique and value is not None
+        if is_unique and model._base_manager.filter(**{name: value}).exists():
             notes.append(f"Another row has the value of {what}: it is left out.")
             continue
         found[name] = value

@@ -4,6 +4,7 @@ from tenancy.models import AbstractDomain, AbstractOrganization, AbstractTenant
 
 class Organization(AbstractOrganization):
     vat_number = models.CharField(max_length=20, blank=True)
+    logo = models.FileField(upload_to="customers", blank=True)
 
 
 class Region(models.Model):
