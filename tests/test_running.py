@@ -237,3 +237,18 @@ def test_without_a_network_it_says_so_keeps_the_project_and_can_be_finished(
         )
     finally:
         project.postgres("stop")
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", None])
+def test_an_unreadable_env_is_one_line(acme, tmp_path, content):
+    """R24: neither a traceback nor a value."""
+    project = acme.copy(tmp_path / "project")
+    env = project.path / ".env"
+    env.unlink(missing_ok=True)
+    env.mkdir() if content is None else env.write_bytes(content)
+
+    result = project.manage("check", check=False)
+
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"{env} can't be read: ")
+    assert len(result.stderr.splitlines()) == 1

@@ -18,7 +18,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 env = Env()
 try:
     env.read_env(BASE_DIR / ".env", recurse=False)
-except (OSError, UnicodeDecodeError) as error:
+except (OSError, ValueError) as error:  # not to be opened, not UTF-8, a directory
     raise EnvError(f"{BASE_DIR / '.env'} can't be read: {error}.") from None
 
 DEBUG = env.bool("DEBUG", default=False)
