@@ -41,6 +41,9 @@ FOREIGN = {
     "PIP_USER",
     "PYTHONHOME",
     "PYTHONPATH",
+    "UV_PROJECT",
+    "UV_PROJECT_ENVIRONMENT",
+    "UV_WORKING_DIR",
     "VIRTUAL_ENV",
 }
 

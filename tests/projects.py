@@ -18,7 +18,10 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 UV = os.environ.get("UV") or shutil.which("uv")
 # What would reach the project from the run of these tests, but from no person's terminal.
-OURS = {"VIRTUAL_ENV", "DJANGO_SETTINGS_MODULE", "PYTEST_CURRENT_TEST", "UV_RUN_RECURSION_DEPTH"}
+OURS = {
+    *("DJANGO_SETTINGS_MODULE", "PYTEST_CURRENT_TEST", "UV_PROJECT", "UV_PROJECT_ENVIRONMENT"),
+    *("UV_RUN_RECURSION_DEPTH", "UV_WORKING_DIR", "VIRTUAL_ENV"),
+}
 # What would configure a project, of which a person's terminal has nothing yet.
 EXAMPLE = ROOT / "{{cookiecutter.project_slug}}" / ".env.example"
 CONFIGURING = set(re.findall(r"^(?:# )?([A-Z_]+)=", EXAMPLE.read_text(), re.M))

@@ -252,3 +252,19 @@ def test_an_unreadable_env_is_one_line(acme, tmp_path, content):
     assert result.returncode == 1
     assert result.stderr.startswith(f"{env} can't be read: ")
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_an_owners_letter_leads_to_the_port_that_is_served(acme, port):
+    """S14: the command runs in another terminal than the server."""
+    printed = acme.manage("provision_tenant", "Initrode", "initrode", "org", "ada").stdout
+
+    assert f"\nhttp://initrode.localhost:{port}/\n" in printed
+    assert f"http://localhost:{port}/" in Browser("nobody.localhost", port).get("/").text
+
+
+def test_two_projects_on_localhost_have_cookies_of_their_own(port):
+    """S14: browsers send the cookies of all ports."""
+    browser = Browser("localhost", port)
+    browser.get("/sign-in/")
+
+    assert browser.cookies.keys() == {"acme-cloud_csrf"}

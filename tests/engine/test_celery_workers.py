@@ -4,6 +4,8 @@ import itertools
 import os
 import random
 import signal
+import subprocess
+import sys
 import threading
 import time
 import uuid
@@ -12,6 +14,7 @@ from contextlib import suppress
 import pytest
 from celery import Celery, chain, chord, group
 from celery.exceptions import WorkerLostError
+from django.conf import settings
 from django.db import connection, transaction
 from django_tenants.utils import get_public_schema_name
 from kombu.exceptions import OperationalError
@@ -25,7 +28,7 @@ from tenancy.isolation.router import bind_to_current_tenant
 
 from engine import tasks
 from engine.copies import cleaned_up, provision
-from engine.workers import PATIENCE, Workers, closed_database, need_redis, throw_others_out
+from engine.workers import PATIENCE, Process, Workers, closed_database, need_redis, throw_others_out
 
 PUBLIC = get_public_schema_name()
 
@@ -243,7 +246,7 @@ def test_who_hears_of_a_task_that_took_too_long_is_in_the_tenant(workers, first,
     assert workers.told(f"{key} signal") == first.schema_name
 
 
-@pytest.mark.parametrize("queue", ["celery", "threads"])
+@pytest.mark.parametrize("queue", [None, "threads"])
 def test_who_hears_of_a_rejected_task_is_in_the_tenant(workers, threaded, first, key, queue):
     tasks.reject.apply_async([key], queue=queue)
 
@@ -428,3 +431,69 @@ def test_what_redis_acknowledged_outlives_it(workers, twenty, key):
         time.sleep(0.05)
     assert all(number % 20 == at for at in range(20) for number in found[at])
     another.kill()
+
+
+SHARED = """\
+import os
+os.environ |= {{"PROJECT_NAME": {name!r}}}
+from engine.settings import *
+CACHE_URL = CELERY_BROKER_URL = CELERY_RESULT_BACKEND = {url!r}
+CELERY_BROKER_TRANSPORT_OPTIONS = {{"global_keyprefix": NAMESPACE}}
+CACHES["default"] |= {{
+    "BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": {url!r}
+}}
+DATABASES["default"]["NAME"] = {database!r}
+CELERY_IMPORTS = ["engine.tasks"]
+"""
+# Sends a task, with a result and a key in the cache; says what of the others' it finds.
+VISITOR = """
+import django
+django.setup()
+from django.core.cache import cache
+from server.celery import app
+from engine.tasks import where_public
+with app.connection_for_write() as connection:
+    queue = app.amqp.queues[app.conf.task_default_queue].bind(connection.default_channel)
+    queue.declare()
+    before = queue.queue_declare().message_count
+    sent = where_public.delay()
+    after = queue.queue_declare().message_count
+print(before, after, cache.get("key"), app.control.ping(timeout=1))
+cache.set("key", {name!r})
+print(sent.get(timeout=30) if {answers} else sent.status)
+"""
+
+
+def test_two_projects_share_a_redis_and_nothing_in_it(workers, tmp_path):
+    """R13: neither tasks nor results, cached values or remote control reach the other project."""
+
+    def visit(name, *, answers):
+        return subprocess.run(
+            [sys.executable, "-c", VISITOR.format(name=name, answers=answers)],
+            cwd=settings.BASE_DIR,
+            env=os.environ | {"DJANGO_SETTINGS_MODULE": name, "PYTHONPATH": str(tmp_path)},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        ).stdout.splitlines()
+
+    for name in ("one", "two"):
+        text = SHARED.format(name=name, url=workers.url, database=connection.settings_dict["NAME"])
+        (tmp_path / f"{name}.py").write_text(text)
+    worker = Process(
+        *(sys.executable, "-m", "celery", "-A", "server", "worker", "--concurrency", "1"),
+        DJANGO_SETTINGS_MODULE="one",
+        PYTHONPATH=str(tmp_path),
+    )
+    worker.said(" ready.")
+
+    [found, answer] = visit("one", answers=True)
+    assert "'ok': 'pong'" in found  # its worker's
+    assert answer == PUBLIC
+
+    assert visit("two", answers=False) == ["0 1 None []", "PENDING"]
+    assert " one [{" in visit("one", answers=True)[0]
+    assert visit("two", answers=False) == ["1 2 two []", "PENDING"]
+    names = {key.partition(".")[0] for key in workers.client.scan_iter() if "localhost:" in key}
+    assert {"one", "two"} <= names
+    worker.kill()

@@ -27,6 +27,9 @@ DOMAIN = env.str("DOMAIN", validate=validate.Regexp(hosts.HOST, error=hosts.HOST
 ALLOWED_HOSTS = [host.strip() for host in env.list("ALLOWED_HOSTS", default=[f".{DOMAIN}"])]
 
 PROJECT_NAME = env.str("PROJECT_NAME", default=DOMAIN, validate=validate.Length(max=200))
+PROJECT_SLUG = slugify(PROJECT_NAME) or PROJECT_NAME.encode().hex()[:32]
+# What begins with this in a Redis is this project's. Others may use the same Redis.
+NAMESPACE = f"{PROJECT_SLUG}.{DOMAIN}:"
 ADMIN_USERNAME = env.str("ADMIN_USERNAME", default="admin")
 ADMIN_EMAIL = env.str("ADMIN_EMAIL", default=f"{ADMIN_USERNAME}@{DOMAIN}")
 ADMIN_PASSWORD = env.str("ADMIN_PASSWORD", default="")
@@ -146,6 +149,7 @@ CACHES = {
         "LOCATION": CACHE_URL,
         "OPTIONS": {"socket_connect_timeout": 2, "socket_timeout": 2} if CACHE_URL else {},
         "KEY_FUNCTION": "django_tenants.cache.make_key",
+        "KEY_PREFIX": NAMESPACE,
     }
 }
 
@@ -308,10 +312,12 @@ else:
     # Redis redelivers a task that is not acknowledged within this time. It must exceed the longest
     # that a live task can take: five prefetched tasks at CELERY_TASK_TIME_LIMIT each.
     CELERY_BROKER_TRANSPORT_OPTIONS = {
+        "global_keyprefix": NAMESPACE,
         "visibility_timeout": 3600,
         "socket_connect_timeout": 2,
         "socket_timeout": 5,
     }
+CELERY_TASK_DEFAULT_QUEUE = PROJECT_SLUG  # also for brokers that have no prefixes
 CELERY_WORKER_PREFETCH_MULTIPLIER = 4
 CELERY_TASK_SOFT_TIME_LIMIT = 9 * 60  # seconds; raises in the task, which can clean up
 CELERY_TASK_TIME_LIMIT = 10 * 60  # kills it
@@ -325,6 +331,7 @@ CELERY_DB_REUSE_MAX = 10**9  # tasks; CONN_MAX_AGE closes connections instead
 CELERY_RESULT_BACKEND = env.str("CELERY_RESULT_BACKEND", default="") or None  # chords need one
 CELERY_REDIS_SOCKET_CONNECT_TIMEOUT, CELERY_REDIS_SOCKET_TIMEOUT = 2, 5
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1}  # who sends a task waits for this
+CELERY_RESULT_BACKEND_TRANSPORT_OPTIONS = {"global_keyprefix": NAMESPACE}
 
 # Beat has no tenant, so it sends public tasks. `in_each_tenant` sends a task to each tenant.
 CELERY_BEAT_SCHEDULE = {

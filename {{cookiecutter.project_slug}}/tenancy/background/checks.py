@@ -9,6 +9,8 @@ from django.core.checks import CheckMessage, Error, Warning, register
 from tenancy.background.task import TenantTask
 
 LOSES_TASKS = ("filesystem:", "memory:")
+REDIS = ("redis", "rediss", "valkey", "sentinel")
+PREFIX = "global_keyprefix"
 
 
 @register("background")
@@ -56,6 +58,22 @@ def check_time_limits(**kwargs) -> Iterator[CheckMessage]:
         hint="Set socket_connect_timeout to 2 and socket_timeout to 5, in seconds.",
         id="background.W004",
     )
+
+
+@register("background")
+def check_prefix(**kwargs) -> Iterator[CheckMessage]:
+    """Two projects on one Redis would take each other's tasks, and results."""
+    for url, options in (
+        ("CELERY_BROKER_URL", "CELERY_BROKER_TRANSPORT_OPTIONS"),
+        ("CELERY_RESULT_BACKEND", "CELERY_RESULT_BACKEND_TRANSPORT_OPTIONS"),
+    ):
+        scheme = (getattr(settings, url, None) or "").partition(":")[0].partition("+")[0]
+        if scheme in REDIS and not getattr(settings, options, {}).get(PREFIX):
+            yield Warning(
+                f"{options} has no {PREFIX}: another project on this Redis shares its keys.",
+                hint=f'Once the queue is empty, add "{PREFIX}": "<name of the project>:".',
+                id="background.W005",
+            )
 
 
 def all_tasks() -> dict:

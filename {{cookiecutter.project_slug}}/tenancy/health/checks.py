@@ -38,6 +38,10 @@ SHARED_ONLY = ["contenttypes", "sites"]  # Django caches their rows for all tena
 IN_BOTH = ["auth", "permissions", "sessions"]
 ROLE_KEYS = {"label", "is_staff", "is_superuser", "permissions"}
 SEND_MAIL = {outbox.SMTP, "tenancy.outbox.EmailBackend", "tenancy.background.mail.EmailBackend"}
+# Caches that no other project has: in the process, in this project's database or folder.
+OWN_CACHES = tuple(
+    f"django.core.cache.backends.{name}" for name in ("locmem", "dummy", "db", "filebased")
+)
 DECORATORS = {"schema_context", "tenant_context"}
 CREATE_EXTENSION = re.compile(r"\bCREATE\s+EXTENSION\b", re.IGNORECASE)
 
@@ -150,6 +154,10 @@ def check_separation(**kwargs) -> Iterator[CheckMessage]:
         yield finding("E022", "STORAGES: the tenants' uploads are in one folder.")
     if "KEY_FUNCTION" not in settings.CACHES["default"]:
         yield finding("E023", "CACHES: the default cache has the same keys in every tenant.")
+    for alias, cache in settings.CACHES.items():
+        if not cache["BACKEND"].startswith(OWN_CACHES) and not cache.get("KEY_PREFIX"):
+            message = f"CACHES: another project has the same keys as “{alias}” in the same server."
+            yield finding("W034", message)
 
 
 @register("tenants")

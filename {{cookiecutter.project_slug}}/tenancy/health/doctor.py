@@ -9,6 +9,7 @@ from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.checks import CheckMessage
+from django.core.management import CommandError
 from django.db import ProgrammingError, connection, router, transaction
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Exists, OuterRef
@@ -17,6 +18,7 @@ from tenant_users.permissions.models import UserTenantPermissions
 
 from tenancy.concrete import Domain, Tenant
 from tenancy.database import pooler
+from tenancy.health import structure
 from tenancy.health.findings import finding
 from tenancy.schemas.ddl import FORMER, TEMPLATE_NAME
 
@@ -52,7 +54,7 @@ CHUNK = 200  # tenants in a query, because PostgreSQL locks a table for each
 
 
 def examine() -> Iterator[CheckMessage]:
-    """Yield what is wrong with any schema. It takes three queries, and one for each 200 tenants.
+    """Yield what is wrong with any schema. It takes few queries: one for hundreds of tenants.
 
     A finding is a message of Django's check framework. `obj` is the schema's name, and
     SILENCED_SYSTEM_CHECKS may name its `id`.
@@ -69,10 +71,21 @@ def examine() -> Iterator[CheckMessage]:
         return
     tables = read_tables()
     shared, own = expected_tables(public), expected_tables("any")
+    cohorts, expected = [], {}
+    try:
+        cohorts = structure.read_cohorts(settled(tenants, tables))
+    except CommandError as error:
+        yield finding("W114", f"can't be compared: {error}", public)
+    for cohort in cohorts:
+        if cohort.error:
+            for name in cohort.schemas:
+                yield finding("W114", f"can't be compared: {cohort.error}.", name)
+        else:
+            expected |= dict.fromkeys(cohort.schemas, structure.expected_tables(cohort))
 
     can_tell = MEMBERS in tables[public]
     with_rights = {name for name, found in tables.items() if can_tell and RIGHTS in found}
-    yield from compare(public, tables.pop(public), shared)
+    yield from compare(public, tables.pop(public), shared, expected)
     for name, status, has_domain in tenants:
         found = tables.pop(name, None)
         has_schema = "without a schema" if found is None else "with a schema"
@@ -87,7 +100,10 @@ def examine() -> Iterator[CheckMessage]:
         elif found is None:
             yield finding("E103", f"the schema of a tenant that is {status} is missing.", name)
         else:
-            yield from compare(name, found, own, shared)
+            yield from compare(name, found, own, expected, shared)
+    for cohort in cohorts:
+        if not cohort.error:
+            yield from structure.compare(cohort)
     yield from half_members(with_rights)
     for name in sorted(tables.keys() - set(getattr(settings, "PG_EXTRA_SEARCH_PATHS", []))):
         # A template of the blueprint is dropped when the next one is made, at the latest.
@@ -95,13 +111,26 @@ def examine() -> Iterator[CheckMessage]:
             yield finding("W104", "a schema without a tenant.", name)
 
 
+def settled(tenants: list, tables: dict[str, set]) -> list[str]:
+    """Return the schemas that are neither being made nor purged, and have recorded migrations."""
+    passing = Tenant.Status.PROVISIONING, Tenant.Status.PURGING
+    records = MigrationRecorder.Migration._meta.db_table
+    return [
+        name
+        for name, status, _ in tenants
+        if status not in passing and records in tables.get(name, ())
+    ]
+
+
 def compare(
-    name: str, found: set, expected: set, shared: set = frozenset()
+    name: str, found: set, known: set, expected: dict[str, set], shared: set = frozenset()
 ) -> Iterator[CheckMessage]:
+    """Compare the schema's tables with those that this code and its own migrations know."""
+    wanted = expected.get(name, known)
     for number, what, tables in (
-        ("E105", "missing", expected - found),
-        ("E106", "hides shared tables behind its own", (found - expected) & shared),
-        ("W107", "no model has these tables", found - expected - shared),
+        ("E105", "missing", wanted - found),
+        ("E106", "hides shared tables behind its own", (found - wanted) & shared),
+        ("W107", "no model has these tables", found - wanted - known - shared),
     ):
         if tables:
             yield finding(number, f"{what}: {', '.join(sorted(tables))}.", name)

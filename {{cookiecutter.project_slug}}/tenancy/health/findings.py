@@ -32,6 +32,7 @@ HINTS = {
     "W032": "Its app must be in SHARED_APPS or TENANT_APPS, and the apps of the models that it"
     " extends in the same list.",
     "E033": "Move tenancy.isolation.router.TenantRouter to the top.",
+    "W034": "Give it a KEY_PREFIX, such as the project's name.",
     "E040": "Move its app from SHARED_APPS to TENANT_APPS (see docs/api.md).",
     "E041": "Identify a user of the database who is active (see docs/api.md).",
     "E042": "Use tokens that belong to one tenant (see docs/api.md).",
@@ -52,6 +53,11 @@ HINTS = {
     "W108": "Unless it is being purged right now, finish with `manage.py purge_tenant --schema"
     " {name}`.",
     "E109": "Run `manage.py add_member --schema {name}` with the name, or `remove_member`.",
+    "E110": "`manage.py {command}` opens psql; this makes it, without rows: {statements}",
+    "E111": "Run `manage.py migrate_schemas`, which records what proves to be made.",
+    "W112": "Run `manage.py migrate_schemas`.",
+    "W113": "Unless a receiver of `schema_migrated` or a person made it for good, remove it.",
+    "W114": "Run `manage.py migrate_schemas --plan`, which may say more.",
     "E120": "Or connect to PostgreSQL directly.",
 }
 

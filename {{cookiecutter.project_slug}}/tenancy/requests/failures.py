@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from importlib import import_module
 
+from django.conf import settings
 from django.core.exceptions import BadRequest, RequestDataTooBig, SuspiciousOperation
 from django.core.signals import got_request_exception
 from django.db import DataError, InterfaceError, InternalError, OperationalError, connection
@@ -224,7 +225,8 @@ def answer(
 def page(request, status: HTTPStatus, detail: str) -> str:
     """Render `<status>.html` without context processors, which may ask the database."""
     try:
-        context = {"request": request, "detail": detail}
+        name = settings.PROJECT_NAME
+        context = {"request": request, "detail": detail, "project_name": name}
         return render_to_string([f"{status}.html", "400.html"], context)
     except Exception:  # an owner's base.html may need more than is there
         return f"<!doctype html><title>{status}</title><h1>{status.phrase}</h1>{escape(detail)}"

@@ -24,6 +24,7 @@ PAGES = {
     Tenant.Status.SUSPENDED: ("tenancy/suspended_host.html", HTTPStatus.SERVICE_UNAVAILABLE),
     Tenant.Status.DELETED: ("tenancy/deleted_host.html", HTTPStatus.GONE),
 }
+SITE = {"project_name": settings.PROJECT_NAME}  # for pages without a tenant
 RETRY_AFTER = 3600  # seconds
 MAX_HOST_LENGTH = len("www.") + 253 + len(".:65535")  # longer ones would only fill the cache
 
@@ -51,8 +52,7 @@ class TenantMiddleware(AnswersFailures, TenantMainMiddleware):
 def answer_without(request, tenant: Tenant | None) -> HttpResponse:
     """Answer a request that enters no tenant, and log why it doesn't."""
     if tenant is None:
-        public_url = hosts.site_url(settings.DOMAIN)
-        context = {"public_url": public_url}
+        context = {"public_url": hosts.site_url(settings.DOMAIN)} | SITE
         response = render(request, "tenancy/unknown_host.html", context, status=404)
         log_refusal(reason_against(request), request, response)
         return response
@@ -61,7 +61,7 @@ def answer_without(request, tenant: Tenant | None) -> HttpResponse:
         place = hosts.site_url(tenant.moved_to, request.get_full_path())
         return HttpResponseRedirect(place, preserve_request=True)
     template, status = PAGES[tenant.status]
-    response = render(request, template, status=status)
+    response = render(request, template, SITE, status=status)
     response["Cache-Control"] = "no-store"  # browsers may cache status 410
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         response["Retry-After"] = RETRY_AFTER
