@@ -31,6 +31,7 @@ from engine.processes import kill, stop_before
 from engine.roles import roles_of
 from engine.schemas import describe
 from engine.signals import SIGNALS, connected, heard
+from engine.threads import beside, waiting
 
 Status = Tenant.Status
 
@@ -224,15 +225,12 @@ def test_writers_go_on_and_it_is_one_moment(source):
     moves, end = [], threading.Event()
 
     def write():
-        writing = connection.copy()
-        with writing.cursor() as cursor:
+        with connection.cursor() as cursor:
             while not end.is_set():
                 moves.append(cursor.execute(move))
-        writing.close()
 
-    thread = threading.Thread(target=write)
-    thread.start()
-    try:
+    with beside(write) as ended, ExitStack() as stack:
+        stack.callback(end.set)
         for slug in ("one", "two", "three"):
             before = len(moves)
             copy = copy_of(source, slug).schema_name
@@ -243,29 +241,7 @@ def test_writers_go_on_and_it_is_one_moment(source):
             )
             assert (whole, moved) == (1000, counted)
             assert next_id > counted
-    finally:
-        end.set()
-        thread.join()
-
-
-@contextmanager
-def waiting(work):
-    """Begin the work in a thread, and run the block once it waits for a lock."""
-
-    def run():
-        try:
-            work()
-        finally:
-            connection.close()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        while not execute("SELECT 1 FROM pg_locks WHERE NOT granted"):
-            assert thread.is_alive()
-        yield
-    finally:
-        thread.join()
+            assert not ended
 
 
 @pytest.mark.parametrize(

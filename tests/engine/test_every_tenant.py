@@ -61,6 +61,7 @@ def test_the_librarys_loop_meets_those_that_can_be_entered():
             found.append(connection.schema_name)
 
     assert found == [Tenant.objects.get(slug="first").schema_name, "public"]
+    assert Tenant.all_objects.filter(slug="other").exists()
 
 
 def test_one_that_fails_stops_no_other(tenant, other_tenant, caplog):

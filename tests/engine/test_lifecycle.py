@@ -1,6 +1,6 @@
 """The transitions of a tenant, and what its hosts answer in each state."""
 
-import threading
+from contextlib import ExitStack
 from datetime import timedelta
 
 import pytest
@@ -25,6 +25,8 @@ from tenancy.lifecycle.recreate import recreate_schema
 from tenancy.lifecycle.schema_names import rename_schema
 from tenancy.models import TenantEvent
 from tenancy.states import TRANSITIONS
+
+from engine.threads import waiting
 
 Status = Tenant.Status
 RUN = {
@@ -141,29 +143,15 @@ def test_what_a_transition_was_told_may_be_out_of_date(outside):
 
 @pytest.mark.usefixtures("committed_db")
 def test_of_two_transitions_at_once_the_second_goes_by_what_the_first_did():
-    first, errors = Tenant.objects.get(slug="first"), []
+    first = Tenant.objects.get(slug="first")
 
-    def suspend_too():
-        try:
-            lifecycle.suspend(first, "test")
-        except IllegalTransition as error:
-            errors.append(str(error))
-        finally:
-            connection.close()
-
-    thread = threading.Thread(target=suspend_too)
-    with transaction.atomic(), connection.cursor() as cursor:
+    with ExitStack() as stack, transaction.atomic():
         lifecycle.suspend(first, "test")
-        thread.start()
-        waiting = 0
-        while thread.is_alive() and not waiting:
-            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
-            (waiting,) = cursor.fetchone()
-    thread.join()
+        ended = stack.enter_context(waiting(lambda: lifecycle.suspend(first, "test")))
     lifecycle.resume(first, "test")
     TenantEvent.objects.filter(by="test").delete()
 
-    assert errors == ["Can't suspend “first”: it is suspended, not active."]
+    assert [*map(str, ended)] == ["Can't suspend “first”: it is suspended, not active."]
 
 
 def test_a_transition_leaves_the_caller_in_their_tenant(tenant, other_tenant):

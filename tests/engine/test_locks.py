@@ -1,8 +1,10 @@
 import threading
+from contextlib import ExitStack
 
 import pytest
-from django.db import connection
 from tenancy.locks import advisory_lock
+
+from engine.threads import beside
 
 
 def test_another_waits_until_the_first_is_done(committed_db):
@@ -11,14 +13,11 @@ def test_another_waits_until_the_first_is_done(committed_db):
     def second():
         with advisory_lock("this", on_wait=waiting.set):
             done.append("second")
-        connection.close()
 
-    with advisory_lock("this"), advisory_lock("that"):
-        thread = threading.Thread(target=second)
-        thread.start()
+    with ExitStack() as stack, advisory_lock("this"), advisory_lock("that"):
+        stack.enter_context(beside(second))
         assert waiting.wait(10)
         done.append("first")
-    thread.join()
 
     assert done == ["first", "second"]
 

@@ -1,7 +1,8 @@
 """Two who change the same person at the same time: one comes after the other."""
 
 import threading
-import time
+from contextlib import ExitStack
+from functools import partial
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -16,6 +17,7 @@ from tenancy.people.members import add_member, remove_member
 from tenant_users.permissions.models import UserTenantPermissions
 
 from engine.roles import roles_of
+from engine.threads import waiting
 
 User = get_user_model()
 
@@ -71,19 +73,10 @@ def test_two_who_add_or_remove_the_same_person_do_it_once(committed):
 
 def test_who_becomes_the_owner_meanwhile_is_not_removed(committed):
     add_member(committed, "ada", by="test")
-    raised = []
-    removing = threading.Thread(
-        target=lambda: raised.extend(at_once(lambda: remove_member(committed, "ada", by="test")))
-    )
-    with transaction.atomic(), connection.cursor() as cursor:
+    with ExitStack() as stack, transaction.atomic():
         lifecycle.transfer(committed, "ada", "test")
-        removing.start()
-        waiting = []
-        while not waiting:
-            time.sleep(0.01)
-            cursor.execute("SELECT 1 FROM pg_locks WHERE NOT granted")
-            waiting = cursor.fetchall()
-    removing.join()
+        remove = partial(remove_member, committed, "ada", by="test")
+        raised = stack.enter_context(waiting(remove))
 
     assert [type(error) for error in raised] == [OwnsTenant]
     assert roles_of(committed) == {"ada": roles.OWNER, "admin": roles.MEMBER}

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from tenancy.schemas.ddl import drop_schema
 from engine.copies import cleaned_up, execute, provision
 from engine.processes import kill, stop_before
 from engine.schemas import is_purged
+from engine.threads import beside
 
 Status = Tenant.Status
 
@@ -179,18 +181,13 @@ def test_who_uses_a_shared_table_for_long_stops_nobody_else(doomed, somebody, mo
             began = time.monotonic()
             get_user_model().objects.filter(username="other").update(last_login=timezone.now())
             waits.append(time.monotonic() - began)
-        connection.close()
 
-    thread = threading.Thread(target=sign_in_again_and_again)
-    thread.start()
-    try:
+    with beside(sign_in_again_and_again), ExitStack() as stack:
+        stack.callback(done.set)
         with pytest.raises(Busy, match="lock timeout"):
             lifecycle.purge(doomed, "ada", now=True)
         somebody.rollback()
         lifecycle.purge(doomed, "ada")
-    finally:
-        done.set()
-        thread.join()
 
     assert is_purged(doomed.schema_name)
     assert purge.LOCK_TIMEOUT / 2000 < max(waits) < 1  # seconds; it did wait, and not for long

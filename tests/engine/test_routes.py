@@ -4,7 +4,6 @@ These tests commit, with two connections: a thread has one of its own, as anothe
 """
 
 import select
-import threading
 from functools import partial
 
 import pytest
@@ -21,6 +20,7 @@ from tenancy.requests.middleware import host_of
 from tenancy.schemas.ddl import drop_schema
 
 from engine.statements import record
+from engine.threads import beside
 
 HOST = "routed.localhost"
 
@@ -53,18 +53,9 @@ def statements(routed):
 
 def elsewhere(work, *args):
     """What `work` returns over another connection."""
-    done = []
-
-    def run():
-        try:
-            done.append(work(*args))
-        finally:
-            connection.close()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    return done[0]
+    with beside(partial(work, *args)) as ended:
+        pass
+    return ended[0]
 
 
 def heard(work, *args):

@@ -1,7 +1,6 @@
 """What each host answers, to whom."""
 
 import pytest
-from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.test import Client
@@ -9,7 +8,6 @@ from server.notes.models import Note
 from server.tenants.models import Tenant
 from tenancy.isolation.admin_site import TenantSite
 from tenancy.people.accounts import create_user
-from tenancy.people.members import remove_member
 from tenancy.testing import TenantClient
 
 
@@ -138,30 +136,6 @@ def test_nobody_else_gets_in(name, password, reason):
 def test_who_is_signed_in_already_can_ask_for_the_form_again(tenant_client):
     for path in ("/sign-in/", "/sign-in/?next=/sign-in/"):
         assert tenant_client.get(path).status_code == 200
-
-
-def test_a_session_of_one_host_is_nothing_on_another(tenant_client):
-    sessionid = tenant_client.cookies[settings.SESSION_COOKIE_NAME]
-    assert not sessionid["domain"]
-
-    for host in ("localhost", "other.localhost"):
-        stranger = visitor(host)
-        stranger.cookies[settings.SESSION_COOKIE_NAME] = sessionid.value
-        assert "Sign out" not in stranger.get("/").text
-
-
-def test_who_is_no_member_any_more_is_signed_out(tenant):
-    person = get_user_model().objects.get(username="other")
-    tenant.add_user(person)
-    client = TenantClient(tenant, person)
-    assert client.get("/notes/").status_code == 200
-
-    remove_member(tenant, person.username, by="admin")
-
-    for path in ("/notes/", "/admin/"):
-        assert client.get(path).status_code == 302
-    answer = client.post("/sign-in/", {"username": "other", "password": "password"})
-    assert "or you don&#x27;t have access" in answer.text
 
 
 def test_people_find_their_workspaces_on_the_main_site(public_client):
