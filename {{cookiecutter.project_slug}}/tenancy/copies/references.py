@@ -20,8 +20,6 @@ from tenancy.exceptions import CopyError
 from tenancy.isolation.credentials import left_behind
 from tenancy.isolation.router import is_in_tenants, tenant_app_labels
 
-EMAIL = User.get_email_field_name()
-
 # Also the constraints that only RunSQL knows. A partition's are those of the partitioned table.
 FOREIGN_KEYS = """
     SELECT own.relname, mine.attname, other.relname, theirs.attname
@@ -89,7 +87,7 @@ def values_of(schema_name: str, table: str, column: str) -> set[str]:
 
 def key_of(row: Model, tenant: Tenant) -> list:
     if isinstance(row, User):
-        return [getattr(row, EMAIL), row.get_username(), row.is_active_anywhere]
+        return [row.email, row.username, row.is_active_anywhere]
     if row == tenant:
         return []
     if not hasattr(row, "natural_key"):
@@ -158,15 +156,14 @@ def find(model: type[Model], key: list, tenant: Tenant) -> Model:
 
 
 def find_person(email: str) -> User | None:
-    return User.objects.filter(**{EMAIL: email}).first()
+    return User.objects.filter(email=email).first()
 
 
 def create_person(email: str, username: str, is_active: bool, **fields) -> User:
     """Create a person, who sets a password by “Forgot your password?”."""
     with schema_context(get_public_schema_name()):
         names = chain([username], (f"{username[:50]}-{number}" for number in count(2)))
-        taken = User.objects.filter
-        name = next(name for name in names if not taken(**{User.USERNAME_FIELD: name}).exists())
+        name = next(name for name in names if not User.objects.filter(username=name).exists())
         return User.objects.create_user(email, username=name, is_active=is_active, **fields)
 
 

@@ -17,9 +17,9 @@ def text(help: str, **options) -> dict:
     return {"default": "", "help": help, **options}
 
 
-def flag(help: str) -> dict:
+def flag(help: str, **options) -> dict:
     """An option without a value."""
-    return {"action": "store_true", "help": help}
+    return {"action": "store_true", "help": help, **options}
 
 
 def parse_field(text: str) -> tuple[str, str]:

@@ -31,10 +31,6 @@ def rename(tenant, by, name, new_slug, domain):
     return renamed.get_primary_domain()
 
 
-def add_domain(tenant, by, host, primary):
-    return lifecycle.add_domain(tenant, host, by, is_primary=primary)
-
-
 HOST = {"host": text("like workspace.example.com")}
 USERNAME = {"username": text("a user name or e-mail")}
 
@@ -85,10 +81,10 @@ CALLS = {
         {"--to": text("a user name or e-mail", dest="username", required=True)},
     ),
     "add_domain": Call(
-        add_domain,
+        lifecycle.add_domain,
         "Add a host name to a tenant. Prints it as it is stored.",
         "{result}",
-        HOST | {"--primary": flag("the other host names redirect to it")},
+        HOST | {"--primary": flag("the other host names redirect to it", dest="is_primary")},
     ),
     "remove_domain": Call(
         lifecycle.remove_domain,
