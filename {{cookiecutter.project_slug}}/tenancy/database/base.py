@@ -8,6 +8,7 @@ SET can change it.
 """
 
 import functools
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -41,6 +42,19 @@ TABLES = """
 # Seconds, and milliseconds, until a server that says nothing counts as gone. DATABASES may have
 # others in OPTIONS.
 TIME_LIMITS = {"connect_timeout": 5, "keepalives_idle": 30, "tcp_user_timeout": 30_000}
+# Whether the session has something that would end with it, besides Django's settings and ours.
+KEEPS_SOMETHING = """
+    SELECT EXISTS (SELECT FROM pg_cursors WHERE name <> '')
+        OR EXISTS (SELECT FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'advisory')
+        OR EXISTS (SELECT FROM pg_class WHERE relnamespace = pg_my_temp_schema())
+        OR EXISTS (SELECT FROM pg_prepared_statements WHERE from_sql)
+        OR EXISTS (SELECT FROM pg_listening_channels() channel WHERE channel <> ALL (%s))
+        OR EXISTS (
+            SELECT FROM pg_settings
+            WHERE source = 'session' AND name NOT IN ('search_path', 'TimeZone')
+        )
+"""
+MAX_SCHEMAS = 500
 IN_ERROR = 3  # libpq's PGTransactionStatusType, the same in psycopg2 and psycopg
 
 
@@ -105,7 +119,9 @@ class DatabaseWrapper(NotifyInvalidatedCache, base.DatabaseWrapper):
     """A connection in the schema of the current tenant, as are all others with this engine.
 
     `DATABASES[alias]["SERVER"]`, if given, is called whenever a connection is opened, and returns
-    where the server is then: HOST, PORT, USER, PASSWORD.
+    where the server is then: HOST, PORT, USER, PASSWORD. `CONN_MAX_SCHEMAS` is the number of
+    schemas after which a connection is closed, as after CONN_MAX_AGE seconds: the server's process
+    keeps what it has learnt of each, and gets slower and larger.
 
     A value that is assigned to `tenant`, `schema_name` or `include_public_schema` sends the next
     query there. To delete it undoes the assignment, as mock.patch does at its end.
@@ -118,6 +134,7 @@ class DatabaseWrapper(NotifyInvalidatedCache, base.DatabaseWrapper):
         self.search_path = None  # what is in force for certain, if the server doesn't report it
         self.last_set = None  # what the last SET of ours was
         self.reported = None  # what the server reported then, if it does
+        self.allowed = sys.maxsize  # how many schemas the connection may go to before it's closed
         before = current.set(PUBLIC)
         try:
             super().__init__(*args, **kwargs)  # the library's enters public
@@ -263,6 +280,8 @@ class DatabaseWrapper(NotifyInvalidatedCache, base.DatabaseWrapper):
 
     def init_connection_state(self):
         self.search_path = self.last_set = self.reported = None
+        self.max_schemas = self.settings_dict.get("CONN_MAX_SCHEMAS", MAX_SCHEMAS)
+        self.allowed = self.max_schemas
         super().init_connection_state()
         try:
             pooler.check_once(self)
@@ -270,12 +289,33 @@ class DatabaseWrapper(NotifyInvalidatedCache, base.DatabaseWrapper):
             self.close()
             raise
 
+    def ensure_connection(self):
+        if self.connection is not None and len(self.connection.visited) >= self.allowed:
+            self._close_if_unused()
+        super().ensure_connection()
+
+    def _close_if_unused(self):
+        """Close the connection, unless it is in a transaction or keeps something."""
+        if self.in_atomic_block or not self.is_outside_transaction():
+            return
+        if cursors.has_open_ones(self.connection) or self._keeps_something():
+            self.allowed = len(self.connection.visited) + max(1, self.max_schemas // 10)
+            return
+        self.connection.close()  # a pool would keep it
+        self.close()
+
+    def _keeps_something(self) -> bool:
+        with self.wrap_database_errors, self.unguarded_cursor() as own:
+            own.execute(KEEPS_SOMETHING, [[*self.caches]])
+            return own.fetchone()[0]
+
     def create_cursor(self, name=None):
         cursor = super().create_cursor(name)
         return cursors.guard_server_side(cursor) if name else cursor
 
     def unguarded_cursor(self):
         """Return a cursor of the driver's that leaves the search_path as it is."""
+        self.connection.visited.add(self.schema_name)
         return cursors.unguarded_cursor(self.connection)
 
     def _set_autocommit(self, autocommit):

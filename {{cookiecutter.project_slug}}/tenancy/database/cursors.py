@@ -5,6 +5,7 @@ kept while the tenant changes or a transaction is rolled back, and COPY needs no
 """
 
 import functools
+import gc
 import weakref
 from contextlib import contextmanager
 
@@ -127,6 +128,7 @@ def guard(connection, wrapper) -> None:
     """Guard the cursors of the driver's connection, which the wrapper is about to use."""
     # A strong reference would be a cycle, which would delay the end of the connection.
     connection.find_wrapper = weakref.ref(wrapper)
+    connection.visited = getattr(connection, "visited", set())  # one of a pool has been used before
     if is_psycopg3:
         connection.cursor_factory = guarded(connection.cursor_factory)
         connection.server_cursor_factory = guarded(connection.server_cursor_factory)
@@ -144,6 +146,12 @@ def unguarded_cursor(connection):
     if is_psycopg3:
         return connection.cursor_factory.unguarded(connection)
     return connection.unguarded_cursor()
+
+
+def has_open_ones(connection) -> bool:
+    """Return whether a cursor is open, from which rows may be read. It takes some milliseconds."""
+    referrers = gc.get_referrers(connection)
+    return any(isinstance(each, TenantCursor) and not each.closed for each in referrers)
 
 
 def is_in_pipeline(connection) -> bool:
