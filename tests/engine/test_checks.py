@@ -53,6 +53,30 @@ def test_no_router_is_forgotten(settings, router):
     assert ids() == ["tenancy.E003"]
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("HAS_MULTI_TYPE_TENANTS", True),
+        ("TENANT_TYPES", {"public": {}}),
+        ("TENANT_SUBFOLDER_PREFIX", "clients"),
+        ("CELERY_TASK_TENANT_DATABASES", ["default", "other"]),
+        ("PUBLIC_SCHEMA_NAME", "main"),
+    ],
+)
+def test_a_librarys_setting_without_effect_is_refused(settings, name, value):
+    """R21: multi-type tenants ended in AttributeError, and TENANT_DATABASES in nothing at all."""
+    setattr(settings, name, value)
+
+    assert {"tenancy.E036"} <= {*ids()}
+
+
+def test_a_librarys_setting_that_changes_nothing_is_accepted(settings):
+    settings.HAS_MULTI_TYPE_TENANTS = settings.TENANT_LIMIT_SET_CALLS = False
+    settings.PUBLIC_SCHEMA_NAME = "public"
+
+    assert ids() == []
+
+
 class ReplicaRouter:
     def db_for_read(self, model, **hints):
         return "replica"

@@ -25,7 +25,7 @@ from tenant_users.permissions.backend import UserBackend
 
 from tenancy import limits, outbox, roles
 from tenancy.concrete import Domain, Organization, Tenant, User, added_fields, engine_model
-from tenancy.health import doctor, manifest, requirements
+from tenancy.health import doctor, library_settings, manifest, requirements
 from tenancy.health.findings import finding
 from tenancy.health.requirements import MIDDLEWARE, is_a
 from tenancy.isolation.admin_site import HostSite
@@ -88,6 +88,12 @@ def check_settings(**kwargs) -> Iterator[CheckMessage]:
         yield finding("E004", f"{lacking}: nobody has any rights.")
     if settings.SESSION_ENGINE.endswith("signed_cookies"):
         yield finding("E010", "SESSION_ENGINE makes sessions valid at every tenant's host.")
+
+
+@register("tenants")
+def check_library_settings(**kwargs) -> Iterator[CheckMessage]:
+    for message, reason in library_settings.refused():
+        yield finding("E036", message, reason=reason)
 
 
 @register("tenants")

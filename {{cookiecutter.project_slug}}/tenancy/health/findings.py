@@ -37,6 +37,7 @@ HINTS = {
     "E041": "Identify a user of the database who is active (see docs/api.md).",
     "E042": "Use tokens that belong to one tenant (see docs/api.md).",
     "E043": "Write names of models, like “invoices.Key”.",
+    "E036": "Remove it. {reason}",
     # The database. Warnings: the owner may keep other schemas in it, and tables without a model.
     "E100": "Run `manage.py migrate_schemas --shared`.",
     "E101": "Add one in the admin of the public site.",
