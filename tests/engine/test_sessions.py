@@ -120,6 +120,7 @@ def test_a_shared_cache_holds_sessions_and_one_of_a_process_never_does(monkeypat
     assert alone["SESSION_ENGINE"].endswith(".db")
     assert shared["SESSION_ENGINE"].endswith(".cached_db")
     assert shared["CACHES"]["default"] == {
+        "KEY_PREFIX": alone["CACHES"]["default"]["KEY_PREFIX"],
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": "redis://localhost:6379/1",
         "KEY_FUNCTION": alone["CACHES"]["default"]["KEY_FUNCTION"],

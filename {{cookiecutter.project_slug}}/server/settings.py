@@ -234,8 +234,7 @@ MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 
 HTTPS = env.bool("HTTPS", default=not DEBUG)
 SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
-COOKIE_PREFIX = "__Host-" if HTTPS else ""
-COOKIE_PREFIX += slugify(PROJECT_NAME) or PROJECT_NAME.encode().hex()[:32]
+COOKIE_PREFIX = f"{'__Host-' if HTTPS else ''}{PROJECT_SLUG}"
 SESSION_COOKIE_NAME = f"{COOKIE_PREFIX}_session"
 CSRF_COOKIE_NAME = f"{COOKIE_PREFIX}_csrf"
 LANGUAGE_COOKIE_NAME = f"{COOKIE_PREFIX}_language"
