@@ -253,6 +253,19 @@ def test_it_does_not_matter_on_which_site_a_model_is_registered(sites, registere
     assert sites.public.get_model_admin(Plan).admin_site is sites.public
 
 
+def test_what_is_registered_is_known_after_an_app_without_an_admin_module(sites):
+    """I2: Django's autodiscover puts a copy of the registry back after such an app."""
+    site = sites.tenant
+    site.register(Group)
+    site._registry = {**site._registry}
+    site.register(Note, NoteAdmin)
+
+    assert site.is_registered(Group)
+    assert site.is_registered(Note)
+    site.unregister(Note)
+    site.register(Note, NoteAdmin)
+
+
 def test_a_sites_own_admin_of_a_model_comes_first(sites):
     sites.tenant.register(Group)
     sites.public.register(Group, PlanAdmin)

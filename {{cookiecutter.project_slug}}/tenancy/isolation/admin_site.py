@@ -27,11 +27,24 @@ class HostSite(admin.AdminSite):
     """An admin site for one kind of host."""
 
     apps_setting: str
+    shown: dict | None = None  # None until the URLs are read
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.registered = self._registry  # here, by whomever; `_registry` has what is shown
         self.elsewhere: dict[type[Model], admin.ModelAdmin] = {}
+
+    @property
+    def _registry(self) -> dict:
+        """What is shown; before that is known, what is registered here, by whomever."""
+        return self.registered if self.shown is None else self.shown
+
+    @_registry.setter
+    def _registry(self, registry: dict):
+        # Django's autodiscover does this after each app without an admin module.
+        if self.shown is None:
+            self.registered = registry
+        else:
+            self.shown = registry
 
     def register(self, model_or_iterable, admin_class=None, **options):
         with self.all_registered():
@@ -64,7 +77,7 @@ class HostSite(admin.AdminSite):
                 if model not in found:
                     own = model_admin.admin_site is self
                     found[model] = model_admin if own else type(model_admin)(model, self)
-        self._registry = {model: found[model] for model in found if self.shows(found[model])}
+        self.shown = {model: found[model] for model in found if self.shows(found[model])}
         self.elsewhere = {model: found[model] for model in found.keys() - self._registry.keys()}
 
     def has(self, model: type[Model]) -> bool:
