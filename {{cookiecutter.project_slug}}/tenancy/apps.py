@@ -30,10 +30,11 @@ class TenancyConfig(AppConfig):
         from tenant_users.tenants import tasks
 
         from tenancy.health import apis, checks  # noqa: F401 (the imports register them)
-        from tenancy.isolation import router
+        from tenancy.isolation import deletion, router
         from tenancy.lifecycle import provision_tenant
 
         router.install()
+        deletion.install()
         # The library's makes no organization, and its transaction would lock the users' table.
         tasks.provision_tenant = provision_tenant
         if find_spec("rest_framework_simplejwt"):

@@ -2,6 +2,7 @@
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import CommandError
+from django.db import IntegrityError
 
 
 class NoTenant(Exception):
@@ -39,6 +40,21 @@ class SomeFailed(Exception):
 
 class WrongTenant(Exception):
     """An object of one tenant was about to be used in another."""
+
+
+class ReferencedByTenants(IntegrityError):
+    """A shared row was about to be deleted in public, and rows of `referring` may refer to it."""
+
+    def __init__(self, model, referring, field):
+        super().__init__(model, referring, field)
+        self.model, self.referring, self.field = model, referring, field
+
+    def __str__(self):
+        return (
+            f"A {self.model._meta.label} is not deleted in public: rows of tenants may refer to it"
+            f" ({self.field}). Delete or change those in each tenant, and then delete it in a block"
+            " `with ignoring_tenants():` (tenancy.isolation.deletion)."
+        )
 
 
 class RateLimited(Exception):

@@ -2,12 +2,14 @@
 
 from django.conf import settings
 from django.contrib.auth.models import Group
+from django.contrib.contenttypes.fields import GenericRelation
 from django.db import models
 
 
 class Plan(models.Model):
     name = models.CharField(max_length=20)
     icon = models.FileField(upload_to="icons", blank=True)
+    remarks = GenericRelation("orders.Remark")
 
     def __str__(self):
         return self.name
@@ -21,6 +23,7 @@ class Contract(models.Model):
 
     tenant = models.ForeignKey(settings.TENANT_MODEL, on_delete=models.CASCADE)
     text = models.FileField(upload_to="contracts")
+    remarks = GenericRelation("orders.Remark")
 
 
 class Discount(models.Model):

@@ -1,21 +1,36 @@
 """A library's app of the tenants, whose models refer to shared ones."""
 
 from django.conf import settings
+from django.contrib.contenttypes.fields import GenericForeignKey
+from django.contrib.contenttypes.models import ContentType
 from django.db import models
 
-from engine.market.models import Plan
+from engine.market.models import Contract, Plan
 
 
 class Order(models.Model):
     plan = models.ForeignKey(Plan, on_delete=models.CASCADE)
     buyer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True)
-    tenant = models.ForeignKey(settings.TENANT_MODEL, on_delete=models.DO_NOTHING, null=True)
+    tenant = models.ForeignKey(settings.TENANT_MODEL, on_delete=models.CASCADE, null=True)
+    customer = models.ForeignKey(
+        settings.TENANT_ORGANIZATION_MODEL, on_delete=models.CASCADE, null=True
+    )
+    host = models.ForeignKey(settings.TENANT_DOMAIN_MODEL, on_delete=models.CASCADE, null=True)
+    contract = models.ForeignKey(Contract, on_delete=models.CASCADE, null=True)
     helpers = models.ManyToManyField(settings.AUTH_USER_MODEL, related_name="+")
     text = models.TextField(blank=True)
     data = models.JSONField(default=dict, blank=True)
 
     def __str__(self):
         return f"order {self.pk}"
+
+
+class Remark(models.Model):
+    """Refers to any row."""
+
+    content_type = models.ForeignKey(ContentType, on_delete=models.CASCADE)
+    object_id = models.BigIntegerField()
+    about = GenericForeignKey()
 
 
 class GoldPlan(Plan):

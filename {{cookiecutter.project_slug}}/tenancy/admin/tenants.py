@@ -17,6 +17,7 @@ from tenancy.admin.actions import TENANT_ACTIONS
 from tenancy.admin.base import LifecycleAdmin, never
 from tenancy.concrete import Domain, Tenant, editable_fields
 from tenancy.exceptions import InvalidSlug, ProvisioningError, SlugTaken, UnknownUser
+from tenancy.isolation.deletion import ignoring_tenants
 from tenancy.lifecycle.provisioning import in_background
 
 FIELDS = {InvalidSlug: "slug", SlugTaken: "slug", UnknownUser: "username"}
@@ -148,6 +149,10 @@ class DomainAdmin(LifecycleAdmin):
         own = {name: getattr(obj, name) for name in editable_fields(Domain)}
         host = lifecycle.add_domain(obj.tenant, obj.domain, request.user.username, **own)
         obj.pk = obj.tenant.domains.get(domain=host).pk
+
+    def get_deleted_objects(self, objs, request):
+        with ignoring_tenants():  # remove_domain looks at the domain's tenant
+            return super().get_deleted_objects(objs, request)
 
     def delete_model(self, request, obj):
         lifecycle.remove_domain(obj.tenant, obj.domain, request.user.username)

@@ -92,10 +92,6 @@ class HostSite(admin.AdminSite):
         """Return the rows of a shared model that forms may offer, or None for all of them."""
         return
 
-    def may_refer(self, rows) -> bool:
-        """Return whether rows of a model elsewhere may refer to rows here, that are deleted."""
-        return True
-
     def check(self, app_configs) -> list[CheckMessage]:
         self.collect()
         messages = super().check(app_configs)
@@ -146,9 +142,6 @@ class TenantSite(HostSite):
         if model is tenant._meta.get_field("organization").related_model:
             return model._base_manager.filter(pk=tenant.organization_id)
         return tenant.domains.all() if model is tenant.domains.model else None
-
-    def may_refer(self, rows):
-        return rows.exists()
 
 
 class PublicSite(HostSite):

@@ -1,8 +1,6 @@
 """What a ModelAdmin shows, offers and deletes: nothing that isn't at its site's host."""
 
-from contextlib import suppress
 from functools import cache
-from typing import NoReturn
 
 from django import forms
 from django.apps import apps
@@ -13,10 +11,10 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import BadRequest, ValidationError
-from django.db import models, router
-from django.db.models import ProtectedError, RestrictedError
-from django.db.models.deletion import Collector
+from django.db import models
 from django.utils.translation import gettext
+
+from tenancy.exceptions import ReferencedByTenants
 
 
 class HostFields:
@@ -78,11 +76,12 @@ class HostAdmin(HostFields):
         ]
 
     def get_deleted_objects(self, objs, request):
-        model = RelatedElsewhere(self.admin_site, objs).model
-        if model is None:
+        try:
             return super().get_deleted_objects(objs, request)
-        reason = gettext("%(names)s at other hosts, which may refer to it")
-        return [], {}, set(), [reason % {"names": model._meta.verbose_name_plural}]
+        except ReferencedByTenants as error:
+            reason = gettext("%(names)s at other hosts, which may refer to it")
+            names = error.referring._meta.verbose_name_plural
+            return [], {}, set(), [reason % {"names": names}]
 
     def response_action(self, request, queryset):
         for key in request.POST.getlist(helpers.ACTION_CHECKBOX_NAME):
@@ -99,42 +98,6 @@ def combine(mixin: type, admin_class: type) -> type:
         return admin_class
     own = {"__module__": admin_class.__module__}
     return type(admin_class.__name__, (mixin, admin_class), own)
-
-
-class RelatedElsewhere(Collector):
-    """Looks for a model elsewhere whose rows would be part of a deletion, and keeps it in `model`.
-
-    A tenant's tables are not in the public schema, where a query would fail. A shared row that
-    refers to a row by its id means the public schema's, not a tenant's.
-    """
-
-    def __init__(self, site: admin.AdminSite, objs):
-        model = getattr(objs, "model", None) or type(objs[0])
-        super().__init__(using=router.db_for_write(model), origin=objs)
-        self.site, self.model = site, None
-        with suppress(ProtectedError, RestrictedError):
-            self.collect(objs)
-
-    def can_fast_delete(self, *args, **kwargs):
-        return False  # so that all related rows are asked for
-
-    def related_objects(self, related_model, related_fields, objs):
-        rows = super().related_objects(related_model, related_fields, objs)
-        if not self.site.has(related_model) and self.site.may_refer(rows):
-            self.stop(related_model)
-        return rows
-
-    def add(self, objs, *args, **kwargs):
-        new = super().add(objs, *args, **kwargs)
-        for field in new[0]._meta.private_fields if new else ():
-            is_generic = hasattr(field, "bulk_related_objects")
-            if is_generic and not self.site.has(field.related_model):
-                self.stop(field.related_model)
-        return new
-
-    def stop(self, model) -> NoReturn:
-        self.model = model
-        raise ProtectedError("It is elsewhere.", set())
 
 
 class UnlinkedRawIdWidget(ForeignKeyRawIdWidget):

@@ -1,5 +1,7 @@
 """A tenant's name, its slug, and the hosts that lead to it."""
 
+from django.db.models import ProtectedError, RestrictedError
+
 from tenancy import hosts
 from tenancy.concrete import Domain, Tenant
 from tenancy.exceptions import HostTaken, InvalidHost, LifecycleError, SlugTaken
@@ -84,7 +86,8 @@ def add_domain(tenant: Tenant, host: str, by: str, *, is_primary: bool = False, 
 def remove_domain(tenant: Tenant, host: str, by: str) -> str:
     """Let a host lead nowhere; return it as it was stored.
 
-    Raises LifecycleError for the primary domain, and for a domain of another tenant.
+    Raises LifecycleError for the primary domain, for a domain of another tenant, and if rows of the
+    tenant are to keep it (`on_delete`).
     """
     with transition("rename", tenant, by) as (row, event):
         domain = row.domains.filter(domain=as_stored(host)).first()
@@ -93,5 +96,9 @@ def remove_domain(tenant: Tenant, host: str, by: str) -> str:
         if domain.is_primary:
             raise LifecycleError(f"“{domain}” is the primary domain: `rename_tenant` first.")
         event.before, event.after = domain.domain, "removed"
-        domain.delete()
+        try:
+            with row:
+                domain.delete()
+        except (ProtectedError, RestrictedError) as error:
+            raise LifecycleError(f"“{domain}” is in use: {error.args[0]}") from None
         return domain.domain

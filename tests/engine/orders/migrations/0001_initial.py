@@ -8,7 +8,10 @@ class Migration(migrations.Migration):
     dependencies = [
         ("market", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
+        ("contenttypes", "0002_remove_content_type_name"),
         migrations.swappable_dependency(settings.TENANT_MODEL),
+        migrations.swappable_dependency(settings.TENANT_ORGANIZATION_MODEL),
+        migrations.swappable_dependency(settings.TENANT_DOMAIN_MODEL),
     ]
 
     operations = [
@@ -81,8 +84,51 @@ class Migration(migrations.Migration):
                     "tenant",
                     models.ForeignKey(
                         null=True,
-                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        on_delete=django.db.models.deletion.CASCADE,
                         to=settings.TENANT_MODEL,
+                    ),
+                ),
+                (
+                    "customer",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        to=settings.TENANT_ORGANIZATION_MODEL,
+                    ),
+                ),
+                (
+                    "host",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        to=settings.TENANT_DOMAIN_MODEL,
+                    ),
+                ),
+                (
+                    "contract",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        to="market.contract",
+                    ),
+                ),
+            ],
+        ),
+        migrations.CreateModel(
+            name="Remark",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("object_id", models.BigIntegerField()),
+                (
+                    "content_type",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        to="contenttypes.contenttype",
                     ),
                 ),
             ],
