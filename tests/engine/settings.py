@@ -6,9 +6,13 @@ PROJECT_NAME = "Main Site"
 TENANT_GRACE_DAYS = 30
 ADMIN_USERNAME, ADMIN_EMAIL = "admin", "admin@localhost"
 
-if "server.places" in TENANT_APPS:  # noqa: F405
-    TENANT_APPS += ["engine.shapes"]  # noqa: F405
-    INSTALLED_APPS += ["engine.shapes"]  # noqa: F405
+MORE = ["engine.relations", "django_celery_results"]
+TENANT_APPS += MORE  # noqa: F405
+INSTALLED_APPS += MORE  # noqa: F405
+
+if "server.places" in TENANT_APPS:
+    TENANT_APPS += ["engine.shapes"]
+    INSTALLED_APPS += ["engine.shapes"]
 
 # A library's shared app and one of the tenants.
 SHARED_APPS += ["engine.market", "django.contrib.sites"]  # noqa: F405

@@ -276,6 +276,8 @@ def test_a_broker_for_development_is_refused_in_production(settings):
     settings.CELERY_BROKER_URL = "redis://localhost:6379/0"
     limits = {"socket_connect_timeout": 2, "socket_timeout": 5}
     settings.CELERY_BROKER_TRANSPORT_OPTIONS = limits
+    assert found() == ["background.W005"]  # it has no prefix
+    settings.CELERY_BROKER_TRANSPORT_OPTIONS |= {"global_keyprefix": "acme:"}
     assert found() == []
 
 

@@ -8,6 +8,7 @@ from django.test.utils import CaptureQueriesContext
 from server.tenants.models import Tenant
 from tenancy import copies, lifecycle
 from tenancy.health import doctor
+from tenancy.isolation.router import tenant_app_labels
 from tenancy.lifecycle import provision_tenant
 from tenancy.people.members import add_member
 from tenancy.schemas import blueprint
@@ -304,7 +305,7 @@ def test_the_command_fails_for_errors_and_names_them(tenant, capsys):
 
     error, warning, counts = capsys.readouterr().out.splitlines()
     assert end.value.code == 1
-    assert error.startswith(f"error    {tenant.schema_name}: missing: notes_note. Run ")
+    assert error.startswith(f"error    {tenant.schema_name}: missing: notes_note. Restore ")
     assert warning.startswith("warning  nobodys: a schema without a tenant. Drop it ")
     assert counts == "Errors: 1. Warnings: 1."
 
@@ -343,3 +344,59 @@ def test_no_half_of_a_membership_stays_unseen(tenant, missing):
     assert findings() == {(tenant.schema_name, "tenancy.E109"): "half a member: other."}
     add_member(tenant, "other", by="admin")
     assert findings() == {}
+
+
+@pytest.fixture
+def moved(zoo, settings):
+    """The zoo's app, and how to move it to another list of apps."""
+
+    def move(*lists):
+        for name in ("SHARED_APPS", "TENANT_APPS"):
+            apps = [app for app in getattr(settings, name) if app != "zoo"]
+            setattr(settings, name, [*apps, *["zoo"] * (name in lists)])
+        forget_blueprint()
+        tenant_app_labels.cache_clear()
+
+    yield move
+    zoo.sql("DROP TABLE IF EXISTS public.zoo_animal")
+    tenant_app_labels.cache_clear()
+
+
+ZOO_APP = """
+from django.db import models
+class Animal(models.Model):
+    name = models.CharField(max_length=20)
+"""
+
+
+def test_an_app_that_moved_between_the_lists_is_named_with_what_helps(zoo, moved, run):
+    """R11: each command and statement that the doctor names works as typed."""
+
+    def told():
+        findings = doctor.examine()
+        return {finding.obj: finding for finding in findings if "zoo_animal" in finding.msg}
+
+    zoo.migrate(tenant=False)  # public records the migrations of the tenants' apps
+    assert told() == {}
+
+    moved("SHARED_APPS")
+    found = told()
+    assert found["public"].id == "tenancy.E105"
+    assert "`manage.py create_missing_tables zoo`" in found["public"].hint
+    assert run("create_missing_tables", "zoo") == "public has the tables of zoo."
+    found = told()
+    assert set(found) == set(zoo.schemas)
+    for finding in found.values():
+        assert finding.id == "tenancy.E106"
+        execute(finding.hint.partition("`: ")[2])
+    assert told() == {}
+
+    moved("SHARED_APPS", "TENANT_APPS")
+    assert {finding.id for finding in told().values()} == {"tenancy.E105"}
+    run("create_missing_tables", "zoo", "--schema", zoo.schemas[1])
+    assert set(told()) == {*zoo.schemas} - {zoo.schemas[1]}
+    run("create_missing_tables", "zoo")
+    assert told() == {}
+
+    moved("TENANT_APPS")
+    assert {schema: finding.id for schema, finding in told().items()} == {"public": EXTRA}

@@ -14,6 +14,7 @@ LATE = {
     ("background/apps.py", "ready"),
     ("postgis/apps.py", "ready"),
     # server/__init__.py makes the Celery app, and so imports its class, before Django is set up.
+    ("background/app.py", "_get_backend"),
     ("background/app.py", "send_task"),
     ("background/app.py", "signature"),
     ("background/app.py", "start_cleanly"),

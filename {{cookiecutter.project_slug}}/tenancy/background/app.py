@@ -22,6 +22,14 @@ class CeleryApp(library.CeleryApp):
         is_single = type(found) is Signature
         return TenantSignature(found, app=self) if is_single and names_tenant else found
 
+    def _get_backend(self):
+        """Return the result backend, which stores a result where the task was sent."""
+        from tenancy.background.results import StoresWhereSent
+
+        backend = super()._get_backend()
+        backend.__class__ = type(type(backend).__name__, (StoresWhereSent, type(backend)), {})
+        return backend
+
     def send_task(self, name, args=None, kwargs=None, **options):
         """Send a task, as all of Celery's functions do in the end. Raises NoTenant."""
         from tenancy.background.messages import with_tenant

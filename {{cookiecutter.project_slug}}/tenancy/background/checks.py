@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 
 from celery import current_app
+from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
+from django_tenants.routers import TenantSyncRouter
 
 from tenancy.background.task import TenantTask
 
@@ -58,6 +60,20 @@ def check_time_limits(**kwargs) -> Iterator[CheckMessage]:
         hint="Set socket_connect_timeout to 2 and socket_timeout to 5, in seconds.",
         id="background.W004",
     )
+
+
+@register("background")
+def check_beat(**kwargs) -> Iterator[CheckMessage]:
+    if apps.is_installed("django_celery_beat") and not is_in_public("django_celery_beat"):
+        yield Error(
+            "SHARED_APPS lacks django_celery_beat: beat has no tenant, and would find no tables.",
+            hint="Move it from TENANT_APPS to SHARED_APPS.",
+            id="background.E006",
+        )
+
+
+def is_in_public(label: str) -> bool:
+    return TenantSyncRouter().app_in_list(label, settings.SHARED_APPS)
 
 
 @register("background")

@@ -18,7 +18,7 @@ from tenancy.concrete import Tenant, User
 from tenancy.copies.consistent import quote_table
 from tenancy.exceptions import CopyError
 from tenancy.isolation.credentials import left_behind
-from tenancy.isolation.router import is_in_tenants, tenant_app_labels
+from tenancy.isolation.router import is_in_tenants, table_of, tenant_app_labels
 
 # Also the constraints that only RunSQL knows. A partition's are those of the partitioned table.
 FOREIGN_KEYS = """
@@ -40,7 +40,7 @@ def references(schema_name: str) -> dict[Field | None, set[tuple[str, str]]]:
     """
     found, fields, left = defaultdict(set), {}, left_behind()
     for model in apps.get_models(include_auto_created=True):
-        table = model._meta.db_table
+        table = table_of(model)
         for field in model._meta.local_concrete_fields:
             fields[table, field.column] = field
             other = field.related_model if model._meta.managed and is_in_tenants(model) else None
@@ -100,9 +100,9 @@ def refuse_generic(schema_name: str) -> None:
     """Raise CopyError for a generic relation to a shared row: nothing translates its id."""
     for model in filter(is_in_tenants, apps.get_models()):
         for field in model._meta.private_fields:
-            if isinstance(field, GenericForeignKey):
-                column = model._meta.get_field(field.ct_field).column
-                used = values_of(schema_name, model._meta.db_table, column)
+            if isinstance(field, GenericForeignKey) and model._meta.managed:
+                kind = model._meta.get_field(field.ct_field)  # perhaps inherited with its table
+                used = values_of(schema_name, table_of(kind.model), kind.column)
                 kinds = ContentType.objects.filter(pk__in=used)
                 if shared := kinds.exclude(app_label__in=tenant_app_labels()).first():
                     name = f"{model._meta.label}.{field.name}"

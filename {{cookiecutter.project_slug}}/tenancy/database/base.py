@@ -9,10 +9,12 @@ SET can change it.
 
 import functools
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import django.db.backends.postgresql.base  # noqa: F401 (first: the introspection refers back to it)
+from asgiref.sync import SyncToAsync
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from django.db.backends.postgresql.introspection import TableInfo
@@ -263,6 +265,15 @@ class DatabaseWrapper(NotifyInvalidatedCache, base.DatabaseWrapper):
         super().on_commit(in_its_tenant, robust)
 
     # The connection
+
+    def connect(self):
+        """Open a connection. Under ASGI it ends with the request, whatever CONN_MAX_AGE says.
+
+        Each request has a thread of its own there, and the next one can't use what it leaves open.
+        """
+        super().connect()
+        if SyncToAsync.thread_sensitive_context.get(None):
+            self.close_at = time.monotonic()
 
     def get_connection_params(self):
         if find_server := self.settings_dict.get("SERVER"):

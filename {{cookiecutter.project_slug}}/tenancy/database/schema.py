@@ -53,7 +53,10 @@ class SchemaEditor(original_backend.DatabaseWrapper.SchemaEditorClass):
     def has_constraint_to_shared(self, field: Field) -> bool:
         if self.connection.schema_name == get_public_schema_name():
             return False
-        if not (field.many_to_one or field.one_to_one) or not field.db_constraint:
+        # A ForeignObject is a relation without a constraint, and so without the attribute.
+        if not (field.many_to_one or field.one_to_one) or not getattr(
+            field, "db_constraint", False
+        ):
             return False
         app_label = field.remote_field.model._meta.concrete_model._meta.app_label
         return app_label not in app_labels(settings.TENANT_APPS)

@@ -10,6 +10,7 @@ from django.db.migrations.state import StateApps
 from django_tenants.utils import app_labels
 
 from tenancy.fleet.replay_policy import is_about_its_app
+from tenancy.isolation.router import table_of
 
 CHUNK = 1000
 
@@ -130,15 +131,15 @@ def tables_concerned(migrations: Iterable[Migration], *states: StateApps) -> lis
         return None
     labels = {migration.app_label for migration in migrations}
     models = [model for apps in states for model in apps.get_models(include_auto_created=True)]
-    more = {model._meta.db_table for model in models if model._meta.app_label in labels}
+    more = {table_of(model) for model in models if model._meta.app_label in labels}
     tables = set()
     while more:
         tables |= more
         more = {
-            model._meta.db_table
+            table_of(model)
             for model in models
             for field in model._meta.local_fields
-            if field.related_model and field.related_model._meta.db_table in tables
+            if field.related_model and table_of(field.related_model) in tables
         } - tables
     return list(tables)
 

@@ -20,6 +20,7 @@ from tenancy.concrete import Domain, Tenant
 from tenancy.database import pooler
 from tenancy.health import structure
 from tenancy.health.findings import finding
+from tenancy.isolation.router import table_of
 from tenancy.schemas.ddl import FORMER, TEMPLATE_NAME
 
 # The tables of each schema, without PostgreSQL's schemas and what belongs to an extension: PostGIS
@@ -82,6 +83,7 @@ def examine() -> Iterator[CheckMessage]:
                 yield finding("W114", f"can't be compared: {cohort.error}.", name)
         else:
             expected |= dict.fromkeys(cohort.schemas, structure.expected_tables(cohort))
+    shared |= expected.get(public, {}).keys()
 
     can_tell = MEMBERS in tables[public]
     with_rights = {name for name, found in tables.items() if can_tell and RIGHTS in found}
@@ -123,17 +125,25 @@ def settled(tenants: list, tables: dict[str, set]) -> list[str]:
 
 
 def compare(
-    name: str, found: set, known: set, expected: dict[str, set], shared: set = frozenset()
+    name: str, found: set, known: set, expected: dict[str, dict], shared: set = frozenset()
 ) -> Iterator[CheckMessage]:
     """Compare the schema's tables with those that this code and its own migrations know."""
-    wanted = expected.get(name, known)
+    apps_of = expected.get(name, dict.fromkeys(known, "APP"))
+    wanted = apps_of.keys()
     for number, what, tables in (
         ("E105", "missing", wanted - found),
         ("E106", "hides shared tables behind its own", (found - wanted) & shared),
         ("W107", "no model has these tables", found - wanted - known - shared),
     ):
         if tables:
-            yield finding(number, f"{what}: {', '.join(sorted(tables))}.", name)
+            yield finding(
+                *(number, f"{what}: {', '.join(sorted(tables))}.", name),
+                apps=" ".join(sorted({apps_of.get(table, "") for table in tables})),
+                drops=", ".join(
+                    f"{quote_schema_name(name)}.{quote_schema_name(table)}"
+                    for table in sorted(tables)
+                ),
+            )
 
 
 def half_members(schema_names: set[str]) -> Iterator[CheckMessage]:
@@ -174,7 +184,7 @@ def expected_tables(schema_name: str) -> set[str]:
     """Return the tables that migrations create in public, or in a tenant's schema."""
     with schema_context(schema_name):  # the routers ask for it; any name but public is a tenant's
         return {MigrationRecorder.Migration._meta.db_table} | {
-            model._meta.db_table
+            table_of(model)
             for app in apps.get_app_configs()
             for model in router.get_migratable_models(
                 app, connection.alias, include_auto_created=True

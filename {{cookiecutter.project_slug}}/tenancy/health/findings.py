@@ -38,6 +38,7 @@ HINTS = {
     "E042": "Use tokens that belong to one tenant (see docs/api.md).",
     "E043": "Write names of models, like “invoices.Key”.",
     "E036": "Remove it. {reason}",
+    "E035": "Remove it, and let CONN_MAX_AGE keep connections.",
     # The database. Warnings: the owner may keep other schemas in it, and tables without a model.
     "E100": "Run `manage.py migrate_schemas --shared`.",
     "E101": "Add one in the admin of the public site.",
@@ -46,9 +47,11 @@ HINTS = {
     "E103": "Restore it from a backup, or let `manage.py create_missing_schemas --schema {name}`"
     " create an empty one.",
     "W104": "Drop it if it was a tenant's; otherwise silence tenancy.W104.",
-    "E105": "Run `manage.py migrate_schemas`, and restore from a backup what is still missing."
-    " Until then a tenant uses a table of that name in the public schema.",
-    "E106": "Move the rows to the public schema and drop the tables.",
+    "E105": "Restore them from a backup. After a move of the app between SHARED_APPS and"
+    " TENANT_APPS, `manage.py create_missing_tables {apps}` creates them, empty. Until then a"
+    " tenant uses a table of that name in the public schema.",
+    "E106": "Move the rows to the public schema. Then run in `manage.py tenant_command dbshell"
+    " --schema {name}`: DROP TABLE {drops};",
     "W107": "Drop those of removed apps; if your migrations create them with RunSQL, silence"
     " tenancy.W107.",
     "W108": "Unless it is being purged right now, finish with `manage.py purge_tenant --schema"

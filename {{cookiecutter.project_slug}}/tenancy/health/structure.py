@@ -22,6 +22,7 @@ from tenancy.fleet import drift, plan
 from tenancy.fleet.drift import Line
 from tenancy.fleet.plan import Cohort
 from tenancy.health.findings import finding
+from tenancy.isolation.router import table_of
 from tenancy.schemas import blueprint, dump
 from tenancy.schemas.ddl import create_schema
 
@@ -38,10 +39,13 @@ def read_cohorts(schemas: Iterable[str]) -> list[Cohort]:
     return cohorts
 
 
-def expected_tables(cohort: Cohort) -> set[str]:
-    """Return the tables that the cohort's recorded migrations create."""
+def expected_tables(cohort: Cohort) -> dict[str, str]:
+    """Return the tables that the cohort's recorded migrations create, and the app of each."""
     models = models_in(cohort, include_auto_created=True)
-    return {MigrationRecorder.Migration._meta.db_table} | {each._meta.db_table for each in models}
+    records = MigrationRecorder.Migration._meta
+    return {records.db_table: records.app_label} | {
+        table_of(each): each._meta.app_label for each in models
+    }
 
 
 def models_in(cohort: Cohort, **options) -> list[type[Model]]:

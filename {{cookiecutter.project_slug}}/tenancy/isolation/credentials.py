@@ -14,7 +14,7 @@ from django.db import connection
 from django.db.models import Model
 from django_tenants.utils import get_public_schema_name
 
-from tenancy.isolation.router import is_in_tenants, is_shared
+from tenancy.isolation.router import is_in_tenants, is_shared, table_of
 
 # A model is a credential if it, or a class that it extends, is defined in one of these packages.
 PACKAGES = (
@@ -68,9 +68,9 @@ def left_behind() -> LeftBehind:
     while more := {model for model, field in references if refer(model, field) and not field.null}:
         models |= more
     columns = {
-        (model._meta.db_table, field.column) for model, field in references if refer(model, field)
+        (table_of(model), field.column) for model, field in references if refer(model, field)
     }
-    return LeftBehind({model._meta.db_table for model in models}, columns)
+    return LeftBehind({table_of(model) for model in models}, columns)
 
 
 def delete_credentials(user) -> None:

@@ -142,6 +142,11 @@ def is_shared(model) -> bool:
     return model._meta.concrete_model._meta.app_label in app_labels(settings.SHARED_APPS)
 
 
+def table_of(model) -> str:
+    """Return the name of the model's table in PostgreSQL's catalog: Django leaves quotes in it."""
+    return model._meta.db_table.strip('"')
+
+
 @functools.cache
 def tenant_app_labels() -> frozenset[str]:
     return frozenset(app_labels(settings.TENANT_APPS))

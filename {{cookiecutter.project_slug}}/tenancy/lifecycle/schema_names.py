@@ -5,7 +5,12 @@ import secrets
 
 from django.db import connection, transaction
 from django.db.models import Q, QuerySet
-from django_tenants.utils import quote_schema_name, schema_exists
+from django_tenants.utils import (
+    get_public_schema_name,
+    quote_schema_name,
+    schema_context,
+    schema_exists,
+)
 
 from tenancy import hosts
 from tenancy.concrete import Tenant
@@ -58,6 +63,15 @@ def names_before(schema_name: str) -> QuerySet:
     """Return the schema's former name, if any. A killed call leaves the uploads there."""
     changes = TenantEvent.objects.filter(action=ACTION, after=schema_name)
     return changes.values_list("schema_name", flat=True)
+
+
+def name_now(schema_name: str) -> str | None:
+    """Return the present name of a schema that was renamed, or None."""
+    now = None
+    with schema_context(get_public_schema_name()):
+        while name := TenantEvent.objects.filter(action=ACTION, before=now or schema_name).first():
+            now = name.after
+    return now
 
 
 def check_never_used(name: str) -> None:
