@@ -97,6 +97,17 @@ def listener():
         cursor.execute("UNLISTEN own")
 
 
+def test_a_loop_that_locks_in_each_tenant_gets_rid_of_its_connection_in_between():
+    """R16: making a tenant holds a lock from before its schema is entered until after."""
+    processes = []
+    for at in range(5 * FEW):
+        connection.close_if_worn()
+        with lock():
+            processes += visit(1, start=at)
+
+    assert len({*processes}) > 2
+
+
 def lock():
     return advisory_lock("a test", connection=connection)
 

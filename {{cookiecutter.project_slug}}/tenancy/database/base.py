@@ -302,11 +302,14 @@ class DatabaseWrapper(NotifyInvalidatedCache, base.DatabaseWrapper):
 
     def ensure_connection(self):
         if self.connection is not None and len(self.connection.visited) >= self.allowed:
-            self._close_if_unused()
+            self.close_if_worn()
         super().ensure_connection()
 
-    def _close_if_unused(self):
-        """Close the connection, unless it is in a transaction or keeps something."""
+    def close_if_worn(self):
+        """Close the connection if it has been to too many schemas, unless it is in a transaction or
+        keeps something, such as a lock. Every query asks this, but it may always find a lock."""
+        if self.connection is None or len(self.connection.visited) < self.max_schemas:
+            return
         if self.in_atomic_block or not self.is_outside_transaction():
             return
         if cursors.has_open_ones(self.connection) or self._keeps_something():

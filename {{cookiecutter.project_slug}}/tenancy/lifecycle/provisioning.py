@@ -138,6 +138,7 @@ def making(slug: str) -> Iterator[None]:
         # Migrations close the connection and its lock, which then needs a connection of its own.
         # Opening one takes a quarter of the time of a whole provisioning.
         own = connection if blueprint.is_usable() else None
+        connection.close_if_worn()  # while it holds no lock
         with advisory_lock(f"provision {slug}", on_wait=refuse, connection=own):
             yield
 
