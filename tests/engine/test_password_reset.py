@@ -6,6 +6,7 @@ import pytest
 from django.contrib.auth import authenticate, get_user_model
 from django.test import Client
 from server.tenants.models import Tenant
+from tenancy.people.members import add_member, remove_member
 
 NEW = {"new_password1": "analytical engine", "new_password2": "analytical engine"}
 
@@ -55,6 +56,17 @@ def test_who_forgot_the_password_sets_another_and_signs_in(ask, host, name):
 def test_the_sign_in_form_leads_there(client, db):
     for host in ("localhost", "first.localhost"):
         assert 'href="/password/"' in client.get("/sign-in/", headers={"host": host}).text
+
+
+def test_a_link_ends_with_the_membership(ask, tenant, ada):
+    """I1: it is a credential, too."""
+    add_member(tenant, "ada", by="test")
+    [mail] = ask("first.localhost", "ada@example.com")
+    remove_member(tenant, "ada", by="test")
+    add_member(tenant, "ada", by="test")
+
+    _, page = open_link("first.localhost", link(mail)[1])
+    assert not page.context["validlink"]
 
 
 def test_a_link_works_only_once(ask):

@@ -84,6 +84,7 @@ CARELESS = {
     "careless-ninja": bearer,
     "row-ninja": bearer,
     "open/header": lambda user: {"X-Person": user.username},
+    "asynchronous": lambda user: {"X-Person": user.username},
     "decorated": lambda user: {"X-Person": user.username},
 }
 BOUND = {

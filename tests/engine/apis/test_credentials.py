@@ -4,6 +4,7 @@ import zipfile
 
 import pytest
 from django.contrib.auth import get_user_model
+from django_tenants.utils import schema_context
 from knox.models import AuthToken
 from oauth2_provider.models import AccessToken, Application
 from rest_framework.authtoken.models import Token
@@ -11,8 +12,10 @@ from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, Ou
 from rest_framework_simplejwt.tokens import RefreshToken
 from server.notes.models import Note
 from tenancy.copies import backup, clone, consistent, references, restore
+from tenancy.exceptions import DumpFailed
 from tenancy.isolation.credentials import LeftBehind, credential_models
 from tenancy.people.members import add_member, remove_member
+from tenancy.schemas import blueprint
 from tenancy.testing import TenantClient
 
 from engine.apis.models import Hook, Key, Use
@@ -96,6 +99,22 @@ def test_a_backup_that_has_them_restores_none(source, tmp_path, monkeypatch):
 
     restore(path, "test", slug="restored")
     assert_without_credentials(get("restored"))
+
+
+@pytest.mark.usefixtures("committed_db")
+def test_a_secret_that_a_migration_makes_is_not_of_all_tenants(monkeypatch):
+    """I8: a blueprint would copy it."""
+    migrate = blueprint.migrate
+
+    def migrate_with_secret(schema_name):
+        migrate(schema_name)
+        with schema_context(schema_name):
+            Token.objects.create(user=User.objects.first())
+
+    monkeypatch.setattr(blueprint, "migrate", migrate_with_secret)
+    with pytest.raises(DumpFailed, match=r"authtoken\.Token"):
+        blueprint.dump_template()
+    blueprint.drop_templates()
 
 
 def test_they_end_with_the_membership_except_a_programs_registration(tenant, ada):

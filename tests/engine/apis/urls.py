@@ -163,6 +163,16 @@ def stream():
 
 
 @csrf_exempt
+async def asynchronous(request):
+    """In an event loop, where nothing can ask for the membership."""
+    author = await get_user_model().objects.aget(username=request.headers["X-Person"])
+    if request.method == "POST":
+        await Note.objects.acreate(text="written", author=author)
+    request.user = author
+    return JsonResponse([note.text async for note in Note.objects.all()], safe=False)
+
+
+@csrf_exempt
 @protected_resource()
 def protected(request):
     if request.method == "POST":
@@ -192,6 +202,7 @@ apis = [
     ninja_api("key-ninja", shared_key),
     path("decorated/", decorated),
     path("streamed/", streamed),
+    path("asynchronous/", asynchronous),
     path("protected/", protected),
     path("depth/", depth),
     path("depth-without/", depth_without),

@@ -12,6 +12,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils.module_loading import import_string
 
 from tenancy.health.findings import finding
+from tenancy.health.requirements import is_a
 from tenancy.isolation.credentials import credential_models
 from tenancy.isolation.router import is_in_tenants
 
@@ -45,7 +46,7 @@ def check_credentials(**kwargs) -> Iterator[CheckMessage]:
 @register("tenants")
 def check_authentication(**kwargs) -> Iterator[CheckMessage]:
     for name in settings.AUTHENTICATION_BACKENDS:
-        if CARELESS & names_of(import_string(name)):
+        if any(is_a(careless, name) for careless in CARELESS):
             yield finding("E041", f"AUTHENTICATION_BACKENDS: {name} accepts inactive people.")
     simple_jwt = getattr(settings, "SIMPLE_JWT", {})
     if not simple_jwt.get("CHECK_USER_IS_ACTIVE", True):

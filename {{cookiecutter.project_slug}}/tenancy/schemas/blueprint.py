@@ -28,6 +28,8 @@ from django_tenants.signals import schema_migrate_message, schema_migrated
 from django_tenants.utils import get_public_schema_name, schema_context
 
 from tenancy.exceptions import DumpFailed, NoBlueprint, one_line
+from tenancy.isolation.credentials import credential_models
+from tenancy.isolation.router import is_in_tenants
 from tenancy.locks import advisory_lock
 from tenancy.models import Blueprint
 from tenancy.schemas import dump
@@ -133,12 +135,21 @@ def dump_template() -> tuple[str, list[str]]:
     template_name, copy_name = new_name(), new_name()
     create_schema(template_name)
     migrate(template_name)
+    refuse_credentials(template_name)
     statements = dump.dump_schema(template_name)
     dump.replay(statements, template_name, copy_name)
     copied = [one.replace(copy_name, template_name) for one in dump.dump_schema(copy_name)]
     if different := set(statements) ^ set(copied):
         raise DumpFailed(f"A replay makes something else: {min(different)}")
     return template_name, statements
+
+
+def refuse_credentials(schema_name: str) -> None:
+    """Raise DumpFailed if a migration makes a secret: with a blueprint all tenants had the same."""
+    with schema_context(schema_name):
+        for model in credential_models():
+            if is_in_tenants(model) and model._meta.managed and model._base_manager.exists():
+                raise DumpFailed(f"A migration makes a row of {model._meta.label}, a credential.")
 
 
 def migrate(schema_name: str) -> None:
