@@ -186,6 +186,8 @@ def test_a_message_that_names_no_tenant_fails(first):
 def unsent(name, schema_name):
     """Send a task as a program does that knows nothing of tenants."""
     other = Celery(broker=app.conf.broker_url, backend=app.conf.broker_url, set_as_current=False)
+    shared = "broker_transport_options", "result_backend_transport_options", "task_default_queue"
+    other.conf.update({name: app.conf[name] for name in shared})
     return other.send_task(name, headers={HEADER: schema_name} if schema_name else {})
 
 
