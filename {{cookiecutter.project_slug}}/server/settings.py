@@ -72,7 +72,7 @@ if env.str("DATABASE_URL", default="") or not DEBUG:
     env.str(
         "DATABASE_URL",
         validate=validate.Regexp(
-            r"(postgres|postgresql|postgis)://[^#?]+/[^/#?]+(\?[^#]*)?\Z",
+            r"(postgres|postgresql|postgis)://[^/#?]+/[^/#?]+(\?[^#]*)?\Z",
             error="Write it like postgres://user:password@host:5432/name, with other characters"
             " than letters and digits in the password encoded, such as %40.",
         ),

@@ -281,6 +281,12 @@ def test_a_file_that_is_elsewhere_is_left_out_of_a_restored_tenant(born, tmp_pat
     _, notes = copies.restore(path, "test", slug="drawn-3")
     assert notes == ["The file of Tenant.logo isn't here: it is left out."]
 
+    name = get("drawn-2").logo.name
+    assert tenant.logo.storage.save(name, ContentFile(b"of somebody else")) == name
+    _, notes = copies.restore(path, "test", slug="drawn-4")
+    assert notes == ["The file of Tenant.logo isn't here: it is left out."]
+    assert not get("drawn-4").logo
+
 
 # A backup's format grows.
 

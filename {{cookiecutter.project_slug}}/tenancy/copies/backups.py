@@ -20,7 +20,7 @@ from tenancy import hosts
 from tenancy.concrete import Tenant
 from tenancy.copies.archive import AFTER, BEFORE, FILES, FORMAT, HEADER, rows_of
 from tenancy.copies.consistent import consistent_read, quote_table, sequences_of, tables_of
-from tenancy.copies.fields import export_fields
+from tenancy.copies.fields import export_digests, export_fields
 from tenancy.copies.references import export_keys, key_of
 from tenancy.exceptions import CopyError
 from tenancy.schemas.uploads import folder_of
@@ -109,6 +109,9 @@ def describe(tenant: Tenant) -> dict:
             for row in tenant.domains.order_by("pk")
         ],
         "migrations": applied,
+        "digests": export_digests(
+            [tenant, tenant.organization, *tenant.user_set.all(), *tenant.domains.all()]
+        ),
         "references": export_keys(tenant),
         "tables": [[table, columns] for table, columns, _ in tables_of(tenant.schema_name)],
         "sequences": sequences_of(tenant.schema_name),

@@ -1,6 +1,10 @@
 """Copy the values of the fields that a project added to the engine's models."""
 
+import hashlib
+from collections.abc import Iterable
+
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
+from django.core.files.storage import Storage
 from django.db.models import Field, FileField, Model
 
 from tenancy.concrete import Tenant, User, added_fields
@@ -38,11 +42,38 @@ def export_fields(row: Model, tenant: Tenant) -> dict:
     return values
 
 
-def import_fields(model: type[Model], values: dict, notes: list[str]) -> dict:
+def export_digests(rows: Iterable[Model]) -> dict[str, str]:
+    """Return the digests of the rows' files, by name."""
+    files = (
+        getattr(row, field.name)
+        for row in rows
+        for field in copied_fields(type(row))
+        if isinstance(field, FileField)
+    )
+    return {file.name: digest(file.storage, file.name) for file in files if file}
+
+
+def digest(storage: Storage, name: str) -> str | None:
+    """Return the SHA-256 of a file, or None if it isn't there."""
+    found = hashlib.sha256()
+    try:
+        with storage.open(name) as file:
+            for chunk in file.chunks():
+                found.update(chunk)
+    except OSError:
+        return None
+    return found.hexdigest()
+
+
+def import_fields(
+    model: type[Model], values: dict, digests: dict[str, str], notes: list[str]
+) -> dict:
     """Return the values for a new row, from what `export_fields` returned.
 
-    `notes` gets a sentence for each value that is left out, because the field or the file doesn't
-    exist here, or another row has the value. Raises CopyError for a value that the field refuses.
+    A file is kept if the one of its name here is the same, by what `export_digests` returned. In
+    another installation it may be somebody else's. `notes` gets a sentence for each value that is
+    left out, because the field or the file doesn't exist here, or another row has the value. Raises
+    CopyError for a value that the field refuses.
     """
     known = {field.name: field for field in copied_fields(model)}
     found = {}
@@ -51,9 +82,11 @@ def import_fields(model: type[Model], values: dict, notes: list[str]) -> dict:
         if name not in known:
             notes.append(f"{what!a} doesn't exist here: its value is left out.")
             continue
-        if value and isinstance(known[name], FileField) and not known[name].storage.exists(value):
-            notes.append(f"The file of {what} isn't here: it is left out.")
-            continue
+        if value and isinstance(known[name], FileField):
+            here = digest(known[name].storage, value)
+            if here is None or here != digests.get(value):
+                notes.append(f"The file of {what} isn't here: it is left out.")
+                continue
         value = import_value(known[name], value)
         is_unique = known[name].unique and value is not None
         if is_unique and model._base_manager.filter(**{name: value}).exists():

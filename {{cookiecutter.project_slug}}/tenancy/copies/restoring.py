@@ -58,13 +58,13 @@ def restore(
         header, notes = backup.header, []
         compare_migrations(header["migrations"])
         kept = {key: value for key, value in header.get("fields", {}).items() if key not in fields}
-        customer = header.get("organization_fields", {})
+        customer, digests = header.get("organization_fields", {}), header.get("digests", {})
         recipe = Recipe(
             "restore",
             partial(restored, backup, notes),
             partial(grant_memberships, header, notes),
-            fields=import_fields(Tenant, kept, notes) | clean_fields(fields),
-            organization_fields=import_fields(Organization, customer, notes),
+            fields=import_fields(Tenant, kept, digests, notes) | clean_fields(fields),
+            organization_fields=import_fields(Organization, customer, digests, notes),
             origin=f"restore of {header['slug']} as of {header['made']}",
         )
         try:
@@ -131,7 +131,8 @@ def restored(backup: Backup, notes: list[str], schema_name: str) -> Iterator[Non
         # Before `translate`, which would create them without the fields that the project added.
         for member in header["members"]:
             if find_person(member["person"][0]) is None:
-                fields = import_fields(User, member.get("fields", {}), notes)
+                digests = header.get("digests", {})
+                fields = import_fields(User, member.get("fields", {}), digests, notes)
                 create_person(*member["person"], **fields)
         translate(Tenant.all_objects.get(schema_name=new), header["references"])
         # Last, because a foreign key to a shared table keeps others from writing to that.
@@ -182,7 +183,8 @@ def add_domains(tenant: Tenant, header: dict, notes: list[str]) -> None:
     """
     own = tenant.domains.get()
     for domain in header["domains"]:
-        host, values = domain["host"], import_fields(Domain, domain.get("fields", {}), notes)
+        host, digests = domain["host"], header.get("digests", {})
+        values = import_fields(Domain, domain.get("fields", {}), digests, notes)
         values |= {"redirects": domain["redirects"], "is_primary": domain["is_primary"]}
         if host == header["host"]:
             for name, value in values.items():

@@ -1,0 +1,78 @@
+"""The project's settings, read anew with other variables."""
+
+import runpy
+import traceback
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from environs import EnvError
+
+SECRET = "hunter2"
+PRODUCTION = {
+    "DEBUG": "off",
+    "DATABASE_URL": "postgis://user@host/name",
+    "EMAIL_HOST": "localhost",
+    "CELERY_BROKER_URL": "redis://localhost",
+}
+
+
+@pytest.fixture
+def read(monkeypatch):
+    """Read the settings with further variables; return them."""
+
+    def read(**variables):
+        for name, value in (PRODUCTION | variables).items():
+            monkeypatch.setenv(name, value)
+        return runpy.run_path(str(Path(settings.BASE_DIR, "server/settings.py")))
+
+    return read
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgres://user:{}@host",
+        "postgres://user:{}@host/",
+        "postgres://user:{}@host:port/name",
+        "postgres://user:{}@host:99999/name",
+        "postgres://user:{}@host:5432:1/name",
+        "postgres://user:{}@[host/name",
+        "postgres://user:[{}]@host/name",
+        "postgres://user:{}#@host/name",
+        "postgres://user:{}?@host/name",
+        "postgres://user:{}/@host/name",
+        "postgres://user:/{}@host/name",
+        "postgres://user:1/{}@host/name",
+        "postgres://user:\u2100{}@host/name",
+        "postgres:/user:{}@host/name",
+        "mysql://user:{}@host/name",
+        "user:{}@host/name",
+        "{}",
+    ],
+)
+def test_the_password_in_a_garbled_url_is_not_in_the_error(read, url):
+    """R24: nor in the traceback that a server of applications logs."""
+    with pytest.raises(EnvError, match='"DATABASE_URL"') as caught:
+        read(DATABASE_URL=url.format(SECRET))
+
+    assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("debug", "command", "silenced"),
+    [
+        ("off", "check", False),
+        ("off", "migrate_schemas", True),
+        ("on", "check", True),
+        ("on", "runserver", True),
+    ],
+)
+def test_the_warning_of_an_old_gdal_is_for_the_check_of_production(
+    read, monkeypatch, debug, command, silenced
+):
+    """R23: other commands don't repeat it."""
+    monkeypatch.setattr("sys.argv", ["manage.py", command])
+    found = read(DEBUG=debug)
+
+    assert ("gis.W001" in found.get("SILENCED_SYSTEM_CHECKS", ())) is silenced
