@@ -123,6 +123,8 @@ def test_the_readme_adds_an_app(project):
     dumped = project.manage("tenant_command", "dumpdata", "invoices", "--slug=evilcorp").stdout
     assert json.loads(dumped) == []
     project.run(UV, "run", "pytest", "--collect-only")
+    # Of a project with all options and a new app, which needs no test of its own.
+    assert "1 passed" in project.run(UV, "run", "pytest", "tests/test_isolation.py").stdout
 
 
 @pytest.mark.parametrize("library", ["Django REST framework", "django-ninja"])

@@ -16,9 +16,11 @@ FILES = {
         .gitignore
         README.md
         conftest.py
+        docs/api.md
         docs/code.md
         docs/decisions.md
         docs/deploy.md
+        docs/isolation.md
         docs/people.md
         docs/tenants.md
         docs/upgrade.md
@@ -61,6 +63,7 @@ FILES = {
         server/wsgi_main_website.py
         tests/__init__.py
         tests/settings.py
+        tests/test_isolation.py
         tests/test_notes.py
         tests/test_pages.py
         tests/test_people.py

@@ -181,13 +181,17 @@ class OwnsTenant(LifecycleError):
     """An owner keeps role and membership. Call `lifecycle.transfer` first."""
 
 
+class IsolationError(Exception):
+    """The isolation proof can't be made as it was asked for."""
+
+
 def one_line(error: BaseException) -> str:
     """Return the error as one line, to be quoted in another message.
 
     A message that was written for people stands alone. Other errors begin with their type and keep
     only their first line, because PostgreSQL quotes the statement in the next ones.
     """
-    if isinstance(error, (LifecycleError, DumpFailed, NoBlueprint, CommandError)):
+    if isinstance(error, (LifecycleError, DumpFailed, NoBlueprint, IsolationError, CommandError)):
         return " ".join(str(error).split())
     first = next(iter(str(error).strip().splitlines()), "")
     return f"{type(error).__name__}: {first}" if first else type(error).__name__

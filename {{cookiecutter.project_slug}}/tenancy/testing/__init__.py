@@ -12,6 +12,15 @@ from tenancy.testing.client import TenantClient, sign_in
 __all__ = ["TenantClient", "sign_in"]
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--isolation",
+        choices=["pairs", "full"],
+        default="pairs",
+        help="the requests of the isolation proof: each pair of person, method and id, or all",
+    )
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config):
     # pytest-django has set up Django by now, so models can be imported.

@@ -7,6 +7,7 @@ from tenancy.concrete import Tenant
 from tenancy.people.accounts import create_user
 from tenancy.testing.client import TenantClient
 from tenancy.testing.database import populate
+from tenancy.testing.isolation import Isolation
 
 NEEDS_FLUSH = "transactional_db", "django_db_reset_sequences", "live_server"
 
@@ -110,3 +111,9 @@ def tenant_client(tenant):
 def other_client(other_tenant):
     """A client for the other tenant's host, signed in as its owner."""
     return TenantClient(other_tenant, other_tenant.owner)
+
+
+@pytest.fixture
+def isolation(db, request):
+    """The proof that no tenant reaches another: `isolation.prove()`."""
+    return Isolation(full=request.config.getoption("isolation") == "full")

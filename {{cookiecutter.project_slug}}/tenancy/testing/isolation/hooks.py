@@ -1,0 +1,91 @@
+"""What the project tells the proof."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from django.utils.encoding import force_bytes
+from django.utils.http import urlsafe_base64_encode
+
+from tenancy.concrete import Tenant, User
+from tenancy.exceptions import IsolationError
+from tenancy.people.forms import TenantTokenGenerator
+from tenancy.testing.isolation.bodies import AUTHENTICATIONS
+from tenancy.testing.isolation.observed import basic
+
+
+def changelist(model) -> str:
+    """Return the name of the page in the main website's admin that lists the model."""
+    return f"public:admin:{model._meta.app_label}_{model._meta.model_name}_changelist"
+
+
+# Of the engine's pages, what has no effect in the state that the proof makes.
+KNOWN = {
+    changelist(Tenant).replace("changelist", "add"): "Making a tenant commits.",
+    **{
+        f"POST {action} {changelist(Tenant)}": "It is for tenants in another state."
+        for action in ("resume", "undelete", "purge", "finish", "abandon")
+    },
+    **{
+        f"POST {action} {changelist(User)}": "It is for people who were deactivated."
+        for action in ("reactivate", "anonymise")
+    },
+}
+
+
+def password_link(user) -> list[dict]:
+    """Return the arguments of the link that a person gets who has forgotten the password."""
+    return [
+        {
+            "uidb64": urlsafe_base64_encode(force_bytes(user.pk)),
+            "token": TenantTokenGenerator().make_token(user),
+        }
+    ]
+
+
+ARGUMENTS = {
+    "password_reset_confirm": password_link,
+    "public:password_reset_confirm": password_link,
+}
+
+
+@dataclass
+class Hooks:
+    """Arguments of `isolation.prove()`. A page is named by its route or by its URL's name.
+
+    The routes are printed by the report, such as `notes/<int:pk>/`. Those of the main website begin
+    with `public:`.
+    """
+
+    # By the model: a function that is called with a canary, inside a tenant, and makes a row.
+    factories: dict[type, Callable] = field(default_factory=dict)
+    # By the page: a function that is called with a member inside each tenant, and returns
+    # a list of dictionaries.
+    arguments: dict[str, Callable] = field(default_factory=dict)
+    # By the page: what to send, as dictionaries: a form, or {"json": …}.
+    data: dict[str, Iterable] = field(default_factory=dict)
+    # By the page: why people who are no members may read rows there.
+    open_to_all: dict[str, str] = field(default_factory=dict)
+    # By the page, or by a method and the page (`POST webhook/`): why it isn't tried.
+    except_for: dict[str, str] = field(default_factory=dict)
+    # The pages to walk, instead of all: for a quick look at one of them.
+    only: Iterable[str] = ()
+    # By a name: a function that is called with a user and returns the headers of a request.
+    authentications: dict[str, Callable] = field(default_factory=dict)
+
+    def __post_init__(self):
+        self.named = {*self.only, *self.open_to_all, *self.arguments, *self.data}
+        self.named |= {key.rpartition(" ")[2] for key in self.except_for}
+        self.except_for = KNOWN | self.except_for
+        self.arguments = {**ARGUMENTS, **self.arguments}
+        self.authentications = {"Basic": basic, **AUTHENTICATIONS, **self.authentications}
+
+    def check(self, known: Iterable[str]) -> None:
+        """Raise IsolationError if a hook is for a page that isn't there."""
+        if unknown := sorted(self.named.difference(known)):
+            raise IsolationError(f"No page has the route or the name {', '.join(unknown)}.")
+
+    def excuse(self, names: Iterable[str]) -> str:
+        return next((self.except_for[name] for name in names if name in self.except_for), "")
+
+    def is_open(self, names: Iterable[str]) -> bool:
+        return any(name in self.open_to_all for name in names)
