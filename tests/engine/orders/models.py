@@ -13,10 +13,12 @@ class Order(models.Model):
     buyer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True)
     tenant = models.ForeignKey(settings.TENANT_MODEL, on_delete=models.CASCADE, null=True)
     customer = models.ForeignKey(
-        settings.TENANT_ORGANIZATION_MODEL, on_delete=models.CASCADE, null=True
+        settings.TENANT_ORGANIZATION_MODEL, on_delete=models.CASCADE, null=True, blank=True
     )
-    host = models.ForeignKey(settings.TENANT_DOMAIN_MODEL, on_delete=models.CASCADE, null=True)
-    contract = models.ForeignKey(Contract, on_delete=models.CASCADE, null=True)
+    host = models.ForeignKey(
+        settings.TENANT_DOMAIN_MODEL, on_delete=models.DO_NOTHING, null=True, blank=True
+    )
+    contract = models.ForeignKey(Contract, on_delete=models.CASCADE, null=True, blank=True)
     helpers = models.ManyToManyField(settings.AUTH_USER_MODEL, related_name="+")
     text = models.TextField(blank=True)
     data = models.JSONField(default=dict, blank=True)

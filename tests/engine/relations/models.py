@@ -70,7 +70,7 @@ class SameLabel(Label):
 
 
 class NoTable(models.Model):
-    kind = models.ForeignKey(ContentType, models.CASCADE)
+    kind = models.ForeignKey(ContentType, models.DO_NOTHING)
     number = models.BigIntegerField()
     thing = GenericForeignKey("kind", "number")
 

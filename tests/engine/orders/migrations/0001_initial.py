@@ -91,6 +91,7 @@ class Migration(migrations.Migration):
                 (
                     "customer",
                     models.ForeignKey(
+                        blank=True,
                         null=True,
                         on_delete=django.db.models.deletion.CASCADE,
                         to=settings.TENANT_ORGANIZATION_MODEL,
@@ -99,14 +100,16 @@ class Migration(migrations.Migration):
                 (
                     "host",
                     models.ForeignKey(
+                        blank=True,
                         null=True,
-                        on_delete=django.db.models.deletion.CASCADE,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
                         to=settings.TENANT_DOMAIN_MODEL,
                     ),
                 ),
                 (
                     "contract",
                     models.ForeignKey(
+                        blank=True,
                         null=True,
                         on_delete=django.db.models.deletion.CASCADE,
                         to="market.contract",
