@@ -1,5 +1,6 @@
 """The isolation proof finds leaks, each of which is the only one in its project."""
 
+import re
 from pathlib import Path
 from types import ModuleType
 
@@ -154,6 +155,15 @@ def test_models_that_need_a_factory_are_named(prove, monkeypatch):
     found = prove(path("page/", lambda request: HttpResponse()), only=["page/"])
 
     assert "give `factories`" in found
+
+
+def test_all_combinations_are_more_than_the_pairs(prove, isolation):
+    counts = []
+    for isolation.full in (False, True):
+        assert prove(path("page/", lambda request: HttpResponse()), only=["notes"]) == ""
+        counts.append(int(re.search(r"(\d+) requests, ", isolation.report)[1]))
+
+    assert counts[0] < counts[1]
 
 
 def test_nothing_is_left(prove):
