@@ -58,11 +58,12 @@ class Form:
 
 
 class Reader(HTMLParser):
-    """Collects the forms of a page. Controls outside a form are in the first one."""
+    """Collects the forms of a page. Controls outside a form, which a script may send, are one."""
 
     def __init__(self, html: str):
         super().__init__()
         self.forms, self.form, self.select, self.textarea = [], None, None, None
+        self.loose = Form("post", "")
         self.by_id = {}
         self.feed(html)
 
@@ -71,16 +72,13 @@ class Reader(HTMLParser):
         if tag == "form":
             self.form = Form(given.get("method", "get").lower(), given.get("action", ""))
             self.forms.append(self.form)
-            self.by_id[given.get("id")] = self.form
+            if "id" in given:
+                self.by_id[given["id"]] = self.form
             return
-        form = self.by_id.get(given.get("form"), self.form)
+        form = self.by_id.get(given.get("form"), self.form or self.loose)
         if tag == "option" and self.select:
             self.select.options.append((given.get("value", ""), "selected" in given))
-        if (
-            form is None
-            or not given.get("name")
-            or tag not in ("input", "select", "textarea", "button")
-        ):
+        if not given.get("name") or tag not in ("input", "select", "textarea", "button"):
             return
         control = Control(
             given["name"],
@@ -114,7 +112,8 @@ class Reader(HTMLParser):
 
 
 def read(html: str) -> list[Form]:
-    return Reader(html).forms
+    reader = Reader(html)
+    return [*reader.forms, *[reader.loose] * bool(reader.loose.controls)]
 
 
 class Filling:
