@@ -130,6 +130,7 @@ def redis_cache(port, **options):
             "BACKEND": "django.core.cache.backends.redis.RedisCache",
             "LOCATION": f"redis://127.0.0.1:{port}",
             "KEY_FUNCTION": "django_tenants.cache.make_key",
+            "KEY_PREFIX": "tests",
             "OPTIONS": options,
         }
     }
@@ -158,7 +159,7 @@ def test_a_missing_limit_is_named(settings):
     settings.CACHES = redis_cache(1, socket_timeout=2, socket_connect_timeout=2)
     assert ids("tenants") == []
     settings.CELERY_BROKER_URL = "redis://localhost"
-    settings.CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3600}
+    settings.CELERY_BROKER_TRANSPORT_OPTIONS = {"global_keyprefix": "tests"}
     assert ids("background") == ["background.W004"]
 
 
