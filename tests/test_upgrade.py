@@ -158,6 +158,9 @@ def version(folder):
     return re.search(r'__version__ = "(.+)"', (folder / "tenancy/__init__.py").read_text())[1]
 
 
+PRESENT, NEXT = version(ROOT / PROJECT), "99.1.0"
+
+
 @pytest.fixture(scope="module")
 def older(tmp_path_factory):
     """A project in use: with the owner's work, an older engine, and data in two tenants."""
@@ -176,7 +179,7 @@ def older(tmp_path_factory):
 
 def follow_changelog(project):
     """Do what `tenancy/CHANGELOG.md` tells a project to do for each version, and nothing else."""
-    # 1.0.0
+    # 1.1.0
     replace(
         project.path / "server/website/views.py",
         ("hosts.site_url(request, domain.domain)", "hosts.site_url(domain.domain)"),
@@ -230,10 +233,10 @@ def fresh(older, template, tmp_path):
 
 @pytest.fixture
 def newer(template, tmp_path):
-    """The engine of a next version, 1.1.0."""
+    """The engine of a next version."""
     engine = tmp_path / "newer" / "tenancy"
     shutil.copytree(template / PROJECT / "tenancy", engine)
-    replace(engine / "__init__.py", ('__version__ = "1.0.0"', '__version__ = "1.1.0"'))
+    replace(engine / "__init__.py", (PRESENT, NEXT))
     manifest["write"](engine)
     return engine
 
@@ -268,7 +271,7 @@ def test_an_edit_of_the_engine_is_named_and_not_overwritten(fresh, newer):
     assert changes(fresh) == edited
     fresh.manage("upgrade_tenancy", newer, "--force")
     assert changes(fresh) == [[], [], []]
-    assert version(fresh.path) == "1.1.0"
+    assert version(fresh.path) == NEXT
     (engine / "MANIFEST").unlink()
     assert "tenancy.W016" in fresh.manage("check").stderr
     assert "MANIFEST is missing" in errors(fresh, "upgrade_tenancy", newer)[0]
@@ -301,8 +304,8 @@ LACKS = [
 
 
 def test_a_newer_engine_says_what_changed_and_what_the_project_lacks(fresh, newer):
-    sections = "## 1.1.0\n\nSeats.\n\n## 1.0.1\n\nA fix.\n\n## 1.0.0"
-    replace(newer / "CHANGELOG.md", ("## 1.0.0", sections))
+    sections = f"## {NEXT}\n\nSeats.\n\n## 99.0.1\n\nA fix.\n\n## {PRESENT}"
+    replace(newer / "CHANGELOG.md", (f"## {PRESENT}", sections))
     replace(
         newer / "health" / "requirements.py",
         (
@@ -315,7 +318,10 @@ def test_a_newer_engine_says_what_changed_and_what_the_project_lacks(fresh, newe
 
     printed = fresh.manage("upgrade_tenancy", newer).stdout.split("\n\n")
 
-    assert printed[:5] == ["tenancy 1.0.0 → 1.1.0", "## 1.1.0", "Seats.", "## 1.0.1", "A fix."]
+    assert printed[:5] == [
+        f"tenancy {PRESENT} → {NEXT}",
+        *(f"## {NEXT}", "Seats.", "## 99.0.1", "A fix."),
+    ]
     title, *lacks = re.sub(r"django [\d.]+ is", "django is", printed[5]).split("\n- ")
     assert title == "The project lacks:"
     assert lacks == LACKS_AT_START + LACKS
@@ -362,7 +368,7 @@ def test_a_bad_source_is_refused_in_one_line(fresh, newer, tmp_path):
     for engine in (incomplete, older):
         shutil.copytree(newer, engine)
     (incomplete / "hosts.py").unlink()
-    replace(older / "__init__.py", ('"1.1.0"', '"0.9.9"'))
+    replace(older / "__init__.py", (NEXT, "0.9.9"))
     manifest["write"](older)
     reasons = {
         tmp_path / "nowhere": f"There is no folder {tmp_path}/nowhere.",
@@ -371,7 +377,7 @@ def test_a_bad_source_is_refused_in_one_line(fresh, newer, tmp_path):
         f"{repository}#nowhere": "git failed: couldn't find remote ref nowhere",
         "file:///nowhere": "git failed: '/nowhere' does not appear to be a git repository",
         incomplete: f"The engine of {incomplete} is edited or incomplete (--force).",
-        older: f"{older} has tenancy 0.9.9, older than 1.0.0 (--force).",
+        older: f"{older} has tenancy 0.9.9, older than {PRESENT} (--force).",
     }
 
     def refused(*sources, **env):
@@ -381,7 +387,7 @@ def test_a_bad_source_is_refused_in_one_line(fresh, newer, tmp_path):
 
     assert refused(*reasons) == [*reasons.values()]
     assert refused(repository, PATH=empty) == ["git is not installed."]
-    assert (changes(fresh), version(fresh.path)) == ([[], [], []], "1.0.0")
+    assert (changes(fresh), version(fresh.path)) == ([[], [], []], PRESENT)
     assert errors(fresh, "upgrade_tenancy", older) == [f"CommandError: {reasons[older]}"]
     fresh.manage("upgrade_tenancy", older, "--force")
     assert version(fresh.path) == "0.9.9"
@@ -405,17 +411,17 @@ def test_an_engine_comes_from_a_branch_or_tag_of_the_templates_repository(
 ):
     repository = tmp_path / "repository"
     shutil.copytree(template, repository)
-    commit(fresh, repository, tag="v1.0.0")
+    commit(fresh, repository, tag="first")
     shutil.copytree(newer, repository / PROJECT / "tenancy", dirs_exist_ok=True)
-    commit(fresh, repository, tag="v1.1.0")
-    hash_of_first = fresh.run("git", "-C", repository, "rev-parse", "v1.0.0").stdout.strip()
+    commit(fresh, repository, tag="second")
+    hash_of_first = fresh.run("git", "-C", repository, "rev-parse", "first").stdout.strip()
     shutil.rmtree(repository / PROJECT)  # the folder differs from the commits
 
     for source, expected in (
-        (repository, "1.1.0"),
-        (f"{repository}#v1.0.0", "1.0.0"),
-        (f"file://{repository}#main", "1.1.0"),
-        (f"file://{repository}#{hash_of_first}", "1.0.0"),
+        (repository, NEXT),
+        (f"{repository}#first", PRESENT),
+        (f"file://{repository}#main", NEXT),
+        (f"file://{repository}#{hash_of_first}", PRESENT),
     ):
         fresh.manage("upgrade_tenancy", source, "--force")
         assert version(fresh.path) == expected
@@ -451,18 +457,18 @@ def test_an_interrupted_upgrade_leaves_a_whole_engine(fresh, newer, tmp_path):
     beside, engine = fresh.path / ".tenancy-upgrade", fresh.path / "tenancy"
     interrupt(renames=2)
     assert not beside.exists()
-    assert (changes(fresh), version(fresh.path)) == ([[], [], []], "1.0.0")
+    assert (changes(fresh), version(fresh.path)) == ([[], [], []], PRESENT)
     interrupt(copies=50, KILL="yes")
     assert beside.exists()
-    assert (changes(fresh), version(fresh.path)) == ([[], [], []], "1.0.0")
+    assert (changes(fresh), version(fresh.path)) == ([[], [], []], PRESENT)
     interrupt(renames=2, KILL="yes")
     assert not engine.exists()
     (beside / "replaced").rename(engine)  # as docs/upgrade.md says
-    assert (changes(fresh), version(fresh.path)) == ([[], [], []], "1.0.0")
+    assert (changes(fresh), version(fresh.path)) == ([[], [], []], PRESENT)
 
     fresh.manage("upgrade_tenancy", newer)
     assert not beside.exists()
-    assert (changes(fresh), version(fresh.path)) == ([[], [], []], "1.1.0")
+    assert (changes(fresh), version(fresh.path)) == ([[], [], []], NEXT)
 
 
 def test_the_manifest_lists_the_engine_as_it_is():
