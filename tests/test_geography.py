@@ -196,3 +196,26 @@ def test_a_map_gets_tiles_only_from_who_is_named(project):
     assert "MAP_ATTRIBUTION" in shown(MAP_TILES=tiles, check=False).stderr
     assert "in braces, as in .env.example" in shown(MAP_TILES="tiles", check=False).stderr
     assert tiles in shown(MAP_TILES=tiles, MAP_ATTRIBUTION="Us").stdout
+
+
+SILENCED = """
+import sys
+sys.argv[1:] = [{!r}]
+from server import settings
+print(getattr(settings, "SILENCED_SYSTEM_CHECKS", None))
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "debug", "silenced"),
+    [
+        ("check", "off", None),
+        *(("migrate_schemas", "off", "['gis.W001']"), ("check", "on", "['gis.W001']")),
+    ],
+)
+def test_the_warning_of_an_old_gdal_is_printed_by_check_alone(project, command, debug, silenced):
+    """R23: each command repeated it in production. Only an old GDAL gives it."""
+    code = SILENCED.format(command)
+    production = {"DEBUG": debug, "EMAIL_HOST": "localhost", "DATABASE_URL": "postgis://u:p@h/d"}
+
+    assert project.run(*project.python, "-c", code, **production).stdout == f"{silenced}\n"

@@ -92,7 +92,8 @@ def test_uv_is_found_by_its_variable_and_named_by_its_path(person, stand_in, cal
 def test_what_another_project_left_in_the_environment_is_not_inherited(person, stand_in, calls):
     """S15: neither packages, nor another project of uv's."""
     stand_in("uv")
-    foreign = dict.fromkeys(POST_GEN["FOREIGN"] - {"PYTHONHOME"}, "/elsewhere")
+    packages = {"PIP_TARGET", "PYTHONPATH", "VIRTUAL_ENV", "UV_PROJECT", "UV_PROJECT_ENVIRONMENT"}
+    foreign = dict.fromkeys(packages, "/elsewhere")
     set_by_env = {"DOMAIN": "inherited.example", "ADMIN_PASSWORD": "inherited"}
     made = person.cookiecutter(**set_by_env, **foreign)
     assert len(calls()) == 2

@@ -268,6 +268,19 @@ def test_beat_may_send_nothing_but_public_tasks(settings):
     assert error.msg.startswith("CELERY_BEAT_SCHEDULE: “a” needs a public task")
 
 
+def test_beat_finds_its_tables_in_public(settings, tmp_path, monkeypatch):
+    beat = "django_celery_beat"
+    (tmp_path / beat).mkdir()
+    (tmp_path / beat / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, beat]
+    settings.TENANT_APPS = [*settings.TENANT_APPS, beat]
+    assert [error.id for error in run_checks(tags=["background"])] == ["background.E006"]
+
+    settings.SHARED_APPS = [*settings.SHARED_APPS, beat]
+    assert run_checks(tags=["background"]) == []
+
+
 def test_a_broker_for_development_is_refused_in_production(settings):
     def found():
         return [error.id for error in run_checks(tags=["background"], include_deployment_checks=1)]

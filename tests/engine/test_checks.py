@@ -101,6 +101,35 @@ def test_a_replica_follows_the_tenant_too(settings, monkeypatch):
     assert ids() == []
 
 
+def test_no_connection_is_a_pools(settings, monkeypatch):
+    """Also not that of a replica, before or after the default database."""
+    replica = settings.DATABASES["default"] | {"ENGINE": "tenancy.database"}
+    for pooled in ("default", "replica"):
+        monkeypatch.setitem(settings.DATABASES, "replica", replica)
+        monkeypatch.setitem(settings.DATABASES, "default", replica)
+        monkeypatch.setitem(
+            settings.DATABASES, pooled, replica | {"OPTIONS": {"pool": {"max_size": 4}}}
+        )
+        assert ids() == ["tenancy.E035"]
+
+
+@pytest.mark.parametrize(
+    ("backend", "prefix", "found"),
+    [
+        ("django.core.cache.backends.redis.RedisCache", "", ["tenancy.W034"]),
+        ("django.core.cache.backends.redis.RedisCache", "acme:", []),
+        ("django.core.cache.backends.memcached.PyMemcacheCache", "", ["tenancy.W034"]),
+        ("django.core.cache.backends.db.DatabaseCache", "", []),
+    ],
+)
+def test_no_cache_has_another_projects_keys(settings, backend, prefix, found):
+    limits = {"socket_connect_timeout": 2, "socket_timeout": 2}
+    more = {"BACKEND": backend, "KEY_PREFIX": prefix, "LOCATION": "there", "OPTIONS": limits}
+    settings.CACHES = settings.CACHES | {"more": more}
+
+    assert ids() == found
+
+
 def test_rights_are_not_looked_up_for_all_tenants_together(settings):
     settings.AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]
     assert ids() == ["tenancy.E004"]

@@ -171,6 +171,9 @@ def test_a_tenant_more_is_no_query_more(tenant):
     assert count_queries() == few
 
 
+DELETE_ANIMAL = 'migrations.DeleteModel("Animal")'
+MOVE_AWAY = f"migrations.SeparateDatabaseAndState(state_operations=[{DELETE_ANIMAL}])"
+GONE = "(app, name, applied) VALUES ('gone', '0001_initial', now())"
 NO_KEY = "ALTER TABLE notes_note DROP CONSTRAINT notes_note_pkey"
 
 
@@ -247,6 +250,50 @@ def test_no_deleted_record_of_a_migration_stays_unseen(tenant):
     assert findings() == {
         (tenant.schema_name, "tenancy.E111"): "made, but not recorded: notes.0001_initial."
     }
+
+
+def test_no_record_of_a_migration_that_the_code_lacks_stays_unseen(zoo):
+    """R9: of a deployment that was taken back, and of an app that was removed."""
+
+    def found():
+        return {
+            finding.obj: finding
+            for finding in doctor.examine()
+            if finding.id == "tenancy.W115" and finding.obj in zoo.schemas
+        }
+
+    zoo.write("0002_color", ADD_COLOR)
+    zoo.migrate(schema_name=zoo.schemas[1])
+    zoo.sql(f"INSERT INTO django_migrations {GONE}", schema=zoo.schemas[2])
+    zoo.remove("0002_color")
+
+    assert {schema: finding.msg for schema, finding in found().items()} == {
+        zoo.schemas[1]: "records migrations that the code lacks: zoo.0002_color.",
+        zoo.schemas[2]: "records migrations that the code lacks: gone.0001_initial.",
+    }
+    assert found()[zoo.schemas[2]].hint.endswith("delete them from django_migrations: gone.")
+    zoo.write("0002_squashed", ADD_COLOR, replaces=["0002_color"], after="0001_initial")
+    assert found().keys() == {zoo.schemas[2]}
+
+
+def test_the_tables_that_an_app_or_a_model_leaves_behind_are_named(zoo, settings):
+    """R11: the model went to another app, or the app was taken out of the settings."""
+    left = dict.fromkeys(zoo.schemas, "no model has these tables: zoo_animal.")
+
+    def found():
+        found = {finding.obj: finding.msg for finding in doctor.examine() if finding.id == EXTRA}
+        return {schema: found[schema] for schema in zoo.schemas if schema in found}
+
+    assert found() == {}
+    zoo.write("0002_move", MOVE_AWAY)
+    zoo.migrate()
+    assert found() == left
+
+    settings.TENANT_APPS = [app for app in settings.TENANT_APPS if app != "zoo"]
+    settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if app != "zoo"]
+    tenant_app_labels.cache_clear()
+    assert found() == left
+    tenant_app_labels.cache_clear()
 
 
 def test_a_fleet_that_is_migrated_in_part_is_sound(zoo):

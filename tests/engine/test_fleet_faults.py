@@ -484,3 +484,19 @@ def test_what_was_made_in_part_is_named(zoo, index, operations, left, statement)
     zoo.migrate()
     assert zoo.applied(half) == ["0001_initial", "0002_cage"]
     assert all(zoo.applied(schema)[-1] == "0002_cage" for schema in zoo.schemas)
+
+
+def test_most_that_are_half_done_do_not_stop_the_others(zoo):
+    """R1: the canary was one of them, and failed."""
+    zoo.write("0002_cage", CREATE_CAGE, *WAYS[1])
+    *half, sound = zoo.schemas
+    for schema in half:
+        zoo.migrate(schema_name=schema, verbosity=0)
+        half_record(zoo, schema)
+
+    with pytest.raises(CommandError, match=f"{half[0]}: zoo.0002_cage") as failure:
+        zoo.migrate()
+
+    assert f"their canary failed: {', '.join(half[1:])}" in str(failure.value)
+    assert zoo.applied(sound) == ["0001_initial", "0002_cage"]
+    assert [zoo.applied(schema) for schema in half] == [["0001_initial"]] * 3

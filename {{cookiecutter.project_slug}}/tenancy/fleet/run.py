@@ -3,11 +3,12 @@
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 from django.core.management import CommandError
 from django.db import DatabaseError, InterfaceError
 
-from tenancy.exceptions import one_line
+from tenancy.exceptions import HalfDone, one_line
 from tenancy.fleet import drift, plan
 from tenancy.fleet.plan import Cohort
 from tenancy.fleet.report import Outcome, Report
@@ -26,6 +27,7 @@ class Run:
         self.report = report
         self.strategies = Strategies(connection, args, options, report)
         self.inside_transaction = connection.in_atomic_block
+        self.is_half_done = False  # what failed last, by an earlier run
 
     def migrate(self, schemas: list[str]) -> None:
         """Raises what `plan.make` raises, and DatabaseError or InterfaceError for no tenant's."""
@@ -57,7 +59,13 @@ class Run:
         canaries, drifted = self.choose(cohort)
         for canary in canaries:
             if not self.attempt(cohort, canary, self.strategies.migrate_canary):
-                return self.set_aside(cohort, Outcome.UNTOUCHED)
+                others = []
+                if self.is_half_done and not self.options.get("canary"):
+                    # Those alike are so, too. The others get a canary of their own.
+                    others = [each for each in cohort.schemas if each in drifted]
+                alike = [each for each in cohort.schemas if each not in others]
+                self.set_aside(replace(cohort, schemas=alike), Outcome.UNTOUCHED)
+                return self.migrate_cohort(replace(cohort, schemas=others)) if others else None
         if self.options.get("canary_only"):
             return self.set_aside(cohort, Outcome.WAITING)
         for schema in self.report.left(cohort.schemas):
@@ -103,6 +111,7 @@ class Run:
         except FAILURES as error:
             if self.inside_transaction:
                 raise
+            self.is_half_done = isinstance(error, HalfDone)
             self.report.has_failed(schema, f"{self.strategies.at}{one_line(error)}")
             self.reconnect()
             return False

@@ -77,15 +77,15 @@ def check_settings(**kwargs) -> Iterator[CheckMessage]:
         if settings.DATABASES[alias]["ENGINE"] != "tenancy.database":
             message = f"DATABASES: the ENGINE of “{alias}” doesn't isolate the tenants."
             yield finding("E002", message)
+        if settings.DATABASES[alias].get("OPTIONS", {}).get("pool"):
+            message = "each use of a pool's connection leaves a listener behind"
+            yield finding("E035", f"DATABASES: the OPTIONS of “{alias}” have “pool”: {message}.")
     for wanted in ROUTERS:
         if not any(isinstance(installed, wanted) for installed in router.routers):
             yield finding("E003", f"DATABASE_ROUTERS lacks {path(wanted)}.")
     installed = [path(type(each)) for each in router.routers]
     if path(TenantRouter) in installed[1:]:
         yield finding("E033", f"DATABASE_ROUTERS has {installed[0]} above {path(TenantRouter)}.")
-    if settings.DATABASES[alias].get("OPTIONS", {}).get("pool"):
-        message = "each use of a pool's connection leaves a listener behind"
-        yield finding("E035", f"DATABASES: the OPTIONS of “{alias}” have “pool”: {message}.")
     if not any(is_a(path(UserBackend), name) for name in settings.AUTHENTICATION_BACKENDS):
         lacking = f"AUTHENTICATION_BACKENDS lacks {path(UserBackend)}"
         yield finding("E004", f"{lacking}: nobody has any rights.")

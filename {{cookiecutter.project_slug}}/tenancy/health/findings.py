@@ -62,6 +62,9 @@ HINTS = {
     "W112": "Run `manage.py migrate_schemas`.",
     "W113": "Unless a receiver of `schema_migrated` or a person made it for good, remove it.",
     "W114": "Run `manage.py migrate_schemas --plan`, which may say more.",
+    "W115": "After a deployment that was taken back, deploy it again and undo them with `manage.py"
+    " migrate_schemas APP NAME`. Of squashed migrations, `manage.py migrate_schemas --prune APP`"
+    " removes the records. Of removed apps, delete them from django_migrations: {apps}.",
     "E120": "Or connect to PostgreSQL directly.",
 }
 

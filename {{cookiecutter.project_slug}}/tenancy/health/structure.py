@@ -20,7 +20,7 @@ from django_tenants.utils import get_public_schema_name, quote_schema_name, sche
 from tenancy.exceptions import one_line
 from tenancy.fleet import drift, plan
 from tenancy.fleet.drift import Line
-from tenancy.fleet.plan import Cohort
+from tenancy.fleet.plan import Cohort, Key
 from tenancy.health.findings import finding
 from tenancy.isolation.router import table_of
 from tenancy.schemas import blueprint, dump
@@ -60,6 +60,11 @@ def models_in(cohort: Cohort, **options) -> list[type[Model]]:
 
 def compare(cohort: Cohort) -> Iterator[CheckMessage]:
     """Yield what the recorded migrations of the cohort's schemas don't explain."""
+    if unknown := unknown_records(cohort):
+        message = f"records migrations that the code lacks: {some(map('.'.join, unknown))}."
+        labels = " ".join(sorted({app for app, _ in unknown}))
+        for schema in cohort.schemas:
+            yield finding("W115", message, schema, apps=labels)
     lacking = [str(step) for step in cohort.steps if step.migration]
     try:
         unrecorded, differences = read(cohort, bool(lacking))
@@ -74,6 +79,13 @@ def compare(cohort: Cohort) -> Iterator[CheckMessage]:
     for schemas, difference in differences:
         for schema in schemas:
             yield from difference.findings(schema)
+
+
+def unknown_records(cohort: Cohort) -> list[Key]:
+    """Return the recorded migrations that the code doesn't have, nor a squashed one replaces."""
+    loader = cohort.executor.loader
+    replaced = {key for each in loader.disk_migrations.values() for key in each.replaces}
+    return sorted(loader.applied_migrations.keys() - loader.disk_migrations.keys() - replaced)
 
 
 def read(cohort: Cohort, is_lacking: bool) -> tuple[set[str], list]:
