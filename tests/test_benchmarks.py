@@ -8,7 +8,7 @@ import sys
 from statistics import median
 
 import pytest
-from projects import OURS, ROOT, UV, environment, need
+from projects import ROOT, UV, environment, need
 
 from benchmarks import report
 from benchmarks.rounds import interleaved, ratio
@@ -190,12 +190,3 @@ def test_without_wrk_a_line_says_what_to_install(tmp_path):
 
     assert result.returncode == 1
     assert result.stderr == "wrk is not installed: apt install wrk\n"
-
-
-def test_a_baked_project_has_packages_of_its_own(monkeypatch):
-    """S15: what the shell says of the template's environment doesn't reach the project."""
-    for name in OURS:
-        monkeypatch.setenv(name, "/elsewhere")
-
-    assert "UV_PROJECT_ENVIRONMENT" in OURS
-    assert not environment().keys() & OURS

@@ -13,7 +13,7 @@ from contextlib import suppress
 import pytest
 from conftest import PROJECT, run
 from dotenv import dotenv_values
-from projects import ROOT
+from projects import OURS, ROOT, environment
 
 POST_GEN = runpy.run_path(str(ROOT / "hooks" / "post_gen_project.py"))
 ENV_FILE = runpy.run_path(str(ROOT / PROJECT / "tenancy" / "env_file.py"))
@@ -100,6 +100,15 @@ def test_what_another_project_left_in_the_environment_is_not_inherited(person, s
     for call in calls():
         assert not call["env"].keys() & {*set_by_env, *foreign}
     assert "DATABASE_URL" not in made.stdout
+
+
+def test_a_baked_project_of_a_benchmark_has_packages_of_its_own(monkeypatch):
+    """S15: what the shell says of the template's environment doesn't reach the project."""
+    for name in OURS:
+        monkeypatch.setenv(name, "/elsewhere")
+
+    assert "UV_PROJECT_ENVIRONMENT" in OURS
+    assert not environment().keys() & OURS
 
 
 def test_a_database_that_the_environment_names_is_used_and_told(person, stand_in, calls):

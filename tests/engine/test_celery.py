@@ -39,6 +39,11 @@ def test_shared_tasks_belong_to_the_project():
     assert where.app is app
 
 
+def test_the_queue_is_the_projects(settings):
+    """R13: no broker but Redis has a prefix for all keys."""
+    assert [*app.amqp.queues] == [settings.PROJECT_SLUG] == ["acme-cloud"]
+
+
 def test_a_task_that_is_called_is_a_plain_function(tenant, other_tenant):
     with other_tenant:
         assert where() == other_tenant.schema_name
