@@ -196,3 +196,16 @@ class Browser:
             self.cookies[name] = value
         connection.close()
         return answer
+
+
+def signed_in(host, port, password, name="ada"):
+    """Sign in on the main website, and return the browser of a host that it hands over to."""
+    website, browser = Browser("localhost", port), Browser(host, port)
+    website.post("/account/login/", login=name, password=password)
+    if host == website.host:
+        return website
+    url = "/sign-in/"
+    for asked in (browser, website, browser):
+        parts = urllib.parse.urlsplit(url)
+        url = asked.get(f"{parts.path}?{parts.query}").headers["Location"]
+    return browser

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psycopg2
 import pytest
-from projects import UV, Browser, Project, cookiecutter, need
+from projects import UV, Browser, Project, cookiecutter, need, signed_in
 
 POSTGIS = any(Path("/").glob("usr/share/postgresql/*/extension/postgis.control"))
 ONE = ("provision_tenant", "One", "one", "org", "ada")
@@ -171,14 +171,13 @@ def test_maps_work_with_the_static_files_of_production(project, database):
     database.query("CREATE EXTENSION postgis")
     production = {"DEBUG": "off", "HTTPS": "off", "EMAIL_HOST": "localhost"}
     production |= {"DATABASE_URL": database.url, "ALLOWED_HOSTS": ".localhost"}
+    production |= {"SERVE_PUBLIC": "on"}
     for command in (["collectstatic", "--no-input"], ["init_tenant"], ONE):
         project.manage(*command, **production)
     gunicorn = (*project.python, "-m", "gunicorn", "server.wsgi", "-b", "127.0.0.1:{port}")
 
     with project.serving(*gunicorn, **production) as port:
-        tenant = Browser("one.localhost", port)
-        password = project.settings()["ADMIN_PASSWORD"]
-        tenant.post("/sign-in/", username="ada", password=password)
+        tenant = signed_in("one.localhost", port, project.settings()["ADMIN_PASSWORD"])
         text = tenant.get("/places/").text
         files = re.findall(r'<(?:script|link)[^>]* (?:src|href)="(/static/[^"]+)"', text)
         assert any(re.search(r"/leaflet\.\w{12}\.js$", file) for file in files)

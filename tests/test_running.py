@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from projects import UV, Browser, Project, cookiecutter, environment
+from projects import UV, Browser, Project, cookiecutter, environment, signed_in
 
 
 @pytest.fixture(scope="module")
@@ -62,18 +62,13 @@ def test_the_stylesheet_is_served_and_nothing_comes_from_elsewhere(port, host):
 
 @pytest.mark.parametrize("host", ["localhost", "evilcorp.localhost"])
 def test_the_admin_takes_the_password_of_env(acme, port, host):
-    browser = Browser(host, port)
-    password = acme.settings()["ADMIN_PASSWORD"]
+    browser = signed_in(host, port, acme.settings()["ADMIN_PASSWORD"])
 
-    answer = browser.post("/admin/login/?next=/admin/", username="ada", password=password)
-
-    assert answer.status == 302
     assert "Site administration" in browser.get("/admin/").text
 
 
 def test_the_owner_signs_in_at_the_tenants_page(acme, port):
-    browser = Browser("evilcorp.localhost", port)
-    browser.post("/sign-in/", username="ada", password=acme.settings()["ADMIN_PASSWORD"])
+    browser = signed_in("evilcorp.localhost", port, acme.settings()["ADMIN_PASSWORD"])
 
     assert "You are signed in as <strong>ada</strong>" in browser.get("/").text
     assert browser.post("/notes/", text="It runs").status == 302
@@ -93,8 +88,7 @@ def test_init_tenant_can_be_repeated_and_resets_no_password(acme, port):
     password = acme.settings()["ADMIN_PASSWORD"]
     acme.manage("init_tenant", ADMIN_PASSWORD="another")  # noqa: S106
 
-    answer = Browser("localhost", port).post("/sign-in/", username="ada", password=password)
-    assert answer.status == 302
+    assert signed_in("localhost", port, password).get("/account/").status == 200
 
 
 def test_a_killed_database_is_started_again(acme, port):
@@ -265,6 +259,6 @@ def test_an_owners_letter_leads_to_the_port_that_is_served(acme, port):
 def test_two_projects_on_localhost_have_cookies_of_their_own(port):
     """S14: browsers send the cookies of all ports."""
     browser = Browser("localhost", port)
-    browser.get("/sign-in/")
+    browser.get("/account/login/")
 
     assert browser.cookies.keys() == {"acme-cloud_csrf"}

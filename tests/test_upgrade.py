@@ -177,9 +177,45 @@ def older(tmp_path_factory):
     project.postgres("stop")
 
 
-def follow_changelog(project):
+ALLAUTH = ("allauth", "allauth.account", "allauth.usersessions", "django.contrib.humanize")
+MIDDLEWARE = (
+    "tenancy.requests.middleware.MembershipMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "tenancy.requests.preferences.PreferencesMiddleware",
+)
+
+
+def lines(*names):
+    return "".join(f'    "{name}",\n' for name in names)
+
+
+def follow_changelog(project, template):
     """Do what `tenancy/CHANGELOG.md` tells a project to do for each version, and nothing else."""
     # 1.1.0
+    settings = (template / PROJECT / "server/settings.py").read_text()
+    accounts = settings[settings.index("# Accounts.") : settings.index("SIGNING_BACKEND")]
+    replace(
+        project.path / "server/settings.py",
+        (lines("django.contrib.messages"), lines(*ALLAUTH, "django.contrib.messages")),
+        (lines(MIDDLEWARE[0]), lines(*MIDDLEWARE)),
+        ("SIGNING_BACKEND", f"{accounts}SIGNING_BACKEND"),
+    )
+    replace(
+        project.path / "pyproject.toml",
+        ('  "django>=', '  "django-allauth>=65.22,<66",\n  "django>='),
+    )
+    replace(
+        project.path / "server/urls_public.py",
+        ("tenancy.people.urls", "tenancy.people.urls_public"),
+    )
+    templates = project.path / "server/templates"
+    (templates / "account").mkdir()
+    (templates / "tenancy/accounts/sign_in.html").rename(templates / "account/login.html")
+    replace(
+        project.path / "server/invoices/tests.py",
+        ('"/sign-in/", headers={"host": "first.', '"/account/login/", headers={"host": "'),
+    )
+    shutil.copy(template / PROJECT / "tests/test_people.py", project.path / "tests")
     replace(
         project.path / "server/website/views.py",
         ("hosts.site_url(request, domain.domain)", "hosts.site_url(domain.domain)"),
@@ -204,11 +240,11 @@ def test_a_project_takes_over_the_present_engine(older, template):
 
     printed = older.manage("upgrade_tenancy", template).stdout
     assert files(older) == own
-    follow_changelog(older)
+    follow_changelog(older, template)
+    older.run(UV, "sync")
     own = files(older)
     commands = "check", "makemigrations", "migrate_schemas"
     assert [f"`manage.py {command}`" in printed for command in commands] == [True] * 3
-    older.run(UV, "sync")
     for command in commands:
         older.manage(command)
 
@@ -336,7 +372,7 @@ def test_check_names_the_line_to_add_for_what_is_missing(fresh):
             '    "tenancy.requests.middleware.MembershipMiddleware",',
         ],
         "server/urls.py": ['    path("", include("tenancy.people.urls")),'],
-        "server/urls_public.py": ['    path("", include("tenancy.people.urls")),'],
+        "server/urls_public.py": ['    path("", include("tenancy.people.urls_public")),'],
     }
     for name, lines in missing.items():
         replace(fresh.path / name, *((f"\n{line}", "\n") for line in lines))

@@ -26,6 +26,7 @@ from tenancy.testing import TenantClient
 from tenant_users.permissions.models import UserTenantPermissions
 
 from engine.copies import cleaned_up, execute, get, provision, provision_exotic, remove
+from engine.people import erase
 from engine.processes import kill, start, stop_before
 from engine.roles import roles_of
 from engine.schemas import describe
@@ -176,7 +177,7 @@ def test_people_who_were_deactivated_meanwhile_are_not_members_again(source, tmp
         assert [*user.tenants.all()] == []
         accounts.anonymise("fired", "test")
     finally:
-        user._meta.model._base_manager.filter(pk=user.pk)._raw_delete(connection.alias)
+        erase(user._meta.model._base_manager.filter(pk=user.pk))
 
 
 # Ids of what is shared

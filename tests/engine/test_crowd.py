@@ -16,7 +16,7 @@ from django.contrib.auth import get_user_model
 from django.db import connection
 from django.test import Client
 from django_tenants.utils import tenant_context
-from hypothesis import settings
+from hypothesis import settings as hypothesis_settings
 from server.notes.models import Note
 from tenancy import copies, lifecycle
 from tenancy.health import doctor
@@ -25,9 +25,10 @@ from tenancy.people import accounts
 from tenancy.schemas.ddl import drop_schema
 
 from engine.copies import cleaned_up, get, provision
+from engine.people import erase
 
 HOSTS = 4  # tenants that others use meanwhile
-MOST = 300 if settings().max_examples > 100 else 12  # tenants that come and go
+MOST = 300 if hypothesis_settings().max_examples > 100 else 12  # tenants that come and go
 LONGEST = 3  # seconds that one who is at another tenant may wait
 PARTS = (0.5, 0.99, 0.999999)  # of the requests, of which the longest wait is reported
 PASSWORD = "a-crowds-password"
@@ -47,7 +48,7 @@ def hosts(committed_db):
                 Note.objects.create(text=f"of {tenant.slug}", author=visitor)
         yield tenants
         accounts.deactivate("visitor", "test")
-        get_user_model().objects.filter(pk=visitor.pk)._raw_delete(connection.alias)
+        erase(get_user_model().objects.filter(pk=visitor.pk))
 
 
 def anonymous(tenant):
@@ -63,9 +64,17 @@ def signed_in(tenant):
 
 
 def signing_in(tenant):
-    client = Client(SERVER_NAME=tenant.get_primary_domain().domain)
-    answers = {"username": "visitor", "password": PASSWORD}
-    return lambda: client.post("/sign-in/", answers), 302
+    host = tenant.get_primary_domain().domain
+    website = Client(SERVER_NAME="localhost")
+    website.post("/account/login/", {"login": "visitor", "password": PASSWORD})
+
+    def visit():
+        client = Client(SERVER_NAME=host)
+        there = client.get("/sign-in/?next=/notes/").url.removeprefix("http://localhost")
+        back = website.get(there).url.removeprefix(f"http://{host}")
+        return client.get(back)
+
+    return visit, 302
 
 
 @contextmanager
@@ -126,7 +135,8 @@ def come_and_go(source, number, file):
         drop_schema(former)
 
 
-def test_nobody_at_another_tenant_notices(hosts, tmp_path):
+def test_nobody_at_another_tenant_notices(hosts, tmp_path, settings):
+    settings.TENANCY_RATES = {"hand-over": None}
     source = hosts[0]  # which is in use, too
     file = copies.backup(source, tmp_path / "backup.zip", "test")
     began = time.monotonic()

@@ -42,6 +42,8 @@ from tenancy.people import accounts, members
 from tenancy.schemas.ddl import drop_schema
 from tenancy.schemas.uploads import folder_of
 
+from engine.people import erase
+
 SLUGS = ["life-a", "life-b", "life-c"]
 slugs = st.sampled_from(SLUGS)
 PEOPLE = ["admin", "other", "guest"]
@@ -349,7 +351,7 @@ def guest(committed_db):
     guest = accounts.create_user(GUEST, "guest@localhost")
     yield
     accounts.deactivate(GUEST, "test")
-    get_user_model().objects.filter(pk=guest.pk)._raw_delete(connection.alias)
+    erase(get_user_model().objects.filter(pk=guest.pk))
     TenantEvent.objects.exclude(by="admin").delete()
 
 

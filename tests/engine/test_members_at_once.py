@@ -16,6 +16,7 @@ from tenancy.people.accounts import create_user
 from tenancy.people.members import add_member, remove_member
 from tenant_users.permissions.models import UserTenantPermissions
 
+from engine.people import erase
 from engine.roles import roles_of
 from engine.threads import waiting
 
@@ -55,7 +56,7 @@ def committed(committed_db):
         with place:
             UserTenantPermissions.objects.filter(profile__username__in=names).delete()
     User.tenants.through.objects.filter(user__username__in=names).delete()
-    User._base_manager.filter(username__in=names)._raw_delete(connection.alias)
+    erase(User._base_manager.filter(username__in=names))
     TenantEvent.objects.filter(by="test").delete()
 
 

@@ -3,13 +3,13 @@
 import pytest
 from django.core.management import CommandError
 from django.db import connection
-from django.test import Client
 from django_tenants.utils import schema_exists
 from server.notes.models import Note
 from server.tenants.models import Tenant
 from tenancy.health import doctor
 from tenancy.locks import advisory_lock
 from tenancy.models import TenantEvent
+from tenancy.testing import TenantClient
 from tenant_users.permissions.models import UserTenantPermissions
 
 Status = Tenant.Status
@@ -84,9 +84,7 @@ def test_who_was_a_member_is_one_again(make, tenant, other_tenant):
             ("admin", True, True),
             ("other", False, False),
         ]
-    client = Client(SERVER_NAME="first.localhost")
-    client.post("/sign-in/", {"username": "admin", "password": "password"})
-    assert client.get("/").status_code == 200
+    assert TenantClient(tenant, tenant.owner).get("/notes/").status_code == 200
 
 
 @pytest.mark.usefixtures("db")

@@ -1,5 +1,5 @@
 import pytest
-from django.contrib.auth import authenticate, get_user_model
+from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, transaction
@@ -18,12 +18,6 @@ def test_names_and_emails_are_stored_in_lower_case(ada):
     assert (ada.username, ada.email) == ("ada", "ada@example.com")
     ada.refresh_from_db()
     assert (ada.username, ada.email) == ("ada", "ada@example.com")
-
-
-@pytest.mark.parametrize("name", ["ada", "ADA", "ada@example.com", "ADA@EXAMPLE.COM"])
-def test_people_sign_in_with_either(ada, name):
-    assert authenticate(username=name, password="password") == ada
-    assert authenticate(username=name, password="Password") is None
 
 
 @pytest.mark.parametrize(

@@ -45,8 +45,12 @@ SHARED_APPS = [
     "tenant_users.tenants",
     "tenant_users.permissions",
     "tenancy.apps.TenantAdminConfig",
+    "allauth",
+    "allauth.account",
+    "allauth.usersessions",
     "django.contrib.auth",
     "django.contrib.contenttypes",  # only here, so that every schema uses the same ids
+    "django.contrib.humanize",  # for the page of sessions
     "django.contrib.messages",
     "django.contrib.sessions",
     "django.contrib.staticfiles",
@@ -181,6 +185,8 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "tenancy.requests.middleware.MembershipMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "tenancy.requests.preferences.PreferencesMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -221,6 +227,34 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 LOGIN_URL = "sign-in"
 LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "home"
+
+# Accounts. People sign up and sign in on the main website alone, which hands the sign-in over to
+# their workspaces. These are settings of django-allauth, and the engine relies on the first seven.
+
+ACCOUNT_ADAPTER = "tenancy.people.account.adapter.AccountAdapter"
+ACCOUNT_FORMS = {"signup": "tenancy.people.account.forms.SignUpForm"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]  # SignUpForm drops the password; sign-in needs it
+ACCOUNT_EMAIL_VERIFICATION = "mandatory"
+ACCOUNT_EMAIL_VERIFICATION_BY_CODE_ENABLED = True
+ACCOUNT_PRESERVE_USERNAME_CASING = False
+ACCOUNT_RATE_LIMITS = False  # the adapter counts with `tenancy.limits`, for all processes together
+ACCOUNT_EMAIL_VERIFICATION_SUPPORTS_RESEND = True
+ACCOUNT_LOGIN_METHODS = {"email", "username"}
+ACCOUNT_LOGIN_BY_CODE_ENABLED = True
+ACCOUNT_PASSWORD_RESET_BY_CODE_ENABLED = True
+ACCOUNT_LOGIN_ON_PASSWORD_RESET = True
+ACCOUNT_REAUTHENTICATION_REQUIRED = True
+ACCOUNT_EMAIL_NOTIFICATIONS = True
+ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_MAX_EMAIL_ADDRESSES = 5
+
+SIGN_UP = env.bool("SIGN_UP", default=True)
+TERMS_VERSION = "1"  # change it with the terms: a line in the log says who accepted which version
+
+# Where workspaces send people to sign in. Empty: to DOMAIN.
+MAIN_WEBSITE_URL = env.str(
+    "MAIN_WEBSITE_URL", default="", validate=validate.Regexp(r"(https?://[^/?#]+)?\Z")
+)
 SIGNING_BACKEND = "tenancy.isolation.signing.TenantSigner"
 
 # Never a cache in the memory of one process: a person who signs out would stay signed in elsewhere.
@@ -253,6 +287,7 @@ SITE_PORT = env.int("SITE_PORT", default=None)
 
 if DEBUG and not env.str("EMAIL_HOST", default=""):
     EMAIL_BACKEND = "tenancy.emails.ConsoleBackend"
+    EMAIL_FILE_PATH = BASE_DIR / ".mail"  # http://localhost:8000/_mail/ shows them
 else:
     EMAIL_HOST = env.str("EMAIL_HOST", validate=validate.Length(min=1))
     EMAIL_PORT = env.int("EMAIL_PORT", default=587)
@@ -378,5 +413,6 @@ TEST_RUNNER = "tenancy.testing.runner.PytestRunner"
 # Language and time
 
 LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English")]  # those that a person can choose
 TIME_ZONE = "UTC"
 USE_TZ = True

@@ -9,7 +9,7 @@ from tenancy.requests.views import favicon, robots
 
 urlpatterns = [
     path("", home, name="home"),
-    path("", include("tenancy.people.urls")),
+    path("", include("tenancy.people.urls_public")),
     path("media/<path:path>", media, name="media"),
     path("favicon.ico", favicon),
     path("robots.txt", robots),

@@ -32,6 +32,7 @@ class TenancyConfig(AppConfig):
         from tenancy.health import apis, checks  # noqa: F401 (the imports register them)
         from tenancy.isolation import deletion, router
         from tenancy.lifecycle import provision_tenant
+        from tenancy.people.account import receivers  # noqa: F401 (the import connects them)
 
         router.install()
         deletion.install()

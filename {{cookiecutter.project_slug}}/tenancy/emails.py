@@ -1,9 +1,15 @@
 """E-mails in the project's style. One template gives the subject, the text and the HTML."""
 
+import secrets
+import time
+from pathlib import Path
+
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.core.mail.backends import console
 from django.template.loader import render_to_string
+
+MAX_KEPT = 50  # e-mails, in development
 
 
 def send_email(name: str, recipient: str, context: dict) -> None:
@@ -14,15 +20,35 @@ def send_email(name: str, recipient: str, context: dict) -> None:
     """
     context = {"project_name": settings.PROJECT_NAME, **context}
     subject, _, text = render_to_string(f"tenancy/email/{name}.txt", context).partition("\n\n")
-    html = render_to_string("tenancy/email/base.html", {**context, "text": text.strip()})
     message = EmailMultiAlternatives(" ".join(subject.split()), f"{text.strip()}\n", to=[recipient])
-    message.attach_alternative(html, "text/html")
+    message.attach_alternative(as_html(text.strip(), context), "text/html")
     message.send()
 
 
+def as_html(text: str, context: dict) -> str:
+    """Return the HTML of an e-mail, in the project's style."""
+    context = {"project_name": settings.PROJECT_NAME, **context, "text": text}
+    return render_to_string("tenancy/email/base.html", context)
+
+
 class ConsoleBackend(console.EmailBackend):
-    """Prints e-mails as plain text, for development."""
+    """Prints e-mails as plain text, for development.
+
+    With EMAIL_FILE_PATH it also keeps the newest in that folder, for the page `/_mail/`.
+    """
 
     def write_message(self, message):
         recipients = ", ".join(message.recipients())
         self.stream.write(f"To: {recipients}\nSubject: {message.subject}\n\n{message.body}\n")
+        if folder := settings.EMAIL_FILE_PATH:
+            Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)  # they have codes
+            file = Path(folder, f"{time.time_ns()}-{secrets.token_hex(4)}.eml")
+            file.write_bytes(message.message().as_bytes())
+            for old in kept_files()[MAX_KEPT:]:
+                old.unlink(missing_ok=True)
+
+
+def kept_files() -> list[Path]:
+    """Return the files of the e-mails that development keeps, the newest first."""
+    folder = settings.EMAIL_FILE_PATH
+    return sorted(Path(folder).glob("*.eml"), reverse=True) if folder else []

@@ -102,6 +102,16 @@ def site_url(host: str, path: str = "/") -> str:
     return f"{scheme}://{host}{f':{port}' if port else ''}{path}"
 
 
+def main_website_url(path: str = "/") -> str:
+    """Return the absolute URL of `path` at the main website.
+
+    MAIN_WEBSITE_URL is needed only where it isn't reached at DOMAIN and SITE_PORT.
+    """
+    if base := getattr(settings, "MAIN_WEBSITE_URL", ""):
+        return f"{base}{path}"
+    return site_url(settings.DOMAIN, path)
+
+
 def own_url(request, path: str = "/") -> str:
     """Return the absolute URL of `path` at the site that was asked."""
     return site_url(normalise_host(request.get_host()), path)

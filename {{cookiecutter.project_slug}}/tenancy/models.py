@@ -274,3 +274,24 @@ class Limit(models.Model):
 
     def __str__(self):
         return self.key
+
+
+class HandOver(models.Model):
+    """A sign-in that the main website handed over to a workspace, and the session it opened there.
+
+    `tenancy.people.handover` writes it. The code and the state are stored as digests.
+    """
+
+    code = models.CharField(max_length=64, unique=True)
+    state = models.CharField(max_length=64)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    tenant = models.ForeignKey(settings.TENANT_MODEL, on_delete=models.CASCADE, related_name="+")
+    host = models.CharField(max_length=253)
+    expires = models.DateTimeField()
+    used = models.DateTimeField(null=True)
+    # The keys of the session that handed over, and of the one that was opened.
+    website_session = models.CharField(max_length=40, db_index=True)
+    workspace_session = models.CharField(max_length=40, blank=True, db_index=True)
+
+    def __str__(self):
+        return f"{self.user_id} → {self.host}"

@@ -1,36 +1,52 @@
-"""Signing in, and what a role allows."""
+"""Accounts on the main website, and what a role allows in a tenant."""
+
+import re
 
 import pytest
-from django.urls import reverse
 
 from tenancy.people.members import add_member, list_members
 from tenancy.testing import TenantClient
 
 
 @pytest.fixture
-def sign_in_page(client, public):
-    """Fill in the main website's sign-in page."""
-    url = reverse("sign-in", urlconf="server.urls_public")
+def website(client, public):
+    """Send a form of the main website's account pages."""
 
-    def sign_in_page(username, password):
-        data = {"username": username, "password": password}
-        return client.post(url, data, headers={"host": "localhost"})
+    def website(page, **data):
+        return client.post(f"/account/{page}/", data, headers={"host": "localhost"})
 
-    return sign_in_page
+    return website
 
 
-def test_a_person_signs_in_with_user_name_or_email(sign_in_page):
-    assert sign_in_page("admin", "password").url == "/"
-    assert sign_in_page("admin@localhost", "password").url == "/"
+def test_a_person_signs_up_with_a_code(website, client, mailoutbox):
+    website("signup", email="grace@example.com", terms="on")
+    code = re.search(r"^[A-Z0-9]+-[A-Z0-9]+$", mailoutbox[0].body, re.M)[0]
+    website("confirm-email", code=code)
+
+    assert "grace@example.com" in client.get("/account/", headers={"host": "localhost"}).text
 
 
-def test_a_wrong_password_is_refused(sign_in_page):
-    response = sign_in_page("admin", "guess")
+def test_a_person_signs_in_with_user_name_or_email(website, client):
+    for name in ("admin", "admin@localhost"):
+        assert website("login", login=name, password="password").url == "/"
+        client.post("/sign-out/", headers={"host": "localhost"})
 
-    assert response.context["form"].errors
+
+def test_a_wrong_password_is_refused(website):
+    assert website("login", login="admin", password="guess").context["form"].errors
 
 
-@pytest.mark.parametrize(("role", "status"), [("admin", 200), ("member", 302)])
+def test_one_sign_in_opens_a_workspace(public, tenant):
+    website, workspace = TenantClient(public), TenantClient(tenant)
+    website.post("/account/login/", {"login": "admin", "password": "password"})
+
+    there = workspace.get("/sign-in/?next=/admin/").url.removeprefix("http://localhost")
+    back = website.get(there).url.removeprefix("http://first.localhost")
+    assert workspace.get(back).url == "/admin/"
+    assert "Sign out admin" in workspace.get("/").text
+
+
+@pytest.mark.parametrize(("role", "status"), [("admin", 200), ("member", 403)])
 def test_a_role_decides_who_opens_the_admin(tenant, ada, role, status):
     add_member(tenant, "ada", role, by="test")
 

@@ -65,9 +65,6 @@ def oauth(user):
 
 # The path, and what makes a credential. The libraries refuse by themselves.
 KINDS = {
-    "basic": basic,
-    "open/basic": basic,
-    "basic-ninja": basic,
     "token": token,
     "open/token": token,
     "knox": knox,
@@ -188,15 +185,21 @@ def test_a_session_of_a_stranger_reads_and_writes_nothing(tenant, ada, name):
             assert answer.status_code in (401, 403)
 
 
-@pytest.mark.parametrize("path", ["obtain", "jwt-obtain"])
-def test_a_password_gets_a_stranger_no_token(tenant, ada, path):
-    """I1"""
-    client = TenantClient(tenant)
-    names = {"username": "ada", "password": PASSWORD}
-    assert client.post(f"/api/{path}/", names).status_code in (400, 401)
-
+@pytest.mark.usefixtures("note")
+@pytest.mark.parametrize("place", ["first", "public"])
+def test_no_api_takes_a_password(tenant, public, ada, place):
+    """I9: not even a member's. Programs have tokens and keys."""
     add_member(tenant, "ada", by="test")
-    assert client.post(f"/api/{path}/", names).status_code == 200
+    if place == "public":
+        tenant, _ = public, tenant.deactivate()
+    for name in ("basic", "open/basic", "basic-ninja"):
+        answer = TenantClient(tenant).get(f"/api/{name}/", headers=basic(ada))
+        assert answer.status_code in (401, 403), name
+        assert "secret" not in answer.text
+    for name in ("obtain", "jwt-obtain"):
+        names = {"username": "ada", "password": PASSWORD}
+        answer = TenantClient(tenant).post(f"/api/{name}/", names)
+        assert answer.status_code in (400, 401), name
 
 
 def test_a_refresh_token_ends_with_the_membership(tenant, other_tenant, ada):

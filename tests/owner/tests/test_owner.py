@@ -410,7 +410,8 @@ def test_the_role_that_was_given_last_counts(bea, settings):
 def test_a_page_of_the_same_name_replaces_the_engines(born, mailoutbox):
     tenant = born("pages")
     anybody = TenantClient(tenant)
-    assert "The owner's sign-in" in anybody.get("/sign-in/").text
+    website = TenantClient(Tenant.objects.get(slug="public"))
+    assert "The owner's sign-in" in website.get("/account/login/").text
     assert mailoutbox[-1].subject == "Your workspace Pages is open"
     assert "The owner's text: http://pages.localhost/" in mailoutbox[-1].body
 

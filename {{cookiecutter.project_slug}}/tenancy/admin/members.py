@@ -1,7 +1,5 @@
 """The members of a tenant, on the pages of its own admin, for its owner and its admins."""
 
-import re
-import secrets
 from functools import partial
 
 from django import forms
@@ -9,7 +7,6 @@ from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.db import connection, transaction
 from django.template.defaultfilters import date
-from django.urls import reverse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -151,7 +148,7 @@ def invite(request, email: str, role: str, by: str) -> None:
         members.add_member(tenant, email, role, by=by)
     except UnknownUser:
         try:
-            accounts.create_user(new_name(email), email)
+            accounts.create_user(accounts.new_username(email), email)
         except InvalidUser:  # a deactivated person has the e-mail
             message = gettext("“%(email)s” can't be added.")
             raise InvalidUser(message % {"email": email}) from None
@@ -160,13 +157,6 @@ def invite(request, email: str, role: str, by: str) -> None:
         "tenant": tenant,
         "by": by,
         "site": hosts.own_url(request),
-        "password_url": hosts.own_url(request, reverse("password_reset")),
     }
     # Robust: a failed e-mail is logged, and the person is a member all the same.
     transaction.on_commit(partial(send_email, "new_member", email, context), robust=True)
-
-
-def new_name(email: str) -> str:
-    """Return a user name. Its random part hides whether somebody has the plain name elsewhere."""
-    local = re.sub("[^a-z0-9]+", ".", email.partition("@")[0].lower()).strip(".")
-    return f"{local[:40] or 'member'}-{secrets.token_hex(2)}"

@@ -1,5 +1,7 @@
 """The public host's admin of people."""
 
+from allauth.account.admin import EmailAddressAdmin, EmailConfirmationAdmin
+from allauth.usersessions.admin import UserSessionAdmin
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm
@@ -9,6 +11,10 @@ from tenant_users.permissions.models import UserTenantPermissions
 from tenancy.admin.actions import USER_ACTIONS
 from tenancy.admin.base import never
 from tenancy.concrete import User, editable_fields
+
+# django-allauth's rows follow the person's: who changes them there changes who gets in.
+for hidden in (EmailAddressAdmin, EmailConfirmationAdmin, UserSessionAdmin):
+    hidden.only_at = ()
 
 
 class UserCreationForm(AdminUserCreationForm):
@@ -51,6 +57,8 @@ class UserAdmin(DjangoUserAdmin):
         return [RightsInline] if obj else []
 
     def save_model(self, request, obj, form, change):
+        if not change:
+            obj.is_verified = obj.has_usable_password()  # as `create_user` does
         super().save_model(request, obj, form, change)
         if not change:
             request.tenant.add_user(obj)

@@ -20,9 +20,31 @@ MIDDLEWARE = (  # in this order
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "tenancy.requests.middleware.MembershipMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
 )
 # Their commands and templates give way to the engine's.
-OVERRIDDEN = ("django_tenants", "tenant_users.tenants", "tenancy.apps.TenantAdminConfig")
+OVERRIDDEN = (
+    "django_tenants",
+    "tenant_users.tenants",
+    "tenancy.apps.TenantAdminConfig",
+    "allauth.account",
+)
+ALLAUTH = ("allauth", "allauth.account", "allauth.usersessions", "django.contrib.humanize")
+ACCOUNT_SETTINGS = {
+    "ACCOUNT_ADAPTER": '"tenancy.people.account.adapter.AccountAdapter"',
+    "ACCOUNT_FORMS": '{"signup": "tenancy.people.account.forms.SignUpForm"}',
+    "SIGN_UP": "True",
+    "TERMS_VERSION": '"1"',
+}
+# With other values an account could belong to a person who never confirmed its address, or guesses
+# would be counted by each process on its own.
+FIXED_SETTINGS = {
+    "ACCOUNT_SIGNUP_FIELDS": ["email*", "password1*"],
+    "ACCOUNT_EMAIL_VERIFICATION": "mandatory",
+    "ACCOUNT_EMAIL_VERIFICATION_BY_CODE_ENABLED": True,
+    "ACCOUNT_PRESERVE_USERNAME_CASING": False,
+    "ACCOUNT_RATE_LIMITS": False,
+}
 
 
 def missing_at_start() -> Iterator[CheckMessage]:
@@ -32,19 +54,28 @@ def missing_at_start() -> Iterator[CheckMessage]:
     yield from package("django", "5.2", "7")
     yield from package("django-tenants", "4.0", "4.1")
     yield from package("django-tenant-users", "3.0", "3.1")
+    yield from package("django-allauth", "65.22", "66")
     yield from package("idna", "3.7", "4")
     yield from package("celery", "5.7", "6", app="tenancy.background")
     yield from package("tenant-schemas-celery", "5.0", "5.1", app="tenancy.background")
+    for name in ALLAUTH:
+        yield from app(name)
+    for name, example in ACCOUNT_SETTINGS.items():
+        yield from setting(name, example)
 
 
 def missing() -> Iterator[CheckMessage]:
     """Yield what is missing: messages of Django's check framework."""
     yield from missing_at_start()
+    for name, value in FIXED_SETTINGS.items():
+        yield from fixed_setting(name, value)
     yield from app("tenancy", before=OVERRIDDEN)
     yield from middleware(MIDDLEWARE[0], f"above {MIDDLEWARE[1]}")
     for above, name in pairwise(MIDDLEWARE):
         yield from middleware(name, f"below {above}")
-    yield from include("tenancy.people.urls")
+    if settings.ROOT_URLCONF != settings.PUBLIC_SCHEMA_URLCONF:  # of the main website alone
+        yield from include("tenancy.people.urls", urlconfs=("ROOT_URLCONF",))
+    yield from include("tenancy.people.urls_public", urlconfs=("PUBLIC_SCHEMA_URLCONF",))
     yield from admin_sites()
 
 
@@ -53,6 +84,16 @@ def setting(name: str, example: str) -> Iterator[CheckMessage]:
         yield Error(
             f"The setting {name} is missing.",
             hint=f"Add `{name} = {example}` to the settings.",
+            id="tenancy.E012",
+        )
+
+
+def fixed_setting(name: str, value) -> Iterator[CheckMessage]:
+    """A setting with one possible value."""
+    if getattr(settings, name, None) != value:
+        yield Error(
+            f"The setting {name} isn't {value!r}.",
+            hint=f"Write `{name} = {value!r}` in the settings.",
             id="tenancy.E012",
         )
 
@@ -133,9 +174,11 @@ def included(resolver: URLResolver) -> Iterator[str]:
 
 
 def is_a(wanted: str, name: str) -> bool:
-    """Return True if `name` is the dotted path of the wanted class, or of a subclass."""
+    """Return True if `name` is the dotted path of the wanted class or function, or a subclass's."""
+    if name == wanted:
+        return True
     try:
-        found, wanted_class = import_string(name), import_string(wanted)
+        classes = import_string(name), import_string(wanted)
     except ImportError:
-        return name == wanted
-    return isinstance(found, type) and issubclass(found, wanted_class)
+        return False
+    return all(isinstance(each, type) for each in classes) and issubclass(*classes)

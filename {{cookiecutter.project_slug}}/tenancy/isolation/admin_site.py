@@ -11,19 +11,46 @@ from contextlib import contextmanager
 from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin.sites import all_sites
+from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.views import redirect_to_login
 from django.contrib.contenttypes.models import ContentType
 from django.contrib.contenttypes.views import shortcut
 from django.core.checks import CheckMessage
+from django.core.exceptions import PermissionDenied
 from django.db.models import Model
-from django.http import Http404
-from django.urls import URLPattern, URLResolver, path
+from django.http import Http404, HttpResponseRedirect
+from django.urls import URLPattern, URLResolver, path, reverse
+from django.utils.decorators import method_decorator
 from django_tenants.utils import app_labels
 
+from tenancy import hosts
 from tenancy.isolation.model_admin import HostAdmin, combine
 from tenancy.isolation.router import is_in_apps
 
 
-class HostSite(admin.AdminSite):
+class NoForms:
+    """An admin without pages of its own to sign in and to change a password.
+
+    They would be a second door, beside the main website's pages, which count attempts and ask for
+    more than a password where more is needed.
+    """
+
+    def has_permission(self, request):
+        allowed = super().has_permission(request)
+        if not allowed and request.user.is_authenticated:
+            raise PermissionDenied  # to be sent to a sign-in would be no help
+        return allowed
+
+    @method_decorator(login_not_required)
+    def login(self, request, extra_context=None):
+        goal = request.GET.get("next") or reverse("admin:index", current_app=self.name)
+        return redirect_to_login(goal)
+
+    def password_change(self, request, extra_context=None):
+        return HttpResponseRedirect(hosts.main_website_url("/account/password/change/"))
+
+
+class HostSite(NoForms, admin.AdminSite):
     """An admin site for one kind of host."""
 
     apps_setting: str

@@ -22,7 +22,8 @@ def create_public_tenant(domain: str, username: str, password: str, email: str =
         if tenant is None:
             if not password:
                 raise ValidationError("The main website's owner needs a password (ADMIN_PASSWORD).")
-            owner = User(username=username, email=email or f"{username}@{domain}")
+            email = email or f"{username}@{domain}"
+            owner = User(username=username, email=email, is_verified=True)
             owner.set_password(password)
             owner.full_clean()
             owner.save()

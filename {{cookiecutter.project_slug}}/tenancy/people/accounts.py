@@ -4,6 +4,10 @@
 UnknownUser is raised if no user has it.
 """
 
+import re
+import secrets
+
+from allauth.account.models import EmailAddress
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.password_validation import validate_password
 from django.contrib.contenttypes.models import ContentType
@@ -25,7 +29,7 @@ from tenancy.exceptions import (
     one_line,
 )
 from tenancy.isolation.credentials import delete_credentials
-from tenancy.models import TenantEvent
+from tenancy.models import HandOver, TenantEvent
 from tenancy.people.members import find_user, grant, locked, log, revoke
 
 
@@ -53,6 +57,19 @@ def create_user(username: str, email: str, password: str | None = None) -> User:
             model, names = found
             what = " and ".join(str(model._meta.get_field(name).verbose_name) for name in names)
             raise InvalidUser(f"Another user has this {what}.") from None
+
+
+def new_username(email: str) -> str:
+    """Return a user name. Its random part hides whether somebody has the plain name already."""
+    local = re.sub("[^a-z0-9]+", ".", email.partition("@")[0].lower()).strip(".")
+    return f"{local[:40] or 'member'}-{secrets.token_hex(2)}"
+
+
+def join_main_website(user: User) -> None:
+    """Save a new person whom a library has made, and make them a member of the main website."""
+    with transaction.atomic():
+        user.save()
+        Tenant.objects.get(schema_name=get_public_schema_name()).add_user(user)
 
 
 def sentence(error: ValidationError) -> str:
@@ -150,6 +167,8 @@ def anonymise(username: str, by: str) -> None:
         user.last_login, user.is_verified = None, False
         user.set_unusable_password()
         user.save()
+        for model in (EmailAddress, HandOver):
+            model.objects.filter(user=user).delete()
         transfers = TenantEvent.objects.filter(action="transfer")
         for field in ("by", "username", "before", "after"):
             # Other events have no people's names in `before` and `after`.
@@ -164,6 +183,14 @@ def anonymise(username: str, by: str) -> None:
 def gone(user: User) -> str:
     """Return the user name of an anonymised person. The model refuses it for others."""
     return f"gone-{user.pk}"
+
+
+def forget_sign_ins(user: User) -> None:
+    """In public, take away every way to sign in that was set up before, and end all sessions."""
+    user.set_unusable_password()
+    user.session_epoch += 1
+    user.save(update_fields=["password", "session_epoch"])
+    delete_credentials(user)
 
 
 def owned(user: User) -> QuerySet[Tenant]:

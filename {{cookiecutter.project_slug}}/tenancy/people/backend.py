@@ -1,3 +1,4 @@
+from allauth.account.auth_backends import AuthenticationBackend
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import Permission
 from django.db import connection, router
@@ -29,22 +30,24 @@ WHERE person.id = %s
 """  # noqa: S608
 
 
-class UserBackend(backend.UserBackend):
-    """Checks passwords, a limited number of wrong ones.
+class UserBackend(AuthenticationBackend, backend.UserBackend):
+    """Loads a person, their rights and their role in the current tenant in one query.
 
-    Loads a person, their rights and their role in the current tenant in one query. A password is
-    accepted only from people who are somebody in the tenant, because the others are inactive there
-    (`AbstractUser.is_active`).
+    It is the only backend, however a person signs in: another one would load no rights.
     """
 
-    def authenticate(self, request, username=None, password=None, **credentials):
-        """Return the person, or None. Raises RateLimited."""
-        if username is None:
-            username = credentials.get(User.USERNAME_FIELD)
-        if username is None or password is None:
+    def authenticate(self, request, *, is_sign_in=False, **credentials):
+        """Return the person with this password, for the main website's sign-in page alone.
+
+        Everywhere else, such as for a program with Basic authentication, a password is worth
+        nothing: the page asks for more where more is needed, and is on no host that a customer
+        controls. Raises RateLimited after too many wrong passwords.
+        """
+        name = credentials.get("email") or credentials.get("username")
+        if not (is_sign_in and name and credentials.get("password")):
             return None
-        guess = Guess(request, username)
-        user = super().authenticate(request, username, password)
+        guess = Guess(request, name)
+        user = super().authenticate(request, **credentials)
         if user:
             guess.was_right()
         return user

@@ -74,6 +74,8 @@ class UserManager(UserProfileManager.from_queryset(UserQuerySet)):
         # The library's would reactivate a person, with the new name and password.
         if self.filter(email=email).exists():
             raise ExistsError("Another user has this e-mail.")
+        # The operator vouches for the address. Without a password, the person confirms it.
+        fields["is_verified"] = fields.get("is_verified") or password is not None
         return super()._create_user(email, password, **fields)
 
 
@@ -124,6 +126,9 @@ class AbstractUser(UserProfile):
         validators=[validate_username, validate_not_gone],
     )
     email = LowerCaseEmailField(_("e-mail"), unique=True, validators=[validate_email])
+
+    # `is_verified`, the library's: the e-mail, or an earlier one, was confirmed. Until then the
+    # account belongs to nobody (see `tenancy.people.account.receivers`).
 
     is_active = ActiveField(_("active"), default=True)
     name = models.CharField(_("name"), max_length=150, blank=True)

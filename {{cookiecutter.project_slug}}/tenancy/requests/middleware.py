@@ -42,6 +42,10 @@ class TenantMiddleware(AnswersFailures, TenantMainMiddleware):
         tenant = find_tenant(request, connection)
         if tenant is None or tenant.status != ACTIVE or tenant.moved_to:
             return answer_without(request, tenant)
+        if tenant.schema_name == PUBLIC and request._get_raw_host()[:4].lower() == "www.":
+            # Sessions and passkeys are of one host.
+            url = hosts.main_website_url(request.get_full_path())
+            return HttpResponseRedirect(url, preserve_request=True)
         request.tenant = tenant
         connection.set_tenant_unchecked(tenant, include_public=True)
         if tenant.schema_name == PUBLIC:

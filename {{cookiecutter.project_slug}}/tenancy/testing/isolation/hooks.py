@@ -3,12 +3,8 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from django.utils.encoding import force_bytes
-from django.utils.http import urlsafe_base64_encode
-
 from tenancy.concrete import Tenant, User
 from tenancy.exceptions import IsolationError
-from tenancy.people.forms import TenantTokenGenerator
 from tenancy.testing.isolation.bodies import AUTHENTICATIONS
 from tenancy.testing.isolation.observed import basic
 
@@ -29,22 +25,13 @@ KNOWN = {
         f"POST {action} {changelist(User)}": "It is for people who were deactivated."
         for action in ("reactivate", "anonymise")
     },
-}
-
-
-def password_link(user) -> list[dict]:
-    """Return the arguments of the link that a person gets who has forgotten the password."""
-    return [
-        {
-            "uidb64": urlsafe_base64_encode(force_bytes(user.pk)),
-            "token": TenantTokenGenerator().make_token(user),
-        }
-    ]
-
-
-ARGUMENTS = {
-    "password_reset_confirm": password_link,
-    "public:password_reset_confirm": password_link,
+    "POST public:account_signup": "It makes a person, who is in no tenant yet.",
+    "POST public:account_change_password": "It asks for the person's password.",
+    "POST public:account-leave": "It ends the person's own membership.",
+    "POST public:account-sessions": "It ends the person's own sessions.",
+    "POST public:usersessions_list": "It ends the person's own sessions.",
+    "public:hand-over": "It needs what a workspace sends along.",
+    "public:outbox": "Only development has it.",
 }
 
 
@@ -76,7 +63,6 @@ class Hooks:
         self.named = {*self.only, *self.open_to_all, *self.arguments, *self.data}
         self.named |= {key.rpartition(" ")[2] for key in self.except_for}
         self.except_for = KNOWN | self.except_for
-        self.arguments = {**ARGUMENTS, **self.arguments}
         self.authentications = {"Basic": basic, **AUTHENTICATIONS, **self.authentications}
 
     def check(self, known: Iterable[str]) -> None:

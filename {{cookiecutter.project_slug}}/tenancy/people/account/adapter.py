@@ -1,0 +1,119 @@
+"""What django-allauth asks the project about accounts (ACCOUNT_ADAPTER)."""
+
+import time
+from types import SimpleNamespace
+from urllib.parse import urlsplit
+
+import idna
+from allauth.account.adapter import DefaultAccountAdapter
+from allauth.core import context
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from tenancy import hosts
+from tenancy.concrete import User
+from tenancy.emails import as_html
+from tenancy.limits import limit
+from tenancy.people.accounts import join_main_website, new_username
+from tenancy.requests.address import client_address
+
+SIGNED_IN = "signed_in_at"  # in the session
+FRESH = 300  # seconds after signing in, in which a person isn't asked again
+
+
+class AccountAdapter(DefaultAccountAdapter):
+    error_messages = DefaultAccountAdapter.error_messages | {
+        f"{name}_password_mismatch": _("The user name or the password is wrong.")
+        for name in ("email", "username")
+    }
+
+    def is_open_for_signup(self, request):
+        return settings.SIGN_UP
+
+    def clean_email(self, email):
+        """Return the address as the model accepts it, its domain in ASCII."""
+        local, at, domain = email.strip().lower().rpartition("@")
+        if not domain.isascii():
+            try:
+                domain = idna.encode(domain, uts46=True).decode()
+            except idna.IDNAError:
+                raise ValidationError(gettext("Enter a valid email address.")) from None
+        return User._meta.get_field("email").clean(f"{local}{at}{domain}", None)
+
+    def new_user(self, request):
+        user = super().new_user(request)
+        user.is_signing_up = True
+        return user
+
+    def populate_username(self, request, user):
+        user.username = user.username or new_username(user.email)
+
+    def save_user(self, request, user, form, commit=True):
+        user = super().save_user(request, user, form, commit=False)
+        if commit:
+            join_main_website(user)
+        return user
+
+    def authenticate(self, request, **credentials):
+        return super().authenticate(request, is_sign_in=True, **credentials)
+
+    def login(self, request, user):
+        # Verifying an address may have taken the password away, after `user` was loaded.
+        user.refresh_from_db(fields=["password", "session_epoch"])
+        super().login(request, user)
+        request.session[SIGNED_IN] = time.time()
+
+    def get_password_change_redirect_url(self, request):
+        return reverse("account")
+
+    def can_delete_email(self, email_address):
+        return not email_address.primary  # `User.email` is never empty
+
+    def is_reauthentication_required(self, *, app, **options):
+        if time.time() - self.request.session.get(SIGNED_IN, 0) < FRESH:
+            return False
+        return super().is_reauthentication_required(app=app, **options)
+
+    def is_safe_url(self, url):
+        # The library's accepts each host in ALLOWED_HOSTS, where customers' domains are.
+        request = context.request
+        return url_has_allowed_host_and_scheme(url, {request.get_host()}, request.is_secure())
+
+    def get_client_ip(self, request):
+        return client_address(request) or "0.0.0.0"  # noqa: S104 (unknown: a socket has none)
+
+    # E-mails
+
+    def send_mail(self, template_prefix, email, context):
+        self.count_mail(email)
+        domain = urlsplit(hosts.main_website_url()).netloc
+        site = SimpleNamespace(name=self.request.tenant.name, domain=domain)
+        urls = {
+            name: hosts.main_website_url(urlsplit(value).path)  # not as the Host header says
+            for name, value in context.items()
+            if name.endswith("_url") and value
+        }
+        super().send_mail(template_prefix, email, context | urls | {"current_site": site})
+
+    def count_mail(self, email):
+        """Keep anybody from filling a mailbox. Raises RateLimited."""
+        if self.request.user.is_authenticated:
+            return limit("mail-person", str(self.request.user.pk), "30/1h")
+        address = client_address(self.request)
+        limit("mail", f"{email} {address}", "5/15m")
+        limit("mail-recipient", email, "20/1h")
+        if address:
+            limit("mail-address", address, "60/1h")
+        return None
+
+    def format_email_subject(self, subject):
+        return subject
+
+    def render_mail(self, template_prefix, email, context, headers=None):
+        message = super().render_mail(template_prefix, email, context, headers)
+        message.attach_alternative(as_html(message.body, context), "text/html")
+        return message

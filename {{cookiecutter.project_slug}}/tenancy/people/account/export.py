@@ -1,0 +1,30 @@
+"""What the main website knows about a person, for the person."""
+
+from allauth.account.models import EmailAddress
+from allauth.usersessions.models import UserSession
+
+from tenancy.concrete import Tenant, User, editable_fields
+from tenancy.models import TenantEvent
+from tenancy.people.members import role_of
+
+PROFILE = ("username", "name", "email", "language", "time_zone", "last_login")
+
+
+def data_of(user: User) -> dict:
+    """Return the person's data as lists and dicts, without passwords, tokens and session keys."""
+    workspaces = Tenant.objects.filter(user_set=user).exclude(schema_name="public")
+    changes = TenantEvent.objects.filter(username=user.username)
+    return {
+        "profile": {name: getattr(user, name) for name in (*PROFILE, *editable_fields(User))},
+        "addresses": [
+            *EmailAddress.objects.filter(user=user).values("email", "verified", "primary")
+        ],
+        "sessions": [
+            *UserSession.objects.filter(user=user).values("created_at", "ip", "user_agent")
+        ],
+        "workspaces": [
+            {"name": tenant.name, "address": tenant.slug, "role": role_of(tenant, user)}
+            for tenant in workspaces
+        ],
+        "changes": [*changes.values("at", "action", "slug", "before", "after")],
+    }

@@ -1,0 +1,64 @@
+"""The forms of a person's account on the main website."""
+
+from zoneinfo import available_timezones
+
+from allauth.account.forms import SignupForm
+from django import forms
+from django.conf import settings
+from django.utils.translation import gettext_lazy as _
+
+from tenancy.concrete import User
+from tenancy.people.members import log
+
+
+class SignUpForm(SignupForm):
+    """Asks for an e-mail address and consent, and for no password.
+
+    Whoever signs up with another person's address would have set it. A person sets one once the
+    address is confirmed, or signs in by codes.
+    """
+
+    terms = forms.BooleanField()
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.fields.pop("password1", None)
+        self.fields["terms"].label = _("I accept the terms and the privacy policy.")
+
+    def custom_signup(self, request, user):
+        super().custom_signup(request, user)
+        log("accept terms", user, user.get_username(), after=settings.TERMS_VERSION)
+
+
+class ProfileForm(forms.ModelForm):
+    class Meta:
+        model = User
+        fields = ["name", "language", "time_zone"]
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        default = [("", _("Default"))]
+        zones = [(zone, zone.replace("_", " ")) for zone in sorted(available_timezones())]
+        for name, choices in (("language", settings.LANGUAGES), ("time_zone", zones)):
+            self.fields[name] = forms.ChoiceField(
+                label=self.fields[name].label, choices=[*default, *choices], required=False
+            )
+        self.fields["name"].widget.attrs["autocomplete"] = "name"
+        if len(settings.LANGUAGES) == 1:
+            del self.fields["language"]
+
+
+class DeleteForm(forms.Form):
+    """Asks for the e-mail address, so that nobody deletes an account by a slip."""
+
+    email = forms.EmailField(label=_("Your e-mail address, to confirm"))
+
+    def __init__(self, user, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.user = user
+
+    def clean_email(self):
+        email = self.cleaned_data["email"].lower()
+        if email != self.user.email:
+            raise forms.ValidationError(_("This is not the e-mail address of your account."))
+        return email

@@ -1,0 +1,165 @@
+"""How a person who signs in on the main website gets into a workspace, at a host of its own.
+
+`begin` (at the workspace) keeps a random state in a cookie and sends the browser to `issue` (at the
+main website). It signs the person in, if need be, and sends them back with a one-time code to
+`finish` (at the workspace), which opens the session. A code is bound to the person, the workspace,
+its host, the browser by the state, and the session of the main website.
+"""
+
+import re
+import secrets
+from http import HTTPStatus
+from urllib.parse import urlencode
+
+from django.conf import settings
+from django.contrib import auth
+from django.contrib.auth.decorators import login_not_required
+from django.core import signing as django_signing
+from django.http import Http404, HttpResponseRedirect
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_safe
+from django_tenants.utils import get_public_schema_name
+
+from tenancy import hosts
+from tenancy.concrete import Tenant
+from tenancy.isolation import signing
+from tenancy.isolation.membership import membership_of
+from tenancy.limits import limit
+from tenancy.models import HandOver
+from tenancy.people.backend import UserBackend
+from tenancy.people.handover import codes
+from tenancy.requests import routes
+from tenancy.requests.middleware import answer_without
+
+PUBLIC = get_public_schema_name()
+BACKEND = f"{UserBackend.__module__}.{UserBackend.__name__}"
+COOKIE = "handover-"
+COOKIE_AGE = 600  # seconds; how long a person may take to sign in
+MAX_COOKIES = 5  # tries that were begun and not finished, in one browser
+STATE = re.compile(r"[0-9a-f]{64}")
+CONFIRMED = "handed_over"  # in the main website's session: the domains that the person let in
+
+
+@login_not_required
+@never_cache
+@require_safe
+def begin(request):
+    """Send a visitor of a workspace to the main website, which sends them back signed in."""
+    goal = safe_path(request.GET.get("next", ""))
+    if is_member(request):
+        return HttpResponseRedirect(goal)
+    state = secrets.token_urlsafe(32)
+    # Only its digest leaves this host, and the browser keeps the state itself.
+    query = {"host": hosts.normalise_host(request.get_host()), "state": codes.digest(state)}
+    url = hosts.main_website_url(f"/hand-over/?{urlencode(query)}")
+    response = HttpResponseRedirect(url)
+    for name in [name for name in request.COOKIES if COOKIE in name][MAX_COOKIES - 1 :]:
+        response.delete_cookie(name)
+    response.set_cookie(
+        cookie_name(request, query["state"]),
+        signing.dumps([state, goal]),
+        max_age=COOKIE_AGE,
+        secure=request.is_secure(),
+        httponly=True,
+        samesite="Lax",  # not Strict, which isn't sent when the main website redirects
+    )
+    return response
+
+
+@login_not_required
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def issue(request):
+    """Send a person from the main website to a workspace of theirs, with a one-time code."""
+    host, state = request.GET.get("host", ""), request.GET.get("state", "")
+    tenant = routes.find(host) if hosts.normalise_host(host) == host else None
+    if tenant is None or tenant.schema_name == PUBLIC or not STATE.fullmatch(state):
+        raise Http404("There is no such workspace.")
+    if tenant.status != Tenant.Status.ACTIVE:
+        return answer_without(request, tenant)
+    if tenant.moved_to:  # renamed meanwhile: begin anew there
+        return HttpResponseRedirect(hosts.site_url(tenant.moved_to, "/sign-in/"))
+    query = {"host": host, "state": state}
+    here = f"{reverse('hand-over')}?{urlencode(query | {'after': 'form'})}"
+    if not request.user.is_authenticated:
+        return HttpResponseRedirect(f"{reverse('account_login')}?{urlencode({'next': here})}")
+    context = {"tenant": tenant, "host": host, "here": here}
+    if membership_of(request.user, tenant) is None:
+        return render(request, "tenancy/handover/no_access.html", context, status=403)
+    if not host.endswith(f".{settings.DOMAIN}") and not is_confirmed(request, host):
+        # The customer's domain learns who this is, so the person must want it.
+        return render(request, "tenancy/handover/confirm.html", context)
+    limit("hand-over", str(request.user.pk), "30/1m")
+    code = codes.issue(request.user, tenant, host, state, request.session.session_key)
+    query = urlencode({"code": code, "state": state})
+    url = hosts.site_url(host, f"/sign-in/finish/?{query}")
+    if request.method == "POST" or "after" in request.GET:
+        # Chrome applies form-action of a Content-Security-Policy to the redirects after a form.
+        response = render(request, "tenancy/handover/continue.html", context | {"url": url})
+    else:
+        response = HttpResponseRedirect(url)
+    response["Referrer-Policy"] = "no-referrer"
+    return response
+
+
+@login_not_required
+@never_cache
+@require_safe
+def finish(request):
+    """Open the session in the workspace, for the browser that began."""
+    state, goal = state_of(request)
+    handover = user = None
+    if state:
+        host = hosts.normalise_host(request.get_host())
+        code = request.GET.get("code", "")
+        handover = codes.redeem(code, request.tenant, host, codes.digest(state))
+    if handover:
+        user = UserBackend().get_user(handover.user_id)  # None for a deactivated person
+    if user and membership_of(user, request.tenant):
+        auth.login(request, user, backend=BACKEND)
+        key = {"workspace_session": request.session.session_key}
+        if HandOver.objects.filter(pk=handover.pk).update(**key):
+            response = HttpResponseRedirect(goal)
+            response.delete_cookie(cookie_name(request, codes.digest(state)))
+            return response
+        auth.logout(request)  # the session at the main website ended in this moment
+    elif is_member(request):  # the back button, or a reload
+        return redirect("home")
+    return render(request, "tenancy/handover/failed.html", status=HTTPStatus.BAD_REQUEST)
+
+
+def is_member(request) -> bool:
+    return membership_of(request.user, request.tenant) is not None
+
+
+def is_confirmed(request, host: str) -> bool:
+    """Return whether the person has let this domain in, in this session or just now."""
+    confirmed = request.session.get(CONFIRMED, [])
+    if request.method == "POST" and host not in confirmed:
+        confirmed = request.session[CONFIRMED] = [*confirmed, host]
+    return host in confirmed
+
+
+def cookie_name(request, state: str) -> str:
+    """Return the name of the cookie for one try, so that two tabs don't disturb each other.
+
+    With TLS its prefix makes browsers refuse it from other hosts.
+    """
+    return f"{'__Host-' if request.is_secure() else ''}{COOKIE}{state[:12]}"
+
+
+def state_of(request) -> tuple[str, str]:
+    """Return the state that the browser keeps, and where the person was going."""
+    name = cookie_name(request, request.GET.get("state", ""))
+    try:
+        return signing.loads(request.COOKIES.get(name, ""), max_age=COOKIE_AGE)
+    except django_signing.BadSignature:
+        return "", "/"
+
+
+def safe_path(path: str) -> str:
+    """Return the path if it is one of this host, otherwise the home page's."""
+    return path if url_has_allowed_host_and_scheme(path, allowed_hosts=None) else reverse("home")
