@@ -3,6 +3,7 @@
 import logging
 
 import pytest
+from allauth.usersessions.models import UserSession
 from django.core.cache import caches
 from django.db import transaction
 from django.http import HttpRequest
@@ -241,6 +242,7 @@ def test_an_ipv6_subscriber_has_one_address(db):
 
     assert sign_in("password", address="2001:db8::99").status_code == 429
     assert sign_in("password", address="2001:db8:0:1::1").status_code == 302
+    assert UserSession.objects.get().ip == "2001:db8:0:1::1"
 
 
 def test_many_addresses_cannot_guess_together_nor_lock_a_person_out(db):

@@ -57,22 +57,3 @@ def test_the_password_in_a_garbled_url_is_not_in_the_error(read, url):
         read(DATABASE_URL=url.format(SECRET))
 
     assert SECRET not in "".join(traceback.format_exception(caught.value))
-
-
-@pytest.mark.parametrize(
-    ("debug", "command", "silenced"),
-    [
-        ("off", "check", False),
-        ("off", "migrate_schemas", True),
-        ("on", "check", True),
-        ("on", "runserver", True),
-    ],
-)
-def test_the_warning_of_an_old_gdal_is_for_the_check_of_production(
-    read, monkeypatch, debug, command, silenced
-):
-    """R23: other commands don't repeat it."""
-    monkeypatch.setattr("sys.argv", ["manage.py", command])
-    found = read(DEBUG=debug)
-
-    assert ("gis.W001" in found.get("SILENCED_SYSTEM_CHECKS", ())) is silenced

@@ -7,6 +7,7 @@ from django.core.cache import caches
 from django.core.checks import run_checks
 from django.core.mail import EmailMessage
 from django.db import OperationalError, connection
+from django.db.backends.postgresql.psycopg_any import is_psycopg3
 from redis.exceptions import TimeoutError as RedisTimeout
 from tenancy.database.base import TIME_LIMITS
 from tenancy.models import Limit
@@ -121,7 +122,8 @@ def test_a_silent_database_is_given_up(committed_db, silent):
 
 def test_every_connection_to_the_database_has_the_limits(db):
     connection.ensure_connection()
-    parameters = connection.connection.info.dsn_parameters
+    info = connection.connection.info
+    parameters = info.get_parameters() if is_psycopg3 else info.dsn_parameters
 
     assert {name: int(parameters[name]) for name in TIME_LIMITS} == TIME_LIMITS
 

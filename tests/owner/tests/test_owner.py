@@ -366,7 +366,7 @@ def test_a_role_that_is_taken_from_the_setting_gives_nothing(bea, settings):
         name: role for name, role in settings.TENANCY_ROLES.items() if name != "support"
     }
 
-    assert client.get("/admin/").status_code == 302
+    assert client.get("/admin/").status_code == 403
     assert rights(tenant, person) == (False, False, set())
 
 

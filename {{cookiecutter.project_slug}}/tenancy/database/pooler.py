@@ -55,10 +55,12 @@ def is_mixing(wrapper) -> bool:
                 for parameters in [wrapper.get_connection_params()] * 2
             )
             one.autocommit = other.autocommit = True
-            with time_limit(one, other):
+            with time_limit(one, other) as expired:
                 before = ask(one.cursor)
                 ask(other.cursor)
         except wrapper.Database.Error:
+            return False
+        if expired.is_set():  # the end of one has let the other in
             return False
         other.autocommit = False
         with time_limit(one, other) as expired:

@@ -17,7 +17,7 @@ class AtomicExecutor(MigrationExecutor):
     """
 
     def apply_migration(self, state, migration, fake=False, fake_initial=False):
-        record = partial(self.record, self.record_migration, "apply_success", migration)
+        record = partial(self.record, "record_applied", "apply_success", migration)
         with (
             recording_if_done(self.connection, migration, record),
             self.transaction(migration, fake),
@@ -26,7 +26,7 @@ class AtomicExecutor(MigrationExecutor):
         return state_of(self.connection)  # the block has changed a part of the other one
 
     def unapply_migration(self, state, migration, fake=False):
-        record = partial(self.record, self.record_undone, "unapply_success", migration)
+        record = partial(self.record, "record_unapplied", "unapply_success", migration)
         with (
             recording_if_done(self.connection, migration, record, undo_from=state),
             self.transaction(migration, fake),
@@ -40,14 +40,12 @@ class AtomicExecutor(MigrationExecutor):
         )
 
     def record(self, write, progress, migration):
+        """Record the migration and those that it replaces. Django 6.1 changed its own method."""
         with transaction.atomic(self.connection.alias):
-            write(migration)
+            for key in (*migration.replaces, (migration.app_label, migration.name)):
+                getattr(self.recorder, write)(*key)
         if self.progress_callback:
             self.progress_callback(progress, migration, fake=True)
-
-    def record_undone(self, migration):
-        for key in (*migration.replaces, (migration.app_label, migration.name)):
-            self.recorder.record_unapplied(*key)
 
 
 # Django's command has no other place that says which executor it uses.

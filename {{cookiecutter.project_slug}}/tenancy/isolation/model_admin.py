@@ -83,13 +83,13 @@ class HostAdmin(HostFields):
             names = error.referring._meta.verbose_name_plural
             return [], {}, set(), [reason % {"names": names}]
 
-    def response_action(self, request, queryset):
+    def response_action(self, request, queryset, **options):
         for key in request.POST.getlist(helpers.ACTION_CHECKBOX_NAME):
             try:
                 self.opts.pk.to_python(key)
             except ValidationError as error:
                 raise BadRequest("An object was chosen by an invalid key.") from error
-        return super().response_action(request, queryset)
+        return super().response_action(request, queryset, **options)
 
 
 @cache

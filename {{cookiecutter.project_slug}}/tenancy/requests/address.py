@@ -1,16 +1,27 @@
 """The address that a request came from."""
 
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from django.conf import settings
 
 
 def client_address(request) -> str | None:
-    """Return the client's IP address, an IPv6 address as its /64 network; None if it is unknown.
+    """Return what limits know a client by: the IP address, or the network of an IPv6 address.
+
+    One subscriber has a /64, with 2**64 addresses to come from. None if the address is unknown.
+    """
+    address = client_ip(request)
+    if isinstance(address, IPv6Address):
+        return str(ip_network((int(address), 64), strict=False))
+    return address and str(address)
+
+
+def client_ip(request) -> IPv4Address | IPv6Address | None:
+    """Return the client's IP address; None if it is unknown.
 
     A client can write anything into X-Forwarded-For. Each proxy appends the address that it was
     asked from, so with TRUSTED_PROXIES = n only the n last entries are true, and the first of them
-    is the client's. One subscriber has a /64, with 2**64 addresses to come from.
+    is the client's.
     """
     text = request.META.get("REMOTE_ADDR", "")
     if proxies := getattr(settings, "TRUSTED_PROXIES", 0):
@@ -20,11 +31,7 @@ def client_address(request) -> str | None:
         address = ip_address(without_port(text))
     except ValueError:  # a socket in the file system has no address, for example
         return None
-    if not isinstance(address, IPv6Address):
-        return str(address)
-    if address.ipv4_mapped:
-        return str(address.ipv4_mapped)
-    return str(ip_network((int(address), 64), strict=False))
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 def without_port(text: str) -> str:

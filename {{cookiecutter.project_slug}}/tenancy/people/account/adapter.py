@@ -19,7 +19,7 @@ from tenancy.concrete import User
 from tenancy.emails import as_html
 from tenancy.limits import limit
 from tenancy.people.accounts import join_main_website, new_username
-from tenancy.requests.address import client_address
+from tenancy.requests.address import client_address, client_ip
 
 SIGNED_IN = "signed_in_at"  # in the session
 FRESH = 300  # seconds after signing in, in which a person isn't asked again
@@ -84,7 +84,7 @@ class AccountAdapter(DefaultAccountAdapter):
         return url_has_allowed_host_and_scheme(url, {request.get_host()}, request.is_secure())
 
     def get_client_ip(self, request):
-        return client_address(request) or "0.0.0.0"  # noqa: S104 (unknown: a socket has none)
+        return str(client_ip(request) or "0.0.0.0")  # noqa: S104 (unknown: a socket has none)
 
     # E-mails
 
