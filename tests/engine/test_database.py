@@ -454,20 +454,21 @@ def test_a_search_path_set_by_a_composed_statement_is_noticed(first):
             assert in_force() == first.schema_name
 
 
-@pytest.mark.skipif(not is_psycopg3, reason="psycopg2 has no pipelines")
-def test_a_pipeline_is_in_the_current_tenant(first, other, marks):
-    """I3"""
-    connection.ensure_connection()
-    with first, connection.connection.pipeline():
-        cursors = [connection.cursor() for _ in range(4)]
-        for cursor, tenant in zip(cursors, (first, other, first, first), strict=True):
-            with tenant:
-                cursor.execute("SELECT name FROM mark")
-        cursors[2].cursor.execute("SET search_path = public")
-        cursors[3].execute("SELECT name FROM mark")
-        seen = [cursors[at].fetchone()[0] for at in (0, 1, 3)]
+if is_psycopg3:  # psycopg2 has no pipelines
 
-    assert seen == [first.schema_name, other.schema_name, first.schema_name]
+    def test_a_pipeline_is_in_the_current_tenant(first, other, marks):
+        """I3"""
+        connection.ensure_connection()
+        with first, connection.connection.pipeline():
+            cursors = [connection.cursor() for _ in range(4)]
+            for cursor, tenant in zip(cursors, (first, other, first, first), strict=True):
+                with tenant:
+                    cursor.execute("SELECT name FROM mark")
+            cursors[2].cursor.execute("SET search_path = public")
+            cursors[3].execute("SELECT name FROM mark")
+            seen = [cursors[at].fetchone()[0] for at in (0, 1, 3)]
+
+        assert seen == [first.schema_name, other.schema_name, first.schema_name]
 
 
 @pytest.mark.parametrize("send", [copy, execute])
