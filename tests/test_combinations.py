@@ -30,7 +30,7 @@ connection.ensure_connection()
 print(*sys.version_info[:2], django.VERSION[0], connection.Database.__name__)
 print(connection.pg_version // 10000)
 """
-PASSED = re.compile(r"^\d+ passed(, \d+ warnings)? in", re.M)
+PASSED = re.compile(r"^\d+ passed(, \d+ warnings?)? in", re.M)
 
 
 def need_postgis():
