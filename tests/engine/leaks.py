@@ -247,7 +247,7 @@ LEAKS = {
     "I1: sign-in that ignores membership": (
         path("leak/", basic_sign_in),
         PAGE,
-        "somebody who is no member",
+        "a person without a membership",
     ),
     "I2: a shared model in a tenant's admin": (
         shared_admin(),
@@ -305,7 +305,7 @@ LEAKS = {
     "a page that writes for everybody": (
         path("leak/", open_to_everybody),
         PAGE,
-        "somebody who is no member changed",
+        "a person without a membership changed",
     ),
     "an error": (reading(broken), PAGE, "status 500"),
 }

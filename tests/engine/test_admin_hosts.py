@@ -317,7 +317,7 @@ def test_an_autocomplete_of_a_model_elsewhere_is_named_and_becomes_a_select(site
 
 
 def test_a_model_of_two_schemas_is_at_no_host_and_named_by_check(sites):
-    """I2: whoever may change a tenant's GoldPlan would change the shared Plan."""
+    """I2: a change of a tenant's GoldPlan would also change the shared Plan."""
     sites.tenant.register(GoldPlan)
     sites.read_urls()
 

@@ -320,7 +320,7 @@ def test_a_fleet_that_is_migrated_in_part_is_sound(zoo):
 
 @pytest.mark.usefixtures("committed_db")
 def test_copies_and_renamed_tenants_are_sound(tmp_path):
-    """R9: no way to make a schema gives a false alarm, whatever is in it."""
+    """R9: a schema gives no false alarm, however it was made."""
     with exotic_installed(), cleaned_up():
         blueprint.refresh()
         replayed = provision("replayed")

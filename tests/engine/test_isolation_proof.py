@@ -146,7 +146,7 @@ def test_a_page_for_everybody_says_so(prove):
         return HttpResponse(" ".join(Note.objects.values_list("text", flat=True)))
 
     page = path("blog/", blog, name="blog")
-    assert "somebody who is no member" in prove(page, only=["blog"])
+    assert "a person without a membership" in prove(page, only=["blog"])
     assert prove(page, only=["blog"], open_to_all={"blog": "Everybody may read."}) == ""
 
 

@@ -1,4 +1,4 @@
-"""Whoever an API identifies is somebody in the tenant, or reads and writes nothing (I1)."""
+"""I1: an API lets only members of the tenant read and write, however it identifies a person."""
 
 import base64
 import logging
@@ -267,7 +267,7 @@ def test_only_a_write_by_an_unknown_person_costs_a_transaction(tenant, public, t
 
 
 def test_the_column_is_never_what_a_tenant_is_told(tenant, ada):
-    """I1: a person who is nobody here is inactive here, and nothing can save that."""
+    """I1: a person without a membership is inactive here, and the column keeps its value."""
     user = User.objects.get(pk=ada.pk)
     assert (user.is_active, user.is_authenticated, user.is_active_anywhere) == (False, False, True)
 

@@ -14,8 +14,8 @@ from tenancy.people.members import log
 class SignUpForm(SignupForm):
     """Asks for an e-mail address and consent, and for no password.
 
-    Whoever signs up with another person's address would have set it. A person sets one once the
-    address is confirmed, or signs in by codes.
+    Anybody can sign up with another person's address, and would know the password. A person sets
+    one once the address is confirmed, or signs in by codes.
     """
 
     terms = forms.BooleanField()

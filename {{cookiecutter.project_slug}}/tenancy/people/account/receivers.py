@@ -1,4 +1,4 @@
-"""Keeps django-allauth's tables and a person's row the same, whoever changes either."""
+"""Keeps django-allauth's tables and a person's row the same when either is changed."""
 
 from allauth.account.models import EmailAddress
 from allauth.account.signals import email_changed, email_confirmed

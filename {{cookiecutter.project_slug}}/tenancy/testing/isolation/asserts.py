@@ -62,11 +62,11 @@ class Judge:
             if place in ("the answer", "a header", "a cookie"):
                 for found in self.found(self.own_marks, self.own, call, text):
                     if "the tenant's " not in found:
-                        yield f"{place} tells somebody who is no member {found}"
+                        yield f"{place} tells a person without a membership {found}"
         for (schema, table), added, removed in self.changes(answer):
             if schema == self.own.tenant.schema_name and not is_session(table):
                 count = len(added) + len(removed)
-                yield f"somebody who is no member changed {count} rows of {table}"
+                yield f"a person without a membership changed {count} rows of {table}"
 
     def found(self, marks: re.Pattern, side, call: Call, text: str) -> list[str]:
         """Return the canaries in a text that the request didn't bring along."""

@@ -34,7 +34,7 @@ celery = import_module("celery") if find_spec("celery") else None
 FORM = "application/x-www-form-urlencoded"
 
 # How many rows the current transaction has inserted, changed and deleted, by table. PostgreSQL
-# counts them whoever sent the SQL, and a rollback doesn't take them back.
+# counts those of raw SQL too, and a rollback doesn't take them back.
 WRITTEN = """
     SELECT relnamespace::regnamespace::text, relname, pg_stat_get_xact_tuples_inserted(oid)
         + pg_stat_get_xact_tuples_updated(oid) + pg_stat_get_xact_tuples_deleted(oid)
