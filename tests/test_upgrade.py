@@ -226,6 +226,19 @@ def follow_changelog(project, template):
         ("= AdminSite()", "= PublicSite()"),
     )
 
+    # 1.2.0
+    start, end = "# Providers with whom", "# Transport."
+    section = settings[settings.index(start) : settings.index(end)]
+    replace(project.path / "pyproject.toml", ("django-allauth>", "django-allauth[socialaccount]>"))
+    replace(
+        project.path / "server/settings.py",
+        (
+            "from tenancy import hosts\n",
+            "from tenancy import hosts\nfrom tenancy.people.social import providers\n",
+        ),
+        (end, f"{section}{end}"),
+    )
+
 
 def test_a_project_takes_over_the_present_engine(older, template):
     data, own, old = read(older), files(older), version(older.path)

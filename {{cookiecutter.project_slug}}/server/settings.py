@@ -11,6 +11,7 @@ from django.utils.text import slugify
 from environs import Env, EnvError, validate
 
 from tenancy import hosts
+from tenancy.people.social import providers
 from tenancy.postgres import embedded
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -261,6 +262,33 @@ SIGNING_BACKEND = "tenancy.isolation.signing.TenantSigner"
 SESSION_ENGINE = "django.contrib.sessions.backends." + ("cached_db" if CACHE_URL else "db")
 
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
+
+# Providers with whom people can sign in instead, each a line of `.env`. Without one nothing of this
+# is installed. To add another provider of django-allauth's, name it in SOCIALACCOUNT_PROVIDERS.
+
+SOCIALACCOUNT_PROVIDERS = providers.configured(
+    google=env.str(
+        "GOOGLE",
+        default="",
+        validate=validate.Regexp(providers.GOOGLE, error=providers.GOOGLE_RULE),
+    ),
+    oidc=env.str(
+        "OIDC", default="", validate=validate.Regexp(providers.OIDC, error=providers.OIDC_RULE)
+    ),
+)
+SOCIALACCOUNT_ADAPTER = "tenancy.people.social.adapter.SocialAccountAdapter"
+SOCIALACCOUNT_FORMS = {
+    "signup": "tenancy.people.social.forms.ProviderSignUpForm",
+    "disconnect": "tenancy.people.social.forms.DisconnectForm",
+}
+if SOCIALACCOUNT_PROVIDERS:
+    SOCIAL_APPS = [
+        "allauth.socialaccount",
+        *(f"allauth.socialaccount.providers.{name}" for name in SOCIALACCOUNT_PROVIDERS),
+    ]
+    SHARED_APPS += SOCIAL_APPS
+    INSTALLED_APPS += SOCIAL_APPS
+    MIDDLEWARE += ["tenancy.people.social.middleware.ProviderMiddleware"]
 
 # Transport. Cookies have no domain, so a session is valid on one host only. With TLS their names
 # make browsers enforce it, whatever another host under the same domain sets. The names are the

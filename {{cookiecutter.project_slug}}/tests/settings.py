@@ -11,6 +11,8 @@ os.environ |= {
     "HTTPS": "off",
     "TRUSTED_PROXIES": "0",
     "CACHE_URL": "",
+    "GOOGLE": "",
+    "OIDC": "",
     # template: if cookiecutter.use_celery
     "CELERY_BROKER_URL": "",
     "CELERY_RESULT_BACKEND": "",

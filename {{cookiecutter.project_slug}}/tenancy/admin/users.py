@@ -1,7 +1,10 @@
 """The public host's admin of people."""
 
+from importlib import import_module
+
 from allauth.account.admin import EmailAddressAdmin, EmailConfirmationAdmin
 from allauth.usersessions.admin import UserSessionAdmin
+from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm
@@ -15,6 +18,9 @@ from tenancy.concrete import User, editable_fields
 # django-allauth's rows follow the person's: who changes them there changes who gets in.
 for hidden in (EmailAddressAdmin, EmailConfirmationAdmin, UserSessionAdmin):
     hidden.only_at = ()
+if apps.is_installed("allauth.socialaccount"):
+    for name in ("SocialAccountAdmin", "SocialAppAdmin", "SocialTokenAdmin"):
+        getattr(import_module("allauth.socialaccount.admin"), name).only_at = ()
 
 
 class UserCreationForm(AdminUserCreationForm):

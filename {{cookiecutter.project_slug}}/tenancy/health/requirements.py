@@ -36,6 +36,12 @@ ACCOUNT_SETTINGS = {
     "SIGN_UP": "True",
     "TERMS_VERSION": '"1"',
 }
+# What signing in with other providers needs, where that is installed.
+PROVIDERS = "allauth.socialaccount"
+PROVIDER_SETTINGS = {
+    "SOCIALACCOUNT_ADAPTER": '"tenancy.people.social.adapter.SocialAccountAdapter"',
+    "SOCIALACCOUNT_FORMS": '{"signup": "tenancy.people.social.forms.ProviderSignUpForm"}',
+}
 # With other values an account could belong to a person who never confirmed its address, or guesses
 # would be counted by each process on its own.
 FIXED_SETTINGS = {
@@ -58,9 +64,14 @@ def missing_at_start() -> Iterator[CheckMessage]:
     yield from package("idna", "3.7", "4")
     yield from package("celery", "5.7", "6", app="tenancy.background")
     yield from package("tenant-schemas-celery", "5.0", "5.1", app="tenancy.background")
+    yield from package("oauthlib", "4.0", "5", app=PROVIDERS)
+    yield from package("pyjwt", "2.0", "3", app=PROVIDERS)
+    yield from package("requests", "2.0", "3", app=PROVIDERS)
     for name in ALLAUTH:
         yield from app(name)
-    for name, example in ACCOUNT_SETTINGS.items():
+    has_providers = PROVIDERS in settings.INSTALLED_APPS
+    needed = ACCOUNT_SETTINGS | (PROVIDER_SETTINGS if has_providers else {})
+    for name, example in needed.items():
         yield from setting(name, example)
 
 
@@ -73,6 +84,9 @@ def missing() -> Iterator[CheckMessage]:
     yield from middleware(MIDDLEWARE[0], f"above {MIDDLEWARE[1]}")
     for above, name in pairwise(MIDDLEWARE):
         yield from middleware(name, f"below {above}")
+    if PROVIDERS in settings.INSTALLED_APPS:
+        yield from app(PROVIDERS)
+        yield from middleware("tenancy.people.social.middleware.ProviderMiddleware", "at the end")
     if settings.ROOT_URLCONF != settings.PUBLIC_SCHEMA_URLCONF:  # of the main website alone
         yield from include("tenancy.people.urls", urlconfs=("ROOT_URLCONF",))
     yield from include("tenancy.people.urls_public", urlconfs=("PUBLIC_SCHEMA_URLCONF",))

@@ -6,6 +6,7 @@ from allauth.usersessions.models import UserSession
 from tenancy.concrete import Tenant, User, editable_fields
 from tenancy.models import TenantEvent
 from tenancy.people.members import role_of
+from tenancy.people.social.connections import connections_of
 
 PROFILE = ("username", "name", "email", "language", "time_zone", "last_login")
 
@@ -18,6 +19,14 @@ def data_of(user: User) -> dict:
         "profile": {name: getattr(user, name) for name in (*PROFILE, *editable_fields(User))},
         "addresses": [
             *EmailAddress.objects.filter(user=user).values("email", "verified", "primary")
+        ],
+        "connections": [
+            {
+                "provider": row.provider,
+                "email": row.extra_data.get("email"),
+                "since": row.date_joined,
+            }
+            for row in connections_of(user)
         ],
         "sessions": [
             *UserSession.objects.filter(user=user).values("created_at", "ip", "user_agent")

@@ -11,23 +11,30 @@ from tenancy.concrete import User
 from tenancy.people.members import log
 
 
-class SignUpForm(SignupForm):
+class AsksForConsent(forms.Form):
+    """The terms, in each form to sign up."""
+
+    terms = forms.BooleanField()
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.fields["terms"].label = _("I accept the terms and the privacy policy.")
+
+    def custom_signup(self, request, user):
+        super().custom_signup(request, user)
+        log("accept terms", user, user.get_username(), after=settings.TERMS_VERSION)
+
+
+class SignUpForm(AsksForConsent, SignupForm):
     """Asks for an e-mail address and consent, and for no password.
 
     Anybody can sign up with another person's address, and would know the password. A person sets
     one once the address is confirmed, or signs in by codes.
     """
 
-    terms = forms.BooleanField()
-
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.fields.pop("password1", None)
-        self.fields["terms"].label = _("I accept the terms and the privacy policy.")
-
-    def custom_signup(self, request, user):
-        super().custom_signup(request, user)
-        log("accept terms", user, user.get_username(), after=settings.TERMS_VERSION)
 
 
 class ProfileForm(forms.ModelForm):

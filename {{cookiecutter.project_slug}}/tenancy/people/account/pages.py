@@ -20,6 +20,7 @@ from tenancy.people.account.export import data_of
 from tenancy.people.account.forms import DeleteForm, ProfileForm
 from tenancy.people.handover.sessions import opened_from
 from tenancy.people.members import remove_member
+from tenancy.people.social.connections import connections_of
 
 # In this order, because most browsers claim to be others as well.
 BROWSERS = {
@@ -51,6 +52,7 @@ def account(request):
     context = {
         "form": form,
         "addresses": EmailAddress.objects.filter(user=request.user).order_by("-primary", "email"),
+        "connections": connections_of(request.user),
         "workspaces": workspaces_of(request),
     }
     return render(request, "tenancy/account/account.html", context)

@@ -11,6 +11,7 @@ from django.dispatch import receiver
 from tenancy.concrete import User
 from tenancy.people.accounts import forget_sign_ins
 from tenancy.people.handover.sessions import end_opened_from
+from tenancy.people.social.connections import used_in
 
 
 @receiver(post_save, sender=User)
@@ -36,19 +37,22 @@ def follow_email(instance, created, update_fields, raw, **kwargs):
 
 
 @receiver(email_confirmed)
-def begin_anew(email_address, **kwargs):
+def begin_anew(request, email_address, **kwargs):
     """Forget what was set up before the first address was confirmed.
 
     Anybody can sign up with another person's address. What they have set up must not stay when that
-    person confirms it.
+    person confirms it. The browser that confirms it keeps the connection that it has signed up by.
     """
     user = email_address.user
     if user.is_verified:
         return
     with transaction.atomic():
+        kept = used_in(request, user)
         forget_sign_ins(user)
         user.is_verified = True
         user.save(update_fields=["is_verified"])
+        for connection in kept:
+            connection.save(force_insert=True)
 
 
 @receiver(email_changed)
