@@ -23,7 +23,7 @@ from pathlib import Path
 DECLINED = {
     "use_celery": (
         *("docs/background.md", "server/celery.py", "server/notes/tasks.py"),
-        "tests/test_tasks.py",
+        *("server/notes/templates/tenancy", "tests/test_tasks.py"),
     ),
     "use_postgis": ("docs/geography.md", "server/places", "tests/test_places.py"),
 }

@@ -28,6 +28,8 @@ FILES = {
         pyproject.toml
         server/__init__.py
         server/init_tenant.py
+        server/locale/de/LC_MESSAGES/django.mo
+        server/locale/de/LC_MESSAGES/django.po
         server/notes/__init__.py
         server/notes/admin.py
         server/notes/migrations/0001_initial.py
@@ -73,6 +75,7 @@ FILES = {
         docs/background.md
         server/celery.py
         server/notes/tasks.py
+        server/notes/templates/tenancy/email/digest.txt
         tests/test_tasks.py
     """,
     "use_postgis": """

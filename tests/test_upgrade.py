@@ -225,6 +225,14 @@ def follow_changelog(project, template):
         ("django.contrib.admin import AdminSite", "tenancy.isolation.admin_site import PublicSite"),
         ("= AdminSite()", "= PublicSite()"),
     )
+    # 1.2.0
+    languages = re.search(r"^LANGUAGES = .*\nLOCALE_PATHS = .*\n", settings, re.M)[0]
+    above = '    "tenancy.requests.middleware.TenantMiddleware",'
+    replace(
+        project.path / "server/settings.py",
+        (above, f'    "django.middleware.locale.LocaleMiddleware",\n{above}'),
+        ("TIME_ZONE =", f"{languages}TIME_ZONE ="),
+    )
 
     # 1.2.0
     start, end = "# Providers with whom", "# Transport."

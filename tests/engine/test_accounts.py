@@ -11,7 +11,6 @@ from django.contrib.auth import aauthenticate, authenticate, get_user_model
 from django.core.management import call_command
 from django.test import Client, override_settings
 from django_tenants.utils import schema_context
-from server.notes.models import Note
 from tenancy.models import TenantEvent
 from tenancy.people.accounts import anonymise, create_user, deactivate, reactivate
 from tenancy.people.members import add_member
@@ -485,19 +484,6 @@ def test_the_pages_are_in_the_sites_style(browser, own, is_own):
         # A Content-Security-Policy may forbid what isn't in a file.
         inline = r"<script(?![^>]*(src=|application/json))|<style|\son\w+=|\sstyle="
         assert not re.search(inline, page), name
-
-
-def test_times_are_in_a_persons_own_zone(tenant, ada, settings):
-    add_member(tenant, "ada", by="test")
-    note = Note.objects.create(text="Milk", author=ada)
-    Note.objects.filter(pk=note.pk).update(created="2026-01-01T12:00Z")
-    User.objects.filter(pk=ada.pk).update(time_zone="Pacific/Auckland", language="de")
-    settings.LANGUAGES = [("en", "English"), ("de", "Deutsch")]
-
-    page = TenantClient(tenant, ada).get("/notes/").text
-    assert "2 Januar 2026, 01:00" in page or "2. Januar 2026, 01:00" in page
-    page = TenantClient(tenant, tenant.owner).get("/notes/").text
-    assert "1 January 2026, 12:00" in page
 
 
 def test_the_sessions_are_listed_and_ended_one_by_one(own, ada):

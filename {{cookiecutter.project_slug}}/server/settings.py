@@ -8,6 +8,7 @@ import warnings
 from pathlib import Path
 
 from django.utils.text import slugify
+from django.utils.translation import gettext_lazy as _
 from environs import Env, EnvError, validate
 
 from tenancy import hosts
@@ -180,6 +181,7 @@ WSGI_APPLICATION = "server.wsgi.application"
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",  # before the next, for pages at unknown hosts
+    "django.middleware.locale.LocaleMiddleware",  # also for the next one's pages
     "tenancy.requests.middleware.TenantMiddleware",  # before any query
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -213,8 +215,8 @@ AUTH_USER_MODEL = "users.User"
 
 # The roles of members besides the owner. `tenancy/roles.py` describes the keys.
 TENANCY_ROLES = {
-    "admin": {"label": "Admin", "is_staff": True, "is_superuser": True},
-    "member": {"label": "Member"},
+    "admin": {"label": _("Admin"), "is_staff": True, "is_superuser": True},
+    "member": {"label": _("Member")},
 }
 AUTHENTICATION_BACKENDS = ["tenancy.people.backend.UserBackend"]
 AUTH_PASSWORD_VALIDATORS = [
@@ -441,6 +443,7 @@ TEST_RUNNER = "tenancy.testing.runner.PytestRunner"
 # Language and time
 
 LANGUAGE_CODE = "en"
-LANGUAGES = [("en", "English")]  # those that a person can choose
+LANGUAGES = [("en", "English"), ("de", "Deutsch")]  # the browser chooses, or the person
+LOCALE_PATHS = [BASE_DIR / "server" / "locale"]  # the engine has its own, which give way to these
 TIME_ZONE = "UTC"
 USE_TZ = True

@@ -9,19 +9,23 @@ from django.core.mail import EmailMultiAlternatives
 from django.core.mail.backends import console
 from django.template.loader import render_to_string
 
+from tenancy.preferences import preferences_of
+
 MAX_KEPT = 50  # e-mails, in development
 
 
 def send_email(name: str, recipient: str, context: dict) -> None:
-    """Send the e-mail `tenancy/email/<name>.txt` to one recipient.
+    """Send the e-mail `tenancy/email/<name>.txt` to one recipient, in their language.
 
     The template's first paragraph is the subject. The HTML is the rest inside
     `tenancy/email/base.html`. EMAIL_BACKEND may send it at once or in the background.
     """
     context = {"project_name": settings.PROJECT_NAME, **context}
-    subject, _, text = render_to_string(f"tenancy/email/{name}.txt", context).partition("\n\n")
+    with preferences_of(recipient):
+        subject, _, text = render_to_string(f"tenancy/email/{name}.txt", context).partition("\n\n")
+        html = as_html(text.strip(), context)
     message = EmailMultiAlternatives(" ".join(subject.split()), f"{text.strip()}\n", to=[recipient])
-    message.attach_alternative(as_html(text.strip(), context), "text/html")
+    message.attach_alternative(html, "text/html")
     message.send()
 
 

@@ -32,8 +32,8 @@ def test_the_digest_tells_staff_how_many_notes_are_new(tenant, mailoutbox):
 
     Note.objects.create(text="New", author=tenant.owner)
     send_digest()
-    assert mailoutbox[0].bcc == [tenant.owner.email]
-    assert "New notes since yesterday: 1." in mailoutbox[0].body
+    assert mailoutbox[0].to == [tenant.owner.email]
+    assert "1 new note" in mailoutbox[0].body
 
 
 # template: endif

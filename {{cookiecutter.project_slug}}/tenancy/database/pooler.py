@@ -10,10 +10,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 
-from django.utils.translation import gettext as _
-
 from tenancy.exceptions import MixingPooler
 
+MESSAGE = (
+    "A pooler gives one connection's queries to several server processes, which mixes the tenants"
+    " up. Set PgBouncer's pool_mode = session."
+)
 PATIENCE = 5  # seconds
 PID = "SELECT pg_backend_pid()"
 
@@ -32,15 +34,8 @@ def check_once(wrapper) -> None:
     # A pooler makes up what it tells of the process.
     is_direct = ask(wrapper.unguarded_cursor) == info.backend_pid
     if not is_direct and is_mixing(wrapper):
-        raise MixingPooler(message())
+        raise MixingPooler(MESSAGE)
     _accepted.add(server)
-
-
-def message() -> str:
-    return _(
-        "A pooler gives one connection's queries to several server processes, which mixes the"
-        " tenants up. Set PgBouncer's pool_mode = session."
-    )
 
 
 def is_mixing(wrapper) -> bool:

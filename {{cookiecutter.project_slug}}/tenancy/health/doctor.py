@@ -62,7 +62,7 @@ def examine() -> Iterator[CheckMessage]:
     """
     public = get_public_schema_name()
     if pooler.is_mixing(connection):
-        yield finding("E120", pooler.message(), public)
+        yield finding("E120", pooler.MESSAGE, public)
         return
     # The tenants first: the schema of a tenant that is made in between is found then.
     try:

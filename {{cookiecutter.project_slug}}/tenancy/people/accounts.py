@@ -14,6 +14,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, IntegrityError, transaction
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
 from django_tenants.utils import get_public_schema_name, schema_context
 from tenant_users.tenants.models import ExistsError, tenant_user_deleted
 
@@ -56,7 +57,8 @@ def create_user(username: str, email: str, password: str | None = None) -> User:
                 raise
             model, names = found
             what = " and ".join(str(model._meta.get_field(name).verbose_name) for name in names)
-            raise InvalidUser(f"Another user has this {what}.") from None
+            message = _("Another user has this %(what)s.") % {"what": what}
+            raise InvalidUser(message) from None
 
 
 def new_username(email: str) -> str:

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from django.db import DataError, transaction
+from django.utils.translation import gettext as _
 from django_tenants.utils import get_public_schema_name, schema_context
 from tenant_users.permissions.models import UserTenantPermissions
 from tenant_users.tenants.models import tenant_user_added, tenant_user_removed
@@ -94,7 +95,8 @@ def locked(tenant: Tenant) -> Iterator[Tenant]:
 
 def refuse_owner(tenant: Tenant, user: User) -> None:
     if tenant.owner_id == user.pk:
-        raise OwnsTenant(f"“{user}” owns “{tenant.slug}”: transfer it first.")
+        message = _("“%(user)s” owns “%(workspace)s”: transfer it first.")
+        raise OwnsTenant(message % {"user": user, "workspace": tenant.slug})
 
 
 def role_of(tenant: Tenant, user: User) -> str | None:

@@ -3,6 +3,7 @@
 from django.core.validators import RegexValidator
 from django.db import connection, models
 from django.db.models import Q
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django_tenants.utils import get_public_schema_name
 from tenant_users.permissions.models import UserTenantPermissions
@@ -73,7 +74,7 @@ class UserManager(UserProfileManager.from_queryset(UserQuerySet)):
         validate_email((email or "").lower())
         # The library's would reactivate a person, with the new name and password.
         if self.filter(email=email).exists():
-            raise ExistsError("Another user has this e-mail.")
+            raise ExistsError(gettext("Another user has this e-mail."))
         # The operator vouches for the address. Without a password, the person confirms it.
         fields["is_verified"] = fields.get("is_verified") or password is not None
         return super()._create_user(email, password, **fields)

@@ -1,11 +1,11 @@
-"""A signed-in person's language and time zone, for every page."""
+"""A signed-in person's language and time zone, for every page.
 
-from contextlib import suppress
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+Other visitors get the language of their browser, by Django's LocaleMiddleware.
+"""
 
-from django.conf import settings
 from django.utils import timezone, translation
 
+from tenancy import preferences
 from tenancy.requests.net import is_certainly_anonymous
 
 
@@ -14,19 +14,18 @@ class PreferencesMiddleware:
         self.get_response = get_response
 
     def __call__(self, request):
+        before = translation.get_language()
         try:
-            return self.get_response(request)
+            response = self.get_response(request)
+            # LocaleMiddleware would name the browser's.
+            response.headers.setdefault("Content-Language", translation.get_language())
+            return response
         finally:
             if getattr(request, "has_preferences", False):
                 timezone.deactivate()
-                translation.deactivate()
+                translation.activate(before)
 
     def process_view(self, request, view, args, kwargs):
-        if is_certainly_anonymous(request) or not request.user.is_authenticated:
-            return
-        request.has_preferences = True
-        if request.user.language in dict(settings.LANGUAGES):
-            translation.activate(request.user.language)
-        if request.user.time_zone:
-            with suppress(ZoneInfoNotFoundError, ValueError):
-                timezone.activate(ZoneInfo(request.user.time_zone))
+        if not is_certainly_anonymous(request) and request.user.is_authenticated:
+            request.has_preferences = True
+            preferences.activate(request.user)

@@ -18,11 +18,13 @@ class Migration(migrations.Migration):
             name='Note',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('text', models.TextField()),
-                ('created', models.DateTimeField(auto_now_add=True)),
-                ('author', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to=settings.AUTH_USER_MODEL)),
+                ('text', models.TextField(verbose_name='text')),
+                ('created', models.DateTimeField(auto_now_add=True, verbose_name='created')),
+                ('author', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to=settings.AUTH_USER_MODEL, verbose_name='author')),
             ],
             options={
+                'verbose_name': 'note',
+                'verbose_name_plural': 'notes',
                 'ordering': ['-created', '-pk'],
             },
         ),

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.utils.translation import gettext
+from django.utils.translation import get_language, gettext
 from django.utils.translation import gettext_lazy as _
 
 from tenancy import hosts
@@ -19,6 +19,7 @@ from tenancy.concrete import User
 from tenancy.emails import as_html
 from tenancy.limits import limit
 from tenancy.people.accounts import join_main_website, new_username
+from tenancy.preferences import preferences_of
 from tenancy.requests.address import client_address, client_ip
 
 SIGNED_IN = "signed_in_at"  # in the session
@@ -47,6 +48,8 @@ class AccountAdapter(DefaultAccountAdapter):
     def new_user(self, request):
         user = super().new_user(request)
         user.is_signing_up = True
+        if get_language() != settings.LANGUAGE_CODE:
+            user.language = get_language()  # of the browser; e-mails will come in it
         return user
 
     def populate_username(self, request, user):
@@ -97,7 +100,8 @@ class AccountAdapter(DefaultAccountAdapter):
             for name, value in context.items()
             if name.endswith("_url") and value
         }
-        super().send_mail(template_prefix, email, context | urls | {"current_site": site})
+        with preferences_of(email):
+            super().send_mail(template_prefix, email, context | urls | {"current_site": site})
 
     def count_mail(self, email):
         """Keep anybody from filling a mailbox. Raises RateLimited."""

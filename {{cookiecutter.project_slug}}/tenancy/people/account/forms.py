@@ -44,11 +44,13 @@ class ProfileForm(forms.ModelForm):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        default = [("", _("Default"))]
         zones = [(zone, zone.replace("_", " ")) for zone in sorted(available_timezones())]
-        for name, choices in (("language", settings.LANGUAGES), ("time_zone", zones)):
+        for name, default, choices in (
+            ("language", _("The browser's"), settings.LANGUAGES),
+            ("time_zone", _("Default"), zones),
+        ):
             self.fields[name] = forms.ChoiceField(
-                label=self.fields[name].label, choices=[*default, *choices], required=False
+                label=self.fields[name].label, choices=[("", default), *choices], required=False
             )
         self.fields["name"].widget.attrs["autocomplete"] = "name"
         if len(settings.LANGUAGES) == 1:

@@ -1,0 +1,66 @@
+"""Every sentence for people is in the catalogs of each language, and translated there."""
+
+import re
+import shutil
+import subprocess
+import sys
+
+import polib
+import pytest
+from conftest import PROJECT
+from projects import ROOT, need
+
+CATALOGS = sorted((ROOT / PROJECT).glob("*/locale/*/LC_MESSAGES/django.po"))
+# What a translation must have as the original does: placeholders and tags.
+KEPT = re.compile(r"%\(\w+\)[sd]|%[sd]|<[^>]+>")
+
+
+def names(path):
+    return "-".join(path.relative_to(ROOT / PROJECT).parts[:3:2])
+
+
+def originals(file):
+    return {(entry.msgctxt, entry.msgid, entry.msgid_plural) for entry in file}
+
+
+def translations(file):
+    return {
+        (entry.msgctxt, entry.msgid): entry.msgstr or entry.msgstr_plural
+        for entry in file
+        if entry.msgid
+    }
+
+
+def test_the_engine_and_the_project_have_the_same_languages():
+    assert [names(path) for path in CATALOGS] == ["server-de", "tenancy-de"]
+
+
+@pytest.mark.parametrize("path", CATALOGS, ids=names)
+class TestCatalog:
+    def test_has_the_strings_of_the_code_and_no_others(self, path, tmp_path):
+        need(shutil.which("xgettext"), "gettext")
+        package = path.relative_to(ROOT / PROJECT).parts[0]
+        shutil.copytree(ROOT / PROJECT / package, tmp_path / package)
+        command = [sys.executable, "-m", "django", "makemessages", "--all", "--no-obsolete"]
+        subprocess.run(command, cwd=tmp_path / package, capture_output=True, check=True)
+
+        renewed = polib.pofile(tmp_path / path.relative_to(ROOT / PROJECT))
+
+        assert originals(polib.pofile(path)) == originals(renewed), "run bin/messages"
+
+    def test_is_complete(self, path):
+        file = polib.pofile(path)
+
+        assert [entry.msgid for entry in file.fuzzy_entries()] == []
+        assert [entry.msgid for entry in file.untranslated_entries()] == []
+
+    def test_keeps_placeholders_and_tags(self, path):
+        for entry in polib.pofile(path):
+            wanted = {*KEPT.findall(entry.msgid_plural or entry.msgid)}
+            for text in [entry.msgstr, *entry.msgstr_plural.values()]:
+                assert not text or {*KEPT.findall(text)} == wanted, entry.msgid
+
+    def test_is_compiled(self, path):
+        compiled = polib.mofile(path.with_suffix(".mo"))
+
+        assert translations(compiled) == translations(polib.pofile(path)), "run bin/messages"
