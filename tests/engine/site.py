@@ -27,7 +27,7 @@ class Site(Process):
         self.port = port
         super().__init__(
             *(sys.executable, "-m", "gunicorn", "django.core.wsgi:get_wsgi_application()"),
-            *("--bind", f"127.0.0.1:{port}", "--workers", "1"),
+            *("--bind", f"127.0.0.1:{port}", "--workers", "1", "--access-logfile", "-"),
             DJANGO_SETTINGS_MODULE="site_settings",
             PYTHONPATH=str(folder),
         )

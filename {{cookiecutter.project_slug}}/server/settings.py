@@ -254,7 +254,7 @@ ACCOUNT_MAX_EMAIL_ADDRESSES = 5
 SIGN_UP = env.bool("SIGN_UP", default=True)
 TERMS_VERSION = "1"  # change it with the terms: a line in the log says who accepted which version
 
-# Where workspaces send people to sign in. Empty: to DOMAIN.
+# Where workspaces send people to sign in. Empty: to DOMAIN, at the same port.
 MAIN_WEBSITE_URL = env.str(
     "MAIN_WEBSITE_URL", default="", validate=validate.Regexp(r"(https?://[^/?#]+)?\Z")
 )
@@ -311,7 +311,7 @@ if env.bool("TRUST_PROXY", default=False):
 TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0, validate=validate.Range(min=0))
 
 # The port in links, where it isn't the scheme's. Development takes that of `runserver`.
-SITE_PORT = env.int("SITE_PORT", default=None)
+WORKSPACE_PORT = env.int("WORKSPACE_PORT", default=None)
 
 # E-mail
 
@@ -435,6 +435,11 @@ LOGGING = {
     "root": {"handlers": ["stderr"], "level": "INFO"},
     "loggers": {"django": {"handlers": []}},  # or each of its lines would appear twice
 }
+
+# Reports of errors have no codes, keys and tokens that are good once. Nor have logs.
+
+DEFAULT_EXCEPTION_REPORTER = "tenancy.masking.ExceptionReporter"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "tenancy.masking.ReportFilter"
 
 # Tests
 

@@ -9,6 +9,7 @@ from django.core.signals import request_finished
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models.signals import class_prepared
 
+from tenancy import masking
 from tenancy.exceptions import MissingRequirement
 from tenancy.health import requirements
 from tenancy.isolation.storage import share_files
@@ -34,6 +35,7 @@ class TenancyConfig(AppConfig):
         from tenancy.lifecycle import provision_tenant
         from tenancy.people.account import receivers  # noqa: F401 (the import connects them)
 
+        masking.install()
         router.install()
         deletion.install()
         # The library's makes no organization, and its transaction would lock the users' table.

@@ -95,20 +95,19 @@ def host_of(slug: str) -> str:
 def site_url(host: str, path: str = "/") -> str:
     """Return the absolute URL of `path` at one of the stored domains.
 
-    The scheme and the port come from the settings. A request's Host header may have any port.
+    The scheme and the port come from the settings. A request's Host header may have any port. The
+    main website is at MAIN_WEBSITE_URL, if another process or port than the workspaces' serves it.
     """
+    website = getattr(settings, "MAIN_WEBSITE_URL", "")
+    if website and host == settings.DOMAIN:
+        return f"{website}{path}"
     scheme = "https" if settings.SECURE_SSL_REDIRECT else "http"
-    port = getattr(settings, "SITE_PORT", None) or (last_port() if settings.DEBUG else None)
+    port = getattr(settings, "WORKSPACE_PORT", None) or (last_port() if settings.DEBUG else None)
     return f"{scheme}://{host}{f':{port}' if port else ''}{path}"
 
 
 def main_website_url(path: str = "/") -> str:
-    """Return the absolute URL of `path` at the main website.
-
-    MAIN_WEBSITE_URL is needed only where it isn't reached at DOMAIN and SITE_PORT.
-    """
-    if base := getattr(settings, "MAIN_WEBSITE_URL", ""):
-        return f"{base}{path}"
+    """Return the absolute URL of `path` at the main website."""
     return site_url(settings.DOMAIN, path)
 
 

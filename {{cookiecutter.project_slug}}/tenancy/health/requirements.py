@@ -51,6 +51,11 @@ FIXED_SETTINGS = {
     "ACCOUNT_PRESERVE_USERNAME_CASING": False,
     "ACCOUNT_RATE_LIMITS": False,
 }
+# With Django's own, reports of errors have codes and keys that are still good.
+REPORTERS = {
+    "DEFAULT_EXCEPTION_REPORTER": "tenancy.masking.ExceptionReporter",
+    "DEFAULT_EXCEPTION_REPORTER_FILTER": "tenancy.masking.ReportFilter",
+}
 
 
 def missing_at_start() -> Iterator[CheckMessage]:
@@ -80,6 +85,9 @@ def missing() -> Iterator[CheckMessage]:
     yield from missing_at_start()
     for name, value in FIXED_SETTINGS.items():
         yield from fixed_setting(name, value)
+    for name, value in REPORTERS.items():
+        yield from extends(name, value)
+    yield from renamed("SITE_PORT", "WORKSPACE_PORT")
     yield from app("tenancy", before=OVERRIDDEN)
     yield from middleware(MIDDLEWARE[0], f"above {MIDDLEWARE[1]}")
     for above, name in pairwise(MIDDLEWARE):
@@ -110,6 +118,23 @@ def fixed_setting(name: str, value) -> Iterator[CheckMessage]:
             hint=f"Write `{name} = {value!r}` in the settings.",
             id="tenancy.E012",
         )
+
+
+def extends(name: str, wanted: str) -> Iterator[CheckMessage]:
+    """A setting that names a class, or one that extends it."""
+    if not is_a(wanted, getattr(settings, name)):
+        yield Warning(
+            f"The setting {name} isn't {wanted}, and doesn't extend it.",
+            hint=f'Write `{name} = "{wanted}"` in the settings.',
+            id="tenancy.W012",
+        )
+
+
+def renamed(old: str, new: str) -> Iterator[CheckMessage]:
+    """A setting that has another name in this version."""
+    if hasattr(settings, old):
+        hint = f"It is called {new} now, in the settings and in the environment."
+        yield Warning(f"The setting {old} has no effect.", hint=hint, id="tenancy.W012")
 
 
 def package(name: str, first: str, end: str, app: str = "tenancy") -> Iterator[CheckMessage]:

@@ -6,7 +6,12 @@ from http import HTTPStatus
 from django.conf import settings
 from django.core.exceptions import DisallowedHost
 from django.db import DEFAULT_DB_ALIAS, connections
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponsePermanentRedirect,
+    HttpResponseRedirect,
+)
 from django.shortcuts import render
 from django.utils.log import log_response
 from django_tenants.middleware.main import TenantMainMiddleware
@@ -45,7 +50,7 @@ class TenantMiddleware(AnswersFailures, TenantMainMiddleware):
         if tenant.schema_name == PUBLIC and request._get_raw_host()[:4].lower() == "www.":
             # Sessions and passkeys are of one host.
             url = hosts.main_website_url(request.get_full_path())
-            return HttpResponseRedirect(url, preserve_request=True)
+            return HttpResponsePermanentRedirect(url, preserve_request=True)
         request.tenant = tenant
         connection.set_tenant_unchecked(tenant, include_public=True)
         if tenant.schema_name == PUBLIC:
@@ -56,7 +61,7 @@ class TenantMiddleware(AnswersFailures, TenantMainMiddleware):
 def answer_without(request, tenant: Tenant | None) -> HttpResponse:
     """Answer a request that enters no tenant, and log why it doesn't."""
     if tenant is None:
-        context = {"public_url": hosts.site_url(settings.DOMAIN)} | SITE
+        context = {"public_url": hosts.main_website_url()} | SITE
         response = render(request, "tenancy/unknown_host.html", context, status=404)
         log_refusal(reason_against(request), request, response)
         return response
