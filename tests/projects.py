@@ -78,14 +78,12 @@ class Project:
         return {name: value.strip("\"'") for name, value in pairs}
 
     @contextlib.contextmanager
-    def serving(self, *command, said=None, **env):
+    def serving(self, *command, said=None, port=None, **env):
         """Run a server, whose command has `{port}` where the port belongs; yields the port.
 
         What it printed is added to `said` in the end.
         """
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = port or free_port()
         process = subprocess.Popen(
             [str(part).format(port=port) for part in command],
             cwd=self.path,
@@ -161,6 +159,12 @@ def wait_for(condition, seconds=60):
     while not condition():
         assert time.monotonic() < deadline, "it didn't come about in time"
         time.sleep(0.01)
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
 def answers(port):

@@ -6,7 +6,7 @@ import subprocess
 from urllib.parse import urlencode
 
 import pytest
-from projects import UV, Browser, Project, environment
+from projects import UV, Browser, Project, environment, free_port
 
 DEPLOY = """
 import json
@@ -128,7 +128,7 @@ def test_each_entry_point_serves_its_own_hosts(deployed, application, variables,
     with deployed.serving(*gunicorn, TRUST_PROXY="on", **variables) as port:
         for host, status in (
             ("acme.example.com", public),
-            ("www.acme.example.com", 307 if public == 200 else 404),
+            ("www.acme.example.com", 308 if public == 200 else 404),
             ("initech.acme.example.com", tenant),
             ("nobody.acme.example.com", 404),
             ("elsewhere.example.com", 404),
@@ -137,6 +137,35 @@ def test_each_entry_point_serves_its_own_hosts(deployed, application, variables,
             assert (host, page.status) == (host, status)
             if status == 404:
                 assert "There is no site at this address" in page.text
+
+
+def test_workspaces_work_on_while_the_main_website_is_away(deployed, acme):
+    gunicorn = (*deployed.python, "-m", "gunicorn", "-b", "127.0.0.1:{port}")
+    at, website_at = free_port(), free_port()
+    env = {"HTTPS": "off", "WORKSPACE_PORT": at}
+    env["MAIN_WEBSITE_URL"] = f"http://acme.example.com:{website_at}"
+    browser = Browser("initech.acme.example.com", at)
+    website = Browser("acme.example.com", website_at)
+
+    def go(there, url):
+        """Follow the link to a host, and return what it answers."""
+        begin = f"http://{there.host}:{there.port}/"
+        assert url.startswith(begin)
+        return there.get(f"/{url.removeprefix(begin)}")
+
+    with deployed.serving(*gunicorn, "server.wsgi", port=at, SERVE_PUBLIC="off", **env):
+        with deployed.serving(*gunicorn, "server.wsgi_main_website", port=website_at, **env):
+            url = browser.get("/sign-in/?next=/notes/").headers["Location"]
+            assert "/account/login/" in go(website, url).headers["Location"]
+            password = acme.settings()["ADMIN_PASSWORD"]
+            assert website.post("/account/login/", login="ada", password=password).status == 302
+            answer = go(browser, go(website, url).headers["Location"])
+            assert answer.headers["Location"] == "/notes/"
+            assert browser.get("/notes/").status == 200
+            assert website.get("/notes/").status == browser.get("/terms/").status == 404
+        assert browser.get("/notes/").status == 200
+        assert browser.post("/notes/", text="Nobody else is needed").status == 302
+        assert "Nobody else is needed" in browser.get("/notes/").text
 
 
 def test_production_wants_tls_and_serves_its_static_files(deployed):

@@ -234,7 +234,6 @@ def follow_changelog(project, template):
         ("TIME_ZONE =", f"{languages}TIME_ZONE ="),
     )
 
-    # 1.2.0
     start, end = "# Providers with whom", "# Transport."
     section = settings[settings.index(start) : settings.index(end)]
     replace(project.path / "pyproject.toml", ("django-allauth>", "django-allauth[socialaccount]>"))
@@ -246,6 +245,8 @@ def follow_changelog(project, template):
         ),
         (end, f"{section}{end}"),
     )
+    reporters = settings[settings.index("DEFAULT_EXCEPTION_REPORTER") : settings.index("# Tests")]
+    replace(project.path / "server/settings.py", ("# Tests\n", f"{reporters}# Tests\n"))
 
 
 def test_a_project_takes_over_the_present_engine(older, template):

@@ -11,6 +11,7 @@ from django_tenants.signals import schema_migrated
 from hypothesis import settings
 from server.tenants.receivers import fill_materialized_views
 
+from engine.browser import Browser
 from engine.signals import connected
 from engine.zoo import APP, Zoo
 
@@ -34,6 +35,12 @@ def outside(tenant):
     """The tenant of the fixture `tenant`, for a test that runs in the public schema."""
     tenant.deactivate()
     return tenant
+
+
+@pytest.fixture
+def browser(outside):
+    """The browser of a person who is signed in nowhere yet."""
+    return Browser()
 
 
 @pytest.fixture

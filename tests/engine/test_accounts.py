@@ -2,6 +2,9 @@
 
 import json
 import re
+import time
+from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 from allauth.account.models import EmailAddress
@@ -335,7 +338,8 @@ def test_the_only_address_stays(own, ada):
 def test_a_person_who_signed_in_long_ago_is_asked_again(own, monkeypatch):
     assert own.get("/account/export/").status_code == 200
 
-    monkeypatch.setattr("tenancy.people.account.adapter.FRESH", -1)
+    clock = SimpleNamespace(time=lambda: time.time() + 301)
+    monkeypatch.setattr("tenancy.people.confirmation.time", clock)
     for path in ("/account/export/", "/account/delete/"):
         assert own.get(path).url.startswith("/account/reauthenticate/"), path
     own.post("/account/reauthenticate/", {"password": "analytical engine"})
@@ -402,6 +406,28 @@ def test_a_password_manager_finds_the_page(host):
     answer = Client(SERVER_NAME=host).get("/.well-known/change-password")
 
     assert answer.url == "http://localhost/account/password/change/"
+
+
+def test_the_main_website_says_where_to_report_a_vulnerability():
+    browser = Client(SERVER_NAME="localhost")
+    page = browser.get("/.well-known/security.txt")
+
+    assert page["Content-Type"] == "text/plain; charset=utf-8"
+    fields = dict(line.split(": ") for line in page.text.splitlines())
+    assert fields["Contact"] == "mailto:security@localhost"
+    assert fields["Canonical"] == "http://localhost/.well-known/security.txt"
+    left = datetime.fromisoformat(fields["Expires"]) - datetime.now(UTC)
+    assert 170 < left.days < 365
+
+
+def test_nothing_else_is_well_known():
+    for host, paths in {
+        "localhost": ["", "security", "openid-configuration"],
+        "first.localhost": ["", "security.txt"],
+    }.items():
+        for path in paths:
+            answer = Client(SERVER_NAME=host).get(f"/.well-known/{path}")
+            assert answer.status_code == 404, (host, path)
 
 
 @pytest.mark.parametrize("client", ["tenant_client", "public_client"])

@@ -13,47 +13,11 @@ from tenancy.models import HandOver
 from tenancy.people.accounts import deactivate
 from tenancy.people.handover import codes
 from tenancy.people.members import add_member, remove_member
+from tenancy.testing import TenantClient
+
+from engine.browser import Browser
 
 User = get_user_model()
-
-
-class Browser:
-    """A browser: a cookie jar for each host, and redirects that are followed by hand."""
-
-    def __init__(self):
-        self.clients = {}
-
-    def at(self, host):
-        return self.clients.setdefault(host, Client(SERVER_NAME=host))
-
-    def open(self, url, until=None):
-        """Follow redirects by GET, from host to host. Stop at a URL that contains `until`."""
-        for _ in range(10):
-            parts = urlsplit(url)
-            if until and until in url:
-                return url
-            answer = self.at(parts.netloc).get(f"{parts.path}?{parts.query}")
-            if answer.status_code != 302:
-                return answer
-            url = answer.url if "//" in answer.url else f"http://{parts.netloc}{answer.url}"
-        raise AssertionError(url)
-
-    def sign_in(self, name="admin", password="password", goal="/"):
-        data = {"login": name, "password": password, "next": goal}
-        return self.at("localhost").post("/account/login/", data)
-
-    def code(self, host="first.localhost", goal="/"):
-        """Return the address that redeems a code, which the browser doesn't open."""
-        return self.open(f"http://{host}/sign-in/?next={goal}", until="/sign-in/finish/")
-
-    def is_in(self, host="first.localhost"):
-        return self.at(host).get("/notes/").status_code == 200
-
-
-@pytest.fixture
-def browser(tenant):
-    tenant.deactivate()
-    return Browser()
 
 
 def test_a_person_signs_in_once_for_all_workspaces(browser, tenant, other_tenant):
@@ -377,15 +341,68 @@ def test_purging_a_workspace_takes_them_along(browser, tenant):
     assert not HandOver.objects.filter(code=codes.digest(code)).exists()
 
 
+def test_a_code_is_for_the_state_of_one_try(browser):
+    """Another tab's state redeems none, and its cookie stays for its own."""
+    browser.sign_in()
+    one, two = (parse_qs(urlsplit(browser.code()).query) for _ in range(2))
+
+    path = "/sign-in/finish/?code={}&state={}"
+    mixed = path.format(one["code"][0], two["state"][0])
+    assert browser.at("first.localhost").get(mixed).status_code == 400
+    own = path.format(two["code"][0], two["state"][0])
+    assert browser.at("first.localhost").get(own).status_code == 302
+
+
+def test_a_code_ends_with_the_domain_that_it_is_for(browser, tenant, settings):
+    settings.ALLOWED_HOSTS = ["*"]
+    lifecycle.add_domain(tenant, "own.example.com", by="test")
+    browser.sign_in()
+    page = browser.open("http://own.example.com/sign-in/")
+    url = browser.at("localhost").post(page.context["here"]).context["url"]
+
+    lifecycle.remove_domain(tenant, "own.example.com", by="test")
+    assert browser.open(url).status_code == 404
+    other = url.replace("own.example.com", "first.localhost")
+    assert browser.open(other).status_code == 400
+
+
+def test_a_code_is_void_at_the_host_that_was_renamed(browser, tenant):
+    browser.sign_in()
+    url = browser.code()
+    lifecycle.rename(tenant, slug="premier", by="test")
+
+    assert browser.open(url).status_code == 400
+    assert not browser.is_in("premier.localhost")
+
+
+def test_a_person_who_comes_by_www_signs_in_without_it(browser):
+    browser.sign_in()
+    page = browser.go("http://www.first.localhost/sign-in/?next=/notes/")
+
+    assert page.wsgi_request.get_host() == "first.localhost"
+    assert page.wsgi_request.path == "/notes/"
+
+
 def test_it_costs_few_statements(browser, django_assert_num_queries):
     browser.sign_in()
     browser.at("localhost").get("/")
-    url = browser.open("http://first.localhost/sign-in/", until="/hand-over/")
+    with django_assert_num_queries(1):  # that of the host
+        url = browser.at("first.localhost").get("/sign-in/").url
     with django_assert_num_queries(9):  # two look up hosts, in a test's transaction only
         url = browser.at("localhost").get(url.removeprefix("http://localhost")).url
 
     with django_assert_num_queries(15):
         browser.at("first.localhost").get(url.removeprefix("http://first.localhost"))
-    # Again the host is looked up. Then: the session, the person, the notes.
-    with django_assert_num_queries(4):
-        browser.at("first.localhost").get("/notes/")
+
+
+def test_a_session_that_was_handed_over_costs_a_page_no_query_more(
+    browser, tenant, django_assert_num_queries
+):
+    browser.sign_in()
+    browser.open(browser.code())
+    plain = TenantClient(tenant, tenant.owner)
+    for client in (browser.at("first.localhost"), plain):
+        client.get("/notes/")
+        # The host is looked up, in a test's transaction only. Then: session, person, notes.
+        with django_assert_num_queries(4):
+            client.get("/notes/")

@@ -26,10 +26,13 @@ def test_the_public_host_shows_the_main_site(host):
 
 @pytest.mark.usefixtures("db")
 @pytest.mark.parametrize("host", ["www.localhost", "WWW.localhost:80"])
-def test_accounts_are_of_one_host(host):
-    answer = visitor("localhost").get("/account/?a=b", headers={"host": host})
+@pytest.mark.parametrize("path", ["/", "/account/?a=b", "/no-such-page/"])
+@pytest.mark.parametrize("method", ["get", "head", "post"])
+def test_accounts_are_of_one_host(host, path, method):
+    answer = getattr(visitor("localhost"), method)(path, headers={"host": host})
 
-    assert answer.url.replace(":80", "") == "http://localhost/account/?a=b"
+    assert answer.status_code == 308
+    assert answer.url.replace(":80", "") == f"http://localhost{path}"
 
 
 @pytest.mark.usefixtures("db")

@@ -289,6 +289,9 @@ class HandOver(models.Model):
     host = models.CharField(max_length=253)
     expires = models.DateTimeField()
     used = models.DateTimeField(null=True)
+    # When and how the person has confirmed that it is them, if the workspace has asked for it.
+    confirmed = models.DateTimeField(null=True)
+    method = models.CharField(max_length=40, blank=True)
     # The keys of the session that handed over, and of the one that was opened.
     website_session = models.CharField(max_length=40, db_index=True)
     workspace_session = models.CharField(max_length=40, blank=True, db_index=True)

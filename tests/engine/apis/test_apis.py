@@ -202,6 +202,22 @@ def test_no_api_takes_a_password(tenant, public, ada, place):
         assert answer.status_code in (400, 401), name
 
 
+def test_no_program_gets_a_token_for_a_password(tenant, ada):
+    """The grant of OAuth by which a program sends the person's password."""
+    add_member(tenant, "ada", by="test")
+    application = Application.objects.create(
+        client_type="public", authorization_grant_type="password", name="phone"
+    )
+    form = {"grant_type": "password", "username": "ada", "password": PASSWORD}
+    form["client_id"] = application.client_id
+
+    answer = TenantClient(tenant).post("/api/oauth-obtain/", form)
+
+    assert answer.status_code == 400
+    assert answer.json()["error"] == "invalid_grant"
+    assert not AccessToken.objects.exists()
+
+
 def test_a_refresh_token_ends_with_the_membership(tenant, other_tenant, ada):
     """I1"""
     for each in (tenant, other_tenant):

@@ -12,6 +12,7 @@ from ninja import NinjaAPI
 from ninja.security import HttpBasicAuth, HttpBearer, django_auth
 from oauth2_provider.contrib.rest_framework import OAuth2Authentication, TokenHasScope
 from oauth2_provider.decorators import protected_resource
+from oauth2_provider.views import TokenView
 from rest_framework.authentication import (
     BaseAuthentication,
     BasicAuthentication,
@@ -209,6 +210,7 @@ apis = [
     path("obtain/", obtain_auth_token),
     path("jwt-obtain/", TokenObtainPairView.as_view()),
     path("jwt-refresh/", TokenRefreshView.as_view()),
+    path("oauth-obtain/", TokenView.as_view()),
 ]
 urlpatterns = [
     path("api/", include(apis)),

@@ -8,6 +8,7 @@ from django.views.generic import RedirectView
 
 from tenancy.people.account import outbox, pages
 from tenancy.people.handover import views
+from tenancy.requests.views import security
 
 
 def forward(name: str):
@@ -29,6 +30,7 @@ urlpatterns = [
     path("privacy/", pages.privacy, name="privacy"),
     path("_mail/", outbox.outbox, name="outbox"),
     path(".well-known/change-password", pages.change_password),
+    path(".well-known/security.txt", security),
 ]
 if settings.SIGN_UP:
     urlpatterns += [path("sign-up/", forward("account_signup"), name="sign-up")]

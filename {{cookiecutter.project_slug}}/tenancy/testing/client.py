@@ -1,10 +1,21 @@
+import time
+
 from django.db import connection
 from django.test import Client
 
+from tenancy.people.confirmation import KEY, Confirmation
 
-def sign_in(client: Client, user) -> None:
-    """Sign the person in at the client's host."""
+
+def sign_in(client: Client, user, *, confirmed: bool = True) -> None:
+    """Sign the person in at the client's host, as if they had confirmed just now that it is them.
+
+    Without `confirmed`, a view with `@confirmed` sends them to do it.
+    """
     client.force_login(user)
+    if confirmed:
+        session = client.session
+        session[KEY] = Confirmation(time.time(), "password")
+        session.save()
 
 
 class TenantClient(Client):

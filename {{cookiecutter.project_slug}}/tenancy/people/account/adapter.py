@@ -1,11 +1,12 @@
 """What django-allauth asks the project about accounts (ACCOUNT_ADAPTER)."""
 
-import time
 from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import idna
+from allauth.account import app_settings
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.authentication import get_authentication_records
 from allauth.core import context
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -18,12 +19,11 @@ from tenancy import hosts
 from tenancy.concrete import User
 from tenancy.emails import as_html
 from tenancy.limits import limit
+from tenancy.people.accept_next import accepted_next
 from tenancy.people.accounts import join_main_website, new_username
+from tenancy.people.confirmation import is_confirmed, keep_confirmation
 from tenancy.preferences import preferences_of
 from tenancy.requests.address import client_address, client_ip
-
-SIGNED_IN = "signed_in_at"  # in the session
-FRESH = 300  # seconds after signing in, in which a person isn't asked again
 
 
 class AccountAdapter(DefaultAccountAdapter):
@@ -67,8 +67,18 @@ class AccountAdapter(DefaultAccountAdapter):
     def login(self, request, user):
         # Verifying an address may have taken the password away, after `user` was loaded.
         user.refresh_from_db(fields=["password", "session_epoch"])
+        # None after sign-up, which ends with a code.
+        methods = [record["method"] for record in get_authentication_records(request, user)]
         super().login(request, user)
-        request.session[SIGNED_IN] = time.time()
+        method = methods[-1] if methods else "code"
+        if method != "socialaccount":  # a provider may have asked the person for nothing
+            keep_confirmation(request, method)
+
+    def get_login_redirect_url(self, request):
+        return accepted_next(request) or super().get_login_redirect_url(request)
+
+    def get_signup_redirect_url(self, request):
+        return accepted_next(request) or super().get_signup_redirect_url(request)
 
     def get_password_change_redirect_url(self, request):
         return reverse("account")
@@ -77,7 +87,7 @@ class AccountAdapter(DefaultAccountAdapter):
         return not email_address.primary  # `User.email` is never empty
 
     def is_reauthentication_required(self, *, app, **options):
-        if time.time() - self.request.session.get(SIGNED_IN, 0) < FRESH:
+        if is_confirmed(self.request, app_settings.REAUTHENTICATION_TIMEOUT / 60):
             return False
         return super().is_reauthentication_required(app=app, **options)
 

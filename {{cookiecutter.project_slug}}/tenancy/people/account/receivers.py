@@ -1,7 +1,11 @@
 """Keeps django-allauth's tables and a person's row the same when either is changed."""
 
 from allauth.account.models import EmailAddress
-from allauth.account.signals import email_changed, email_confirmed
+from allauth.account.signals import (
+    authentication_step_completed,
+    email_changed,
+    email_confirmed,
+)
 from allauth.usersessions.models import UserSession
 from django.contrib.auth import update_session_auth_hash
 from django.db import transaction
@@ -10,6 +14,7 @@ from django.dispatch import receiver
 
 from tenancy.concrete import User
 from tenancy.people.accounts import forget_sign_ins
+from tenancy.people.confirmation import keep_confirmation
 from tenancy.people.handover.sessions import end_opened_from
 from tenancy.people.social.connections import used_in
 
@@ -63,6 +68,13 @@ def end_other_sessions(request, user, **kwargs):
     if request.user == user:
         update_session_auth_hash(request, user)
         UserSession.objects.create_from_request(request)
+
+
+@receiver(authentication_step_completed)
+def keep_reauthentication(request, method, reauthenticated=False, **kwargs):
+    """Keep when a person has shown once more that it is them. `adapter.login` does for sign-ins."""
+    if reauthenticated:
+        keep_confirmation(request, method)
 
 
 @receiver(post_delete, sender=UserSession)

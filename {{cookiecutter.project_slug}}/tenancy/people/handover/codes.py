@@ -2,17 +2,19 @@
 
 import hashlib
 import secrets
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 from django.conf import settings
 from django.contrib import auth
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.views.decorators.debug import sensitive_variables
 from django_tenants.utils import get_public_schema_name, schema_context
 
 from tenancy.concrete import Tenant, User
 from tenancy.models import HandOver
+from tenancy.people.confirmation import Confirmation
 from tenancy.people.handover.sessions import session_store
 
 LIFETIME = timedelta(seconds=60)
@@ -23,10 +25,19 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def issue(user: User, tenant: Tenant, host: str, state: str, website_session: str) -> str:
+@sensitive_variables("code")
+def issue(
+    user: User,
+    tenant: Tenant,
+    host: str,
+    state: str,
+    website_session: str,
+    confirmation: Confirmation | None = None,
+) -> str:
     """Return a code that opens a session at the host, once and within a minute.
 
-    `state` is the digest of what the person's browser keeps in a cookie of that host.
+    `state` is the digest of what the person's browser keeps in a cookie of that host. The session
+    gets the `confirmation`.
     """
     code = secrets.token_urlsafe(32)
     over = Q(used=None, expires__lt=Now()) | Q(expires__lt=Now() - MAX_AGE)
@@ -39,6 +50,8 @@ def issue(user: User, tenant: Tenant, host: str, state: str, website_session: st
         host=host,
         expires=Now() + LIFETIME,  # the database's clock, as below: processes may differ
         website_session=website_session,
+        confirmed=confirmation and datetime.fromtimestamp(confirmation.at, UTC),
+        method=confirmation.method if confirmation else "",
     )
     return code
 

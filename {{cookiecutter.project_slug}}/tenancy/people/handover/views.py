@@ -11,6 +11,7 @@ import secrets
 from http import HTTPStatus
 from urllib.parse import urlencode
 
+from allauth.core.exceptions import ReauthenticationRequired
 from django.conf import settings
 from django.contrib import auth
 from django.contrib.auth.decorators import login_not_required
@@ -28,8 +29,16 @@ from tenancy.concrete import Tenant
 from tenancy.isolation import signing
 from tenancy.isolation.membership import membership_of
 from tenancy.limits import limit
+from tenancy.masking import hide
 from tenancy.models import HandOver
+from tenancy.people.accept_next import accept_next, forget_next
 from tenancy.people.backend import UserBackend
+from tenancy.people.confirmation import (
+    forget_confirmation,
+    is_confirmed,
+    keep_confirmation,
+    last_confirmation,
+)
 from tenancy.people.handover import codes
 from tenancy.requests import routes
 from tenancy.requests.middleware import answer_without
@@ -40,20 +49,28 @@ COOKIE = "handover-"
 COOKIE_AGE = 600  # seconds; how long a person may take to sign in
 MAX_COOKIES = 5  # tries that were begun and not finished, in one browser
 STATE = re.compile(r"[0-9a-f]{64}")
-CONFIRMED = "handed_over"  # in the main website's session: the domains that the person let in
+LET_IN = "handed_over"  # in the main website's session: the domains that may know the person
+MAX_MINUTES = 10_000
 
 
 @login_not_required
 @never_cache
 @require_safe
 def begin(request):
-    """Send a visitor of a workspace to the main website, which sends them back signed in."""
+    """Send a visitor of a workspace to the main website, which sends them back signed in.
+
+    With `fresh` they must have confirmed within so many minutes that it is them.
+    """
     goal = safe_path(request.GET.get("next", ""))
-    if is_member(request):
+    fresh = minutes_in(request)
+    if is_member(request) and (fresh is None or is_confirmed(request, fresh)):
         return HttpResponseRedirect(goal)
-    state = secrets.token_urlsafe(32)
+    if request.get_host().lower().startswith("www."):  # codes go to stored domains, without it
+        return HttpResponseRedirect(hosts.own_url(request, request.get_full_path()))
+    hide(request, state := secrets.token_urlsafe(32))
     # Only its digest leaves this host, and the browser keeps the state itself.
     query = {"host": hosts.normalise_host(request.get_host()), "state": codes.digest(state)}
+    query |= {"fresh": fresh} if fresh else {}
     url = hosts.main_website_url(f"/hand-over/?{urlencode(query)}")
     response = HttpResponseRedirect(url)
     for name in [name for name in request.COOKIES if COOKIE in name][MAX_COOKIES - 1 :]:
@@ -82,26 +99,33 @@ def issue(request):
         return answer_without(request, tenant)
     if tenant.moved_to:  # renamed meanwhile: begin anew there
         return HttpResponseRedirect(hosts.site_url(tenant.moved_to, "/sign-in/"))
-    query = {"host": host, "state": state}
+    fresh = minutes_in(request)
+    query = {"host": host, "state": state} | ({"fresh": fresh} if fresh else {})
     here = f"{reverse('hand-over')}?{urlencode(query | {'after': 'form'})}"
     if not request.user.is_authenticated:
-        return HttpResponseRedirect(f"{reverse('account_login')}?{urlencode({'next': here})}")
+        return accept_next(request, here)
     context = {"tenant": tenant, "host": host, "here": here}
     if membership_of(request.user, tenant) is None:
         return render(request, "tenancy/handover/no_access.html", context, status=403)
-    if not host.endswith(f".{settings.DOMAIN}") and not is_confirmed(request, host):
+    if fresh and not is_confirmed(request, fresh):
+        raise ReauthenticationRequired  # django-allauth asks, and leads back here
+    if not host.endswith(f".{settings.DOMAIN}") and not may_know(request, host):
         # The customer's domain learns who this is, so the person must want it.
         return render(request, "tenancy/handover/confirm.html", context)
     limit("hand-over", str(request.user.pk), "30/1m")
-    code = codes.issue(request.user, tenant, host, state, request.session.session_key)
+    confirmation = last_confirmation(request) if fresh else None
+    session_key = request.session.session_key
+    code = codes.issue(request.user, tenant, host, state, session_key, confirmation)
+    hide(request, code)
     query = urlencode({"code": code, "state": state})
     url = hosts.site_url(host, f"/sign-in/finish/?{query}")
-    if request.method == "POST" or "after" in request.GET:
+    if request.method == "POST" or "after" in request.GET or fresh:
         # Chrome applies form-action of a Content-Security-Policy to the redirects after a form.
         response = render(request, "tenancy/handover/continue.html", context | {"url": url})
     else:
         response = HttpResponseRedirect(url)
     response["Referrer-Policy"] = "no-referrer"
+    forget_next(request, response)
     return response
 
 
@@ -111,6 +135,7 @@ def issue(request):
 def finish(request):
     """Open the session in the workspace, for the browser that began."""
     state, goal = state_of(request)
+    hide(request, state)
     handover = user = None
     if state:
         host = hosts.normalise_host(request.get_host())
@@ -120,6 +145,10 @@ def finish(request):
         user = UserBackend().get_user(handover.user_id)  # None for a deactivated person
     if user and membership_of(user, request.tenant):
         auth.login(request, user, backend=BACKEND)
+        if handover.confirmed:
+            keep_confirmation(request, handover.method, handover.confirmed.timestamp())
+        else:
+            forget_confirmation(request)  # of this browser's earlier session
         key = {"workspace_session": request.session.session_key}
         if HandOver.objects.filter(pk=handover.pk).update(**key):
             response = HttpResponseRedirect(goal)
@@ -135,12 +164,20 @@ def is_member(request) -> bool:
     return membership_of(request.user, request.tenant) is not None
 
 
-def is_confirmed(request, host: str) -> bool:
+def minutes_in(request) -> int | None:
+    """Return within how many minutes the person must have confirmed; None if that isn't asked."""
+    if (text := request.GET.get("fresh")) is None:
+        return None
+    minutes = int(text) if text.isascii() and text.isdecimal() and len(text) < 9 else 1
+    return min(max(minutes, 1), MAX_MINUTES)
+
+
+def may_know(request, host: str) -> bool:
     """Return whether the person has let this domain in, in this session or just now."""
-    confirmed = request.session.get(CONFIRMED, [])
-    if request.method == "POST" and host not in confirmed:
-        confirmed = request.session[CONFIRMED] = [*confirmed, host]
-    return host in confirmed
+    let_in = request.session.get(LET_IN, [])
+    if request.method == "POST" and host not in let_in:
+        let_in = request.session[LET_IN] = [*let_in, host]
+    return host in let_in
 
 
 def cookie_name(request, state: str) -> str:
