@@ -132,6 +132,18 @@ def test_the_next_time_they_are_in_at_once(browser, other):
     assert other.person == "grace@example.com"
 
 
+def test_of_two_forms_of_one_person_the_first_counts(browser, other):
+    told = {"email": "grace@example.com", "email_verified": True}
+    pages = [each.sign_in_with(**told) for each in (browser, other)]
+    answers = [
+        browser.post(pages[0].url, {"terms": "on"}),
+        other.post(pages[1].url, {"terms": "on"}),
+    ]
+
+    assert [answer.url for answer in answers] == ["/", "/account/login/"]
+    assert User.objects.filter(email="grace@example.com").count() == 1
+
+
 def test_another_person_of_the_same_provider_is_another(browser, other):
     browser.sign_up_with("grace@example.com")
 

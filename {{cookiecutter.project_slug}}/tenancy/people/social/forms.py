@@ -6,7 +6,8 @@ from allauth.socialaccount.forms import DisconnectForm as LibrarysDisconnectForm
 from allauth.socialaccount.forms import SignupForm
 from allauth.socialaccount.models import SocialApp
 from django import forms
-from django.db import transaction
+from django.db import IntegrityError, transaction
+from django.shortcuts import redirect
 
 from tenancy.people.account.forms import AsksForConsent
 from tenancy.people.social.adapter import unclaimed, vouched_for
@@ -30,6 +31,12 @@ class ProviderSignUpForm(AsksForConsent, SignupForm):
         if self.vouched_for:
             self.cleaned_data["email"] = self.vouched_for
         return self.cleaned_data
+
+    def try_save(self, request):
+        try:
+            return super().try_save(request)
+        except IntegrityError:  # of two forms of the same person, the other was sent first
+            return None, redirect("account_login")
 
     @transaction.atomic
     def save(self, request):

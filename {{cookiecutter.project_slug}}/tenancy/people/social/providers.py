@@ -13,7 +13,7 @@ TEXT = r"[A-Za-z0-9._~%-]+"
 LOCAL = r"(?:localhost|127\.0\.0\.1)(?=[:/?]|\Z)"  # needs no TLS
 OIDC = (
     rf"(https://{TEXT}:{TEXT}@[A-Za-z0-9.-]+|http://{TEXT}:{TEXT}@{LOCAL})"
-    rf"(:[0-9]{{1,5}})?(/[A-Za-z0-9._~%/-]*)?(\?name=[A-Za-z0-9._~%+-]+)?\Z|\Z"
+    rf"(:[0-9]+)?(/[A-Za-z0-9._~%/-]*)?(\?name=[A-Za-z0-9._~%+-]+)?\Z|\Z"
 )
 OIDC_RULE = (
     "Write it like https://client-id:secret@login.example.com/?name=Example, with other characters"
