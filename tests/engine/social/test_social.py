@@ -251,6 +251,15 @@ def test_nor_does_it_open_one_with_that_address_besides(browser, ada, verified):
     assert "You have an account already" in page.text
 
 
+def test_an_invited_row_is_not_taken_over_if_somebody_else_has_its_address(browser, ada):
+    create_user("grace", "grace@example.com")
+    EmailAddress.objects.create(user=ada, email="grace@example.com", verified=True)
+
+    page = browser.sign_in_with(email="grace@example.com", email_verified=True)
+
+    assert "You have an account already" in page.text
+
+
 def test_an_unconfirmed_address_tells_nothing_about_accounts(browser, other, ada, mailoutbox):
     taken = browser.sign_up_with("ada@example.com", verified=False)
     new = other.sign_up_with("bob@example.com", verified=False, sub="2")
@@ -470,8 +479,11 @@ def test_providers_are_not_asked_without_end(browser, settings):
 def test_unknown_pages_do_not_exist(browser, settings):
     assert browser.post("/account/oidc/nobody/login/").status_code == 404
     assert browser.get("/account/oidc/nobody/login/callback/").status_code == 404
-    assert browser.post("/account/google/login/token/").status_code == 404
     assert browser.post("/account/google/login/").status_code == 404  # has no keys here
+
+    settings.SOCIALACCOUNT_PROVIDERS = providers.configured(google="a:b")
+    assert browser.post("/account/google/login/").status_code == 200
+    assert browser.post("/account/google/login/token/").status_code == 404
 
 
 # Google
