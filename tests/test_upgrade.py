@@ -234,9 +234,17 @@ def follow_changelog(project, template):
         ("TIME_ZONE =", f"{languages}TIME_ZONE ="),
     )
 
+    required = "tenancy.people.mfa.required.MFARequiredMiddleware"
+    replace(
+        project.path / "server/settings.py",
+        (lines(ALLAUTH[1]), lines(ALLAUTH[1], "allauth.mfa")),
+        (lines(MIDDLEWARE[1]), lines(MIDDLEWARE[1], required)),
+    )
     start, end = "# Providers with whom", "# Transport."
     section = settings[settings.index(start) : settings.index(end)]
-    replace(project.path / "pyproject.toml", ("django-allauth>", "django-allauth[socialaccount]>"))
+    replace(
+        project.path / "pyproject.toml", ("django-allauth>", "django-allauth[mfa,socialaccount]>")
+    )
     replace(
         project.path / "server/settings.py",
         (

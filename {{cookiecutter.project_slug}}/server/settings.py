@@ -25,6 +25,7 @@ except (OSError, ValueError) as error:  # not to be opened, not UTF-8, a directo
 
 DEBUG = env.bool("DEBUG", default=False)
 SECRET_KEY = env.str("SECRET_KEY", validate=validate.Length(min=50))
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 DOMAIN = env.str("DOMAIN", validate=validate.Regexp(hosts.HOST, error=hosts.HOST_RULE))
 ALLOWED_HOSTS = [host.strip() for host in env.list("ALLOWED_HOSTS", default=[f".{DOMAIN}"])]
 
@@ -49,6 +50,7 @@ SHARED_APPS = [
     "tenancy.apps.TenantAdminConfig",
     "allauth",
     "allauth.account",
+    "allauth.mfa",
     "allauth.usersessions",
     "django.contrib.auth",
     "django.contrib.contenttypes",  # only here, so that every schema uses the same ids
@@ -189,6 +191,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "tenancy.requests.middleware.MembershipMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "tenancy.people.mfa.required.MFARequiredMiddleware",
     "tenancy.requests.preferences.PreferencesMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -250,6 +253,32 @@ ACCOUNT_REAUTHENTICATION_REQUIRED = True
 ACCOUNT_EMAIL_NOTIFICATIONS = True
 ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_MAX_EMAIL_ADDRESSES = 5
+
+# Two-step sign-in, with authenticator apps and passkeys. To do without, take `allauth.mfa` out of
+# SHARED_APPS and set MFA_REQUIRED=off. The engine relies on the first two.
+
+MFA_ADAPTER = "tenancy.people.mfa.adapter.MFAAdapter"
+MFA_FORMS = {
+    "activate_totp": "tenancy.people.mfa.forms.ActivateTOTPForm",
+    "add_webauthn": "tenancy.people.mfa.forms.AddPasskeyForm",
+    "authenticate": "tenancy.people.mfa.forms.AuthenticateForm",
+    "authenticate_webauthn": "tenancy.people.mfa.forms.AuthenticateByPasskeyForm",
+    "login_webauthn": "tenancy.people.mfa.forms.SignInByPasskeyForm",
+    "reauthenticate": "tenancy.people.mfa.forms.ReauthenticateForm",
+    "reauthenticate_webauthn": "tenancy.people.mfa.forms.ReauthenticateByPasskeyForm",
+}
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes", "webauthn"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_TOTP_TOLERANCE = 1  # a phone's clock may be half a minute wrong
+MFA_ALLOW_UNVERIFIED_EMAIL = True  # of a second address; the first one is always verified
+MFA_RATE_LIMITS = False  # the forms count with `tenancy.limits`
+
+# Whose account has no page until a second factor is set up: `staff`, `all`, or `off` for nobody.
+MFA_REQUIRED = env.str(
+    "MFA_REQUIRED",
+    default="off" if DEBUG else "staff",
+    validate=validate.OneOf(["off", "staff", "all"]),
+)
 
 SIGN_UP = env.bool("SIGN_UP", default=True)
 TERMS_VERSION = "1"  # change it with the terms: a line in the log says who accepted which version

@@ -1,7 +1,7 @@
 from importlib import import_module
 from importlib.util import find_spec
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.contrib.admin import apps as admin
 from django.core.checks import CheckMessage
 from django.core.handlers.wsgi import WSGIHandler
@@ -34,12 +34,15 @@ class TenancyConfig(AppConfig):
         from tenancy.isolation import deletion, router
         from tenancy.lifecycle import provision_tenant
         from tenancy.people.account import receivers  # noqa: F401 (the import connects them)
+        from tenancy.people.mfa.factors import APP
 
         masking.install()
         router.install()
         deletion.install()
         # The library's makes no organization, and its transaction would lock the users' table.
         tasks.provision_tenant = provision_tenant
+        if apps.is_installed(APP):
+            import_module("tenancy.people.mfa.receivers")
         if find_spec("rest_framework_simplejwt"):
             import_module("tenancy.isolation.jwt").install()
         # The connection stays open after the request.

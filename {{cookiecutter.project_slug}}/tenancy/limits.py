@@ -52,9 +52,10 @@ def give_back(*uses: tuple[str, str]) -> None:
     store().subtract([digest_of(*use) for use in uses])
 
 
-def remember(name: str, key: str, seconds: int) -> None:
-    """Let `remembers(name, key)` return True for so long."""
-    store().add(digest_of(name, key), seconds)
+def remember(name: str, key: str, seconds: int) -> bool:
+    """Let `remembers(name, key)` return True for so long. Return True for one caller of many."""
+    count, _ = store().add(digest_of(name, key), seconds)
+    return count == 1
 
 
 def remembers(name: str, key: str) -> bool:

@@ -13,6 +13,7 @@ os.environ |= {
     "CACHE_URL": "",
     "GOOGLE": "",
     "OIDC": "",
+    "MFA_REQUIRED": "off",
     # template: if cookiecutter.use_celery
     "CELERY_BROKER_URL": "",
     "CELERY_RESULT_BACKEND": "",

@@ -2,8 +2,6 @@
 
 from importlib import import_module
 
-from allauth.account.admin import EmailAddressAdmin, EmailConfirmationAdmin
-from allauth.usersessions.admin import UserSessionAdmin
 from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
@@ -16,11 +14,11 @@ from tenancy.admin.base import never
 from tenancy.concrete import User, editable_fields
 
 # django-allauth's rows follow the person's: who changes them there changes who gets in.
-for hidden in (EmailAddressAdmin, EmailConfirmationAdmin, UserSessionAdmin):
-    hidden.only_at = ()
-if apps.is_installed("allauth.socialaccount"):
-    for name in ("SocialAccountAdmin", "SocialAppAdmin", "SocialTokenAdmin"):
-        getattr(import_module("allauth.socialaccount.admin"), name).only_at = ()
+ALLAUTH = ("account", "mfa", "socialaccount", "usersessions")
+for module in (f"allauth.{name}.admin" for name in ALLAUTH if apps.is_installed(f"allauth.{name}")):
+    for hidden in vars(import_module(module)).values():
+        if isinstance(hidden, type) and issubclass(hidden, admin.ModelAdmin):
+            hidden.only_at = ()
 
 
 class UserCreationForm(AdminUserCreationForm):

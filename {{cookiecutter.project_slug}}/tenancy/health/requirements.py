@@ -56,6 +56,21 @@ REPORTERS = {
     "DEFAULT_EXCEPTION_REPORTER": "tenancy.masking.ExceptionReporter",
     "DEFAULT_EXCEPTION_REPORTER_FILTER": "tenancy.masking.ReportFilter",
 }
+# Without them secrets would be stored in clear, codes be good twice, and guesses be unlimited.
+MFA = "allauth.mfa"
+MFA_MIDDLEWARE = "tenancy.people.mfa.required.MFARequiredMiddleware"
+MFA_FORMS = {
+    name: f"tenancy.people.mfa.forms.{form}"
+    for name, form in {
+        "activate_totp": "ActivateTOTPForm",
+        "add_webauthn": "AddPasskeyForm",
+        "authenticate": "AuthenticateForm",
+        "authenticate_webauthn": "AuthenticateByPasskeyForm",
+        "login_webauthn": "SignInByPasskeyForm",
+        "reauthenticate": "ReauthenticateForm",
+        "reauthenticate_webauthn": "ReauthenticateByPasskeyForm",
+    }.items()
+}
 
 
 def missing_at_start() -> Iterator[CheckMessage]:
@@ -99,6 +114,7 @@ def missing() -> Iterator[CheckMessage]:
         yield from include("tenancy.people.urls", urlconfs=("ROOT_URLCONF",))
     yield from include("tenancy.people.urls_public", urlconfs=("PUBLIC_SCHEMA_URLCONF",))
     yield from admin_sites()
+    yield from mfa()
 
 
 def setting(name: str, example: str) -> Iterator[CheckMessage]:
@@ -202,6 +218,28 @@ def admin_sites() -> Iterator[CheckMessage]:
                 " tenancy.isolation.admin_site.",
                 id="tenancy.E033",
             )
+
+
+def mfa() -> Iterator[CheckMessage]:
+    """What two-step sign-in needs, in a project that has it."""
+    required = getattr(settings, "MFA_REQUIRED", "off")
+    if MFA not in settings.INSTALLED_APPS:
+        if required != "off":
+            message = f"MFA_REQUIRED={required} has no effect: SHARED_APPS lacks {MFA}."
+            yield Warning(message, hint="Set MFA_REQUIRED=off.", id="tenancy.W017")
+        return
+    yield from app(MFA)
+    path = "tenancy.people.mfa.adapter.MFAAdapter"
+    if not is_a(path, getattr(settings, "MFA_ADAPTER", "")):
+        hint = f'Write `MFA_ADAPTER = "{path}"` in the settings, or name a class that extends it.'
+        yield Error("The setting MFA_ADAPTER isn't the engine's.", hint=hint, id="tenancy.E012")
+    forms = getattr(settings, "MFA_FORMS", {})
+    for name, path in MFA_FORMS.items():
+        if not is_a(path, forms.get(name, "")):
+            hint = f'Write `"{name}": "{path}",` in MFA_FORMS, or name a class that extends it.'
+            yield Error(f"MFA_FORMS lacks “{name}”.", hint=hint, id="tenancy.E012")
+    if required != "off":
+        yield from middleware(MFA_MIDDLEWARE, f"below {MIDDLEWARE[-1]}")
 
 
 def included(resolver: URLResolver) -> Iterator[str]:

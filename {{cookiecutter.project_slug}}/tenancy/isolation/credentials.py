@@ -30,6 +30,8 @@ PACKAGES = (
     "rest_framework_simplejwt.token_blacklist",
     "social_django",
 )
+# These are a person's, whatever they are a member of: they open the main website.
+SIGN_INS = ("allauth.mfa", "allauth.socialaccount")
 # What a program is registered by. It stays when the person who has registered it leaves.
 REGISTRATION = ("oauth2_provider.models", "AbstractApplication")
 
@@ -49,7 +51,11 @@ def credential_models() -> list[type[Model]]:
 
 
 def is_known(base: type) -> bool:
-    return f"{base.__module__}.".startswith(tuple(f"{package}." for package in PACKAGES))
+    return is_in(PACKAGES, base)
+
+
+def is_in(packages: tuple[str, ...], base: type) -> bool:
+    return f"{base.__module__}.".startswith(tuple(f"{package}." for package in packages))
 
 
 def left_behind() -> LeftBehind:
@@ -76,16 +82,28 @@ def left_behind() -> LeftBehind:
 def delete_credentials(user) -> None:
     """Delete the person's credentials in the current schema.
 
-    Sessions end by themselves: they depend on the membership.
+    Sessions end by themselves: they depend on the membership. Second factors and social accounts
+    stay (see `delete_sign_ins`).
     """
     in_public = connection.schema_name == get_public_schema_name()
     for model in credential_models():
         is_here = is_shared(model) if in_public else is_in_tenants(model)
-        if not is_here or REGISTRATION in names_of(model):
-            continue
-        for field in model._meta.concrete_fields:
-            if field.related_model is get_user_model():
-                model._base_manager.filter(**{field.name: user}).delete()
+        if is_here and REGISTRATION not in names_of(model) and not is_in(SIGN_INS, model):
+            delete_rows(model, user)
+
+
+def delete_sign_ins(user, packages: tuple[str, ...] = SIGN_INS) -> None:
+    """Delete the person's second factors, passkeys and social accounts."""
+    for model in credential_models():
+        if is_in(packages, model):
+            delete_rows(model, user)
+
+
+def delete_rows(model: type[Model], user) -> None:
+    """Delete the rows that refer to the person."""
+    for field in model._meta.concrete_fields:
+        if field.related_model is get_user_model():
+            model._base_manager.filter(**{field.name: user}).delete()
 
 
 def names_of(model: type[Model]) -> set[tuple[str, str]]:

@@ -125,6 +125,14 @@ CALLS = {
         USERNAME,
         LifecycleCommand,
     ),
+    "reset_mfa": Call(
+        accounts.reset_mfa,
+        "Take away the second factors and passkeys of a person who has lost them, and end their"
+        " sessions. Make sure first that it is the person who asks.",
+        "“{username}” signs in without a second factor, and was told so by e-mail.",
+        USERNAME,
+        LifecycleCommand,
+    ),
     "anonymise_user": Call(
         accounts.anonymise,
         "Erase a deactivated person's name and e-mail for good.",

@@ -18,9 +18,10 @@ from django.utils.translation import gettext as _
 from django_tenants.utils import get_public_schema_name, schema_context
 from tenant_users.tenants.models import ExistsError, tenant_user_deleted
 
-from tenancy import roles
+from tenancy import hosts, roles
 from tenancy.concrete import Tenant, User
 from tenancy.duplicates import duplicated
+from tenancy.emails import send_email
 from tenancy.exceptions import (
     Anonymised,
     InvalidUser,
@@ -29,9 +30,10 @@ from tenancy.exceptions import (
     OwnsTenant,
     one_line,
 )
-from tenancy.isolation.credentials import delete_credentials
+from tenancy.isolation.credentials import delete_credentials, delete_sign_ins
 from tenancy.models import HandOver, TenantEvent
 from tenancy.people.members import find_user, grant, locked, log, revoke
+from tenancy.people.mfa.factors import APP
 
 
 def create_user(username: str, email: str, password: str | None = None) -> User:
@@ -85,6 +87,8 @@ def sentence(error: ValidationError) -> str:
 def deactivate(username: str, by: str) -> None:
     """End a person's sessions, credentials and memberships everywhere; what they wrote stays.
 
+    So do the password, second factors, passkeys and social accounts.
+
     First a commit ends all sessions for good. Then the memberships end, each tenant in its own
     transaction. If the process is killed in between, the next call finishes it. Raises OwnsTenant,
     or NotDeactivated if some memberships couldn't be ended.
@@ -98,6 +102,7 @@ def deactivate(username: str, by: str) -> None:
                 user.is_active = False
                 user.set_unusable_password()  # a session depends on the password
                 user.save(update_fields=["is_active", "password"])
+                delete_sign_ins(user)
                 log("deactivate", user, by)
         end_memberships(user, by)
         tenant_user_deleted.send_robust(sender=type(user), user=user)
@@ -107,12 +112,32 @@ def end_sessions(username: str, by: str) -> None:
     """End a person's sessions and credentials everywhere; the memberships and the password stay."""
     with schema_context(get_public_schema_name()), transaction.atomic():
         user = find_user(username, lock=True)
-        user.session_epoch += 1
-        user.save(update_fields=["session_epoch"])
-        for tenant in user.tenants.all():
-            with tenant:
-                delete_credentials(user)
+        end_sessions_of(user)
         log("end sessions", user, by)
+
+
+def end_sessions_of(user: User) -> None:
+    user.session_epoch += 1
+    user.save(update_fields=["session_epoch"])
+    for tenant in user.tenants.all():
+        with tenant:
+            delete_credentials(user)
+
+
+def reset_mfa(username: str, by: str) -> None:
+    """Take away the second factors and passkeys of a person who has lost them.
+
+    It ends the person's sessions and credentials everywhere, and tells the person by e-mail.
+    """
+    with schema_context(get_public_schema_name()):
+        with transaction.atomic():
+            user = find_user(username, active=True, lock=True)
+            delete_sign_ins(user, (APP,))
+            user.refresh_from_db(fields=["session_epoch"])
+            end_sessions_of(user)
+            log("reset mfa", user, by)
+        url = hosts.main_website_url("/account/")
+        send_email("mfa_reset", user.email, {"url": url})
 
 
 def end_memberships(user: User, by: str) -> None:
@@ -171,6 +196,7 @@ def anonymise(username: str, by: str) -> None:
         user.save()
         for model in (EmailAddress, HandOver):
             model.objects.filter(user=user).delete()
+        delete_sign_ins(user)
         transfers = TenantEvent.objects.filter(action="transfer")
         for field in ("by", "username", "before", "after"):
             # Other events have no people's names in `before` and `after`.
@@ -193,6 +219,7 @@ def forget_sign_ins(user: User) -> None:
     user.session_epoch += 1
     user.save(update_fields=["password", "session_epoch"])
     delete_credentials(user)
+    delete_sign_ins(user)
 
 
 def owned(user: User) -> QuerySet[Tenant]:

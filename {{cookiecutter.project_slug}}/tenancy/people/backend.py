@@ -2,13 +2,14 @@ from allauth.account.auth_backends import AuthenticationBackend
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import Permission
 from django.db import connection, router
+from django_tenants.utils import get_public_schema_name
 from tenant_users.permissions import backend
 from tenant_users.permissions.models import UserTenantPermissions as Rights
 
 from tenancy import roles
 from tenancy.concrete import User
 from tenancy.isolation.membership import remember
-from tenancy.people.guesses import Guess
+from tenancy.people.guesses import PASSWORD, Guess, person_of
 
 COLUMNS = [field.get_col(User._meta.db_table) for field in User._meta.concrete_fields]
 NAMES = [column.target.attname for column in COLUMNS]
@@ -44,9 +45,10 @@ class UserBackend(AuthenticationBackend, backend.UserBackend):
         controls. Raises RateLimited after too many wrong passwords.
         """
         name = credentials.get("email") or credentials.get("username")
-        if not (is_sign_in and name and credentials.get("password")):
+        is_here = is_sign_in and connection.schema_name == get_public_schema_name()
+        if not (is_here and name and credentials.get("password")):
             return None
-        guess = Guess(request, name)
+        guess = Guess(request, PASSWORD, person_of(name))
         user = super().authenticate(request, **credentials)
         if user:
             guess.was_right()

@@ -1,12 +1,12 @@
-"""Limits on wrong passwords, wherever a password is checked.
+"""Limits on wrong passwords and codes, wherever one is checked.
 
 A limit for each person alone would let anybody lock a person out, by failing in the person's name.
 So the strict limit is for a person at an address, and the one for an address keeps somebody from
 trying one password on many people. The limit for a person at all addresses is against many
-computers that guess together. It doesn't hold where the person has signed in before, and a link to
+computers that guess together. It doesn't hold where the person was right before, and a link to
 set a new password signs the person in, so even such an attack locks nobody out.
 
-Only wrong passwords count in the end. A use is counted before the password is checked, since
+Only wrong ones count in the end. A use is counted before the password is checked, since
 processes would otherwise check some more at the same time, and given back if it is right.
 """
 
@@ -14,24 +14,28 @@ from tenancy import limits
 from tenancy.concrete import User
 from tenancy.requests.address import client_address
 
-HERE, ADDRESS, PERSON = "sign-in", "sign-in-address", "sign-in-person"
-KNOWN = "sign-in-known"
+PASSWORD, SECOND_FACTOR = "sign-in", "mfa"  # begin the names of the limits
+# For a person at an address, for an address, for a person at addresses that aren't known. Whoever
+# tries codes for the second factor has the password, and a code has six digits.
+RATES = {PASSWORD: ("10/15m", "100/15m", "100/1h"), SECOND_FACTOR: ("5/15m", "100/15m", "30/1d")}
 REMEMBERED = 90 * 24 * 60 * 60  # seconds
 
 
 class Guess:
-    """One try of a password."""
+    """One try of a password or a code for the second factor."""
 
-    def __init__(self, request, username: str):
+    def __init__(self, request, name: str, person: str):
         """Raises RateLimited."""
-        person, address = person_of(username), request and client_address(request)
+        address = request and client_address(request)
         self.here = f"{person} {address}" if address else None
+        self.known = f"{name}-known"
         self.uses = []
+        rate_here, rate_of_address, rate_of_person = RATES[name]
         if address:
-            self.count(HERE, self.here, "10/15m")
-            self.count(ADDRESS, address, "100/15m")
-        if not (address and limits.remembers(KNOWN, self.here)):
-            self.count(PERSON, person, "100/1h")
+            self.count(name, self.here, rate_here)
+            self.count(f"{name}-address", address, rate_of_address)
+        if not (address and limits.remembers(self.known, self.here)):
+            self.count(f"{name}-person", person, rate_of_person)
 
     def count(self, *use_and_rate: str) -> None:
         limits.limit(*use_and_rate)
@@ -39,8 +43,8 @@ class Guess:
 
     def was_right(self) -> None:
         limits.give_back(*self.uses)
-        if self.here and not limits.remembers(KNOWN, self.here):
-            limits.remember(KNOWN, self.here, REMEMBERED)
+        if self.here and not limits.remembers(self.known, self.here):
+            limits.remember(self.known, self.here, REMEMBERED)
 
 
 def person_of(username: str) -> str:

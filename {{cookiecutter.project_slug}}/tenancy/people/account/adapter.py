@@ -22,8 +22,15 @@ from tenancy.limits import limit
 from tenancy.people.accept_next import accepted_next
 from tenancy.people.accounts import join_main_website, new_username
 from tenancy.people.confirmation import is_confirmed, keep_confirmation
+from tenancy.people.mfa.required import SIGNED_UP
 from tenancy.preferences import preferences_of
 from tenancy.requests.address import client_address, client_ip
+
+OWN_STAGES = {"allauth.mfa.stages.AuthenticateStage": "tenancy.people.mfa.stages.SecondFactorStage"}
+SECOND_FACTORS = {  # ways to show that it is still the same person
+    "mfa_reauthenticate": _("Use your authenticator app or a recovery code"),
+    "mfa_reauthenticate:webauthn": _("Use a passkey"),
+}
 
 
 class AccountAdapter(DefaultAccountAdapter):
@@ -79,6 +86,24 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def get_signup_redirect_url(self, request):
         return accepted_next(request) or super().get_signup_redirect_url(request)
+
+    def post_login(self, request, user, **details):
+        if details["signup"]:
+            request.session[SIGNED_UP] = True
+        return super().post_login(request, user, **details)
+
+    def get_login_stages(self):
+        return [OWN_STAGES.get(stage, stage) for stage in super().get_login_stages()]
+
+    def get_reauthentication_methods(self, user):
+        """Return those with a second factor, if the person has one: less would be a way around."""
+        methods = super().get_reauthentication_methods(user)
+        second_factors = [
+            method | {"description": SECOND_FACTORS[method["id"]]}
+            for method in reversed(methods)  # a passkey first
+            if method["id"] in SECOND_FACTORS
+        ]
+        return second_factors or methods
 
     def get_password_change_redirect_url(self, request):
         return reverse("account")

@@ -6,6 +6,7 @@ from allauth.usersessions.models import UserSession
 from tenancy.concrete import Tenant, User, editable_fields
 from tenancy.models import TenantEvent
 from tenancy.people.members import role_of
+from tenancy.people.mfa.factors import set_up_by
 from tenancy.people.social.connections import connections_of
 
 PROFILE = ("username", "name", "email", "language", "time_zone", "last_login")
@@ -28,6 +29,7 @@ def data_of(user: User) -> dict:
             }
             for row in connections_of(user)
         ],
+        "second_factors": set_up_by(user),
         "sessions": [
             *UserSession.objects.filter(user=user).values("created_at", "ip", "user_agent")
         ],

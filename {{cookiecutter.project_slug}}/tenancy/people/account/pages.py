@@ -20,6 +20,7 @@ from tenancy.people.account.export import data_of
 from tenancy.people.account.forms import DeleteForm, ProfileForm
 from tenancy.people.handover.sessions import opened_from
 from tenancy.people.members import remove_member
+from tenancy.people.mfa.factors import set_up_by
 from tenancy.people.social.connections import connections_of
 
 # In this order, because most browsers claim to be others as well.
@@ -53,6 +54,7 @@ def account(request):
         "form": form,
         "addresses": EmailAddress.objects.filter(user=request.user).order_by("-primary", "email"),
         "connections": connections_of(request.user),
+        "second_factors": [each["kind"] for each in set_up_by(request.user)],
         "workspaces": workspaces_of(request),
     }
     return render(request, "tenancy/account/account.html", context)

@@ -66,8 +66,13 @@ def end_other_sessions(request, user, **kwargs):
     user.session_epoch += 1
     user.save(update_fields=["session_epoch"])
     if request.user == user:
-        update_session_auth_hash(request, user)
-        UserSession.objects.create_from_request(request)
+        keep_session(request, user)
+
+
+def keep_session(request, user) -> None:
+    """Keep the person's present session, after a change that ended the others."""
+    update_session_auth_hash(request, user)
+    UserSession.objects.create_from_request(request)  # it has another key now
 
 
 @receiver(authentication_step_completed)

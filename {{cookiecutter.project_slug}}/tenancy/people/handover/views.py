@@ -40,6 +40,7 @@ from tenancy.people.confirmation import (
     last_confirmation,
 )
 from tenancy.people.handover import codes
+from tenancy.people.mfa.required import is_missing_for, to_set_up
 from tenancy.requests import routes
 from tenancy.requests.middleware import answer_without
 
@@ -105,8 +106,11 @@ def issue(request):
     if not request.user.is_authenticated:
         return accept_next(request, here)
     context = {"tenant": tenant, "host": host, "here": here}
-    if membership_of(request.user, tenant) is None:
+    membership = membership_of(request.user, tenant)
+    if membership is None:
         return render(request, "tenancy/handover/no_access.html", context, status=403)
+    if is_missing_for(request, membership):
+        return to_set_up(request)
     if fresh and not is_confirmed(request, fresh):
         raise ReauthenticationRequired  # django-allauth asks, and leads back here
     if not host.endswith(f".{settings.DOMAIN}") and not may_know(request, host):
