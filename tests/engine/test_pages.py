@@ -43,7 +43,7 @@ def test_a_message_is_shown_once_on_the_site(tenant_client):
     """S9: and not left to pop up in the admin."""
     page = tenant_client.get("/congratulate/", follow=True).text
 
-    assert '<li class="success" role="status">It is &lt;done&gt;.</li>' in page
+    assert '<p class="success">It is &lt;done&gt;.</p>' in page
     assert "messages" not in tenant_client.cookies
     for later in ("/", "/admin/"):
         assert "It is &lt;done&gt;." not in tenant_client.get(later).text
