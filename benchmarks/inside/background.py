@@ -3,7 +3,6 @@
 import os
 import time
 
-import redis
 from celery import Celery
 from django.apps import apps
 from django.conf import settings
@@ -41,10 +40,12 @@ def run_tasks(count, schema):
 
     while not app.control.ping(timeout=0.5):
         pass
-    client = redis.Redis.from_url(BROKER)
+    client = app.connection_for_read().default_channel.client  # knows the prefix of our keys
     with inside(schema):
         for _ in range(count):
             measured.apply_async(queue=QUEUE)
+    if (waiting := client.llen(QUEUE)) != count:
+        raise RuntimeError(f"Of {count} tasks, {waiting} wait.")
     started = time.perf_counter()
     app.control.add_consumer(QUEUE)
     while client.llen(QUEUE) or client.hlen("unacked"):

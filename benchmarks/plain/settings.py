@@ -1,4 +1,4 @@
-"""Django without tenants, as `startproject` makes it, with persistent connections."""
+"""Django without tenants, as `startproject` makes it, with persistent connections and allauth."""
 
 import dj_database_url
 
@@ -7,6 +7,8 @@ ALLOWED_HOSTS = [".localhost"]
 
 INSTALLED_APPS = [
     "notes",
+    "allauth",
+    "allauth.account",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -24,6 +26,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]

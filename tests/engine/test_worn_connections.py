@@ -8,6 +8,7 @@ import contextlib
 import pytest
 from django.db import connection, transaction
 from server.tenants.models import Tenant
+from tenancy.lifecycle import provisioning
 from tenancy.locks import advisory_lock
 
 FEW = 4
@@ -106,6 +107,17 @@ def test_a_loop_that_locks_in_each_tenant_gets_rid_of_its_connection_in_between(
             processes += visit(1, start=at)
 
     assert len({*processes}) > 2
+
+
+def test_making_tenants_wears_a_connection_sooner(monkeypatch):
+    monkeypatch.setitem(connection.settings_dict, "CONN_MAX_SCHEMAS", 100)
+    monkeypatch.setattr(provisioning, "MAX_SCHEMAS", FEW)
+    before = visit(FEW)
+    with provisioning.making("fresh"):
+        after = visit(1)
+
+    assert len({*before}) == 1
+    assert after[0] not in before
 
 
 def lock():

@@ -56,7 +56,7 @@ KEEPS_SOMETHING = """
             WHERE source = 'session' AND name NOT IN ('search_path', 'TimeZone')
         )
 """
-MAX_SCHEMAS = 500
+MAX_SCHEMAS = 2000
 IN_ERROR = 3  # libpq's PGTransactionStatusType, the same in psycopg2 and psycopg
 
 
@@ -305,10 +305,11 @@ class DatabaseWrapper(NotifyInvalidatedCache, base.DatabaseWrapper):
             self.close_if_worn()
         super().ensure_connection()
 
-    def close_if_worn(self):
+    def close_if_worn(self, max_schemas: int | None = None):
         """Close the connection if it has been to too many schemas, unless it is in a transaction or
         keeps something, such as a lock. Every query asks this, but it may always find a lock."""
-        if self.connection is None or len(self.connection.visited) < self.max_schemas:
+        most = min(max_schemas or self.max_schemas, self.max_schemas)
+        if self.connection is None or len(self.connection.visited) < most:
             return
         if self.in_atomic_block or not self.is_outside_transaction():
             return

@@ -27,6 +27,9 @@ from tenancy.schemas.undo import undoing
 from tenancy.schemas.uploads import remove_files
 from tenancy.states import ACTIVE, fetch_for, log_event, new_event
 
+# Of a connection that makes tenants, each of which makes the next one slower. Requests aren't.
+MAX_SCHEMAS = 500
+
 
 def provision_tenant(
     name: str, slug: str, organization: str, username: str, *, by: str = "", **fields
@@ -138,7 +141,7 @@ def making(slug: str) -> Iterator[None]:
         # Migrations close the connection and its lock, which then needs a connection of its own.
         # Opening one takes a quarter of the time of a whole provisioning.
         own = connection if blueprint.is_usable() else None
-        connection.close_if_worn()  # while it holds no lock
+        connection.close_if_worn(MAX_SCHEMAS)  # while it holds no lock
         with advisory_lock(f"provision {slug}", on_wait=refuse, connection=own):
             yield
 
