@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from allauth.account.models import EmailAddress
+from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, hotp_value
 from allauth.socialaccount.models import SocialAccount, SocialToken
 from django.contrib.auth import get_user_model
 from django.contrib.sessions.models import Session
@@ -15,7 +16,7 @@ from django.core.checks import run_checks
 from django.test import Client, override_settings
 from tenancy.models import TenantEvent
 from tenancy.people.account.export import data_of
-from tenancy.people.accounts import anonymise, create_user, deactivate
+from tenancy.people.accounts import anonymise, create_user, deactivate, end_sessions
 from tenancy.people.social import providers
 
 from engine.social.provider import Provider
@@ -24,6 +25,7 @@ User = get_user_model()
 CODE = re.compile(r"^([A-Z0-9]{4,}(?:-[A-Z0-9]+)*)$", re.M)
 REFRESH = re.compile(r'http-equiv="refresh" content="0; url=([^"]+)"')
 CONNECTIONS = "/account/3rdparty/"
+SECRET = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
 
 pytestmark = pytest.mark.usefixtures("db")
 
@@ -297,6 +299,19 @@ def test_a_person_connects_and_disconnects(own, other, ada, mailoutbox):
     assert not SocialAccount.objects.exists()
 
 
+def test_a_second_factor_is_asked_for_after_the_provider(own, other, ada):
+    own.sign_in_with("7", process="connect")
+    TOTP.activate(ada, SECRET)
+
+    page = other.sign_in_with("7", "/account/sessions/")
+
+    assert page.url == "/account/2fa/authenticate/"
+    assert other.person is None
+    code = format_hotp_value(hotp_value(SECRET, int(time.time()) // 30))
+    assert other.post(page.url, {"code": code}).url == "/account/sessions/"
+    assert other.person == "ada@example.com"
+
+
 def test_to_connect_and_disconnect_asks_again_who_signed_in_long_ago(own, other, ada, monkeypatch):
     other.sign_in("ada", "analytical engine")
     clock = SimpleNamespace(time=lambda: time.time() + 301)
@@ -528,8 +543,12 @@ def test_the_export_names_connections(browser):
     assert found["provider"] == browser.provider.address.replace(":", "-")
 
 
-def test_connections_end_with_the_account(browser):
+def test_connections_end_with_the_account_and_not_with_sessions(browser):
     browser.sign_up_with("grace@example.com")
+    end_sessions("grace@example.com", by="test")
+    assert browser.person is None
+    assert SocialAccount.objects.exists()
+
     deactivate("grace@example.com", by="test")
     assert not SocialAccount.objects.exists()
     anonymise("grace@example.com", by="test")
