@@ -36,7 +36,7 @@ class MFARequiredMiddleware:
     """Leads people on the main website to the page where they set a second factor up."""
 
     def __init__(self, get_response):
-        if is_off():
+        if is_off() or not settings.SERVE_PUBLIC:
             raise MiddlewareNotUsed
         self.get_response = get_response
 
