@@ -1,6 +1,7 @@
 import fcntl
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -8,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from projects import Project, cookiecutter, copy_template
+from playwright.sync_api import sync_playwright
+from projects import Project, cookiecutter, copy_template, need
 
 collect_ignore = ["engine", "owner"]  # they run in a rendered project
 
@@ -121,6 +123,14 @@ with open({str(tmp_path / "calls")!r}, "a") as calls:
         return program
 
     return stand_in
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    need(path, "chromium")
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
 
 
 @pytest.fixture(scope="session")

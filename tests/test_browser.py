@@ -1,14 +1,9 @@
 """A person uses the sites with a real browser: with mouse or keyboard, with and without scripts."""
 
-import shutil
-
 import pytest
 from browser.authenticator import code_of
 from browser.visitor import Visitor
-from playwright.sync_api import sync_playwright
-from projects import ROOT, need
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 800}
 WAYS = {
     "phone": (PHONE, "light", {}),
@@ -19,18 +14,10 @@ WAYS = {
 
 
 @pytest.fixture(scope="module")
-def chromium():
-    need(CHROMIUM, "chromium")
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-
-
-@pytest.fixture(scope="module")
 def port(acme):
     for slug in ("hooli", "initech"):
         acme.manage("provision_tenant", slug.title(), slug, "org", "ada")
-    strict = {"PYTHONPATH": ROOT / "tests" / "browser", "DJANGO_SETTINGS_MODULE": "strict"}
-    with acme.runserver(**strict) as port:
+    with acme.runserver() as port:
         yield port
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psycopg2
 import pytest
+from browser.visitor import Visitor
 from projects import UV, Browser, Project, cookiecutter, need, signed_in
 
 POSTGIS = any(Path("/").glob("usr/share/postgresql/*/extension/postgis.control"))
@@ -182,6 +183,31 @@ def test_maps_work_with_the_static_files_of_production(project, database):
         files = re.findall(r'<(?:script|link)[^>]* (?:src|href)="(/static/[^"]+)"', text)
         assert any(re.search(r"/leaflet\.\w{12}\.js$", file) for file in files)
         assert {tenant.get(file).status for file in files} == {200}
+
+
+def test_the_map_and_the_admins_keep_to_the_policy(project, chromium):
+    """No browser finds a script, a style or a request that the Content-Security-Policy forbids."""
+    project.manage("provision_tenant", "Two", "two", "org", "ada")
+    with project.runserver() as port:
+        context = chromium.new_context()
+        visitor = Visitor(
+            context, port, has_scripts=False
+        )  # which would run axe in pages of others
+        visitor.open("two.localhost/places/", end="localhost/account/login/")
+        visitor.fill("E-mail or user name", "ada")
+        visitor.fill("Password", project.settings()["ADMIN_PASSWORD"])
+        visitor.press("Sign in", "two.localhost/places/")
+        visitor.page.wait_for_selector("#map .graticule-line", state="attached")
+        for page in ("two.localhost/admin/", "localhost/admin/"):
+            visitor.open(page)
+            links = visitor.page.locator("#content-main a").evaluate_all(
+                "all => all.map(a => a.href)"
+            )
+            for link in dict.fromkeys(links):
+                visitor.page.goto(link)
+        context.close()
+
+    assert visitor.faults == []
 
 
 def test_a_map_gets_tiles_only_from_who_is_named(project):

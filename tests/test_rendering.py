@@ -16,11 +16,14 @@ FILES = {
         .gitignore
         README.md
         conftest.py
+        deploy/gunicorn.conf.py
         docs/api.md
         docs/code.md
         docs/decisions.md
         docs/deploy.md
+        docs/email.md
         docs/isolation.md
+        docs/operate.md
         docs/people.md
         docs/tenants.md
         docs/upgrade.md

@@ -13,6 +13,8 @@ LATE = {
     ("apps.py", "ready"),
     ("background/apps.py", "ready"),
     ("postgis/apps.py", "ready"),
+    # Logging is configured before there are models.
+    ("health/error_mails.py", "is_first"),
     # server/__init__.py makes the Celery app, and so imports its class, before Django is set up.
     ("background/app.py", "_get_backend"),
     ("background/app.py", "send_task"),

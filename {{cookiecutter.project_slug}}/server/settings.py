@@ -4,14 +4,16 @@ Values that differ between environments come from environment variables, in deve
 `.env.example` names every variable.
 """
 
+import re
 import warnings
 from pathlib import Path
 
+from csp.constants import NONCE
 from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
 from environs import Env, EnvError, validate
 
-from tenancy import hosts
+from tenancy import email_provider, hosts
 from tenancy.people.social import providers
 from tenancy.postgres import embedded
 
@@ -44,10 +46,10 @@ SHARED_APPS = [
     "server.tenants",
     "server.users",
     "server.website",
+    "tenancy.apps.TenantAdminConfig",  # before django_tenants, whose templates have inline styles
     "django_tenants",
     "tenant_users.tenants",
     "tenant_users.permissions",
-    "tenancy.apps.TenantAdminConfig",
     "allauth",
     "allauth.account",
     "allauth.mfa",
@@ -181,6 +183,9 @@ PUBLIC_SCHEMA_URLCONF = "server.urls_public"
 WSGI_APPLICATION = "server.wsgi.application"
 
 MIDDLEWARE = [
+    "tenancy.health.probes.ProbesMiddleware",  # before what asks for a host, or for TLS
+    "tenancy.requests.request_id.RequestIdMiddleware",
+    "tenancy.requests.headers.HeadersMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",  # before the next, for pages at unknown hosts
     "django.middleware.locale.LocaleMiddleware",  # also for the next one's pages
@@ -342,19 +347,51 @@ TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0, validate=validate.Range(
 # The port in links, where it isn't the scheme's. Development takes that of `runserver`.
 WORKSPACE_PORT = env.int("WORKSPACE_PORT", default=None)
 
+# The port for machines: health, metrics, Caddy's questions. No proxy leads there.
+INTERNAL_PORT = env.int("INTERNAL_PORT", default=None)
+
+# What pages may do in a browser (docs/operate.md). None has an inline style, nor an inline script
+# without a nonce.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'self'"],
+        "script-src": ["'self'", NONCE],  # on pages that use request.csp_nonce
+        "img-src": ["'self'", "data:"],
+        "object-src": ["'none'"],
+        "base-uri": ["'none'"],
+        "form-action": ["'self'"],  # browsers hold the redirect after a form to it, too
+        "frame-ancestors": ["'none'"],
+    }
+}
+
+# template: if cookiecutter.use_postgis
+if MAP_TILES:
+    tiles = re.match("https?://[^/]+", MAP_TILES)[0].replace("{s}", "*")
+    CONTENT_SECURITY_POLICY["DIRECTIVES"]["img-src"].append(tiles)
+# template: endif
+RESPONSE_HEADERS = {
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+}
+
 # E-mail
 
-if DEBUG and not env.str("EMAIL_HOST", default=""):
+EMAIL_TIMEOUT = 10  # seconds
+EMAIL_URL = env.str("EMAIL_URL", default="")
+if DEBUG and not (EMAIL_URL or env.str("EMAIL_HOST", default="")):
     EMAIL_BACKEND = "tenancy.emails.ConsoleBackend"
     EMAIL_FILE_PATH = BASE_DIR / ".mail"  # http://localhost:8000/_mail/ shows them
 else:
-    EMAIL_HOST = env.str("EMAIL_HOST", validate=validate.Length(min=1))
-    EMAIL_PORT = env.int("EMAIL_PORT", default=587)
-    EMAIL_HOST_USER = env.str("EMAIL_HOST_USER", default="")
-    EMAIL_HOST_PASSWORD = env.str("EMAIL_HOST_PASSWORD", default="")
-    EMAIL_USE_TLS = env.bool("EMAIL_USE_TLS", default=True)
-    EMAIL_TIMEOUT = 10  # seconds
     EMAIL_BACKEND = "tenancy.outbox.EmailBackend"  # a thread sends, and no request waits
+    if EMAIL_URL:
+        TENANCY_EMAIL_BACKEND, ANYMAIL = email_provider.read(EMAIL_URL)
+        ANYMAIL["REQUESTS_TIMEOUT"] = EMAIL_TIMEOUT
+    else:
+        EMAIL_HOST = env.str("EMAIL_HOST", validate=validate.Length(min=1))
+        EMAIL_PORT = env.int("EMAIL_PORT", default=587)
+        EMAIL_HOST_USER = env.str("EMAIL_HOST_USER", default="")
+        EMAIL_HOST_PASSWORD = env.str("EMAIL_HOST_PASSWORD", default="")
+        EMAIL_USE_TLS = env.bool("EMAIL_USE_TLS", default=True)
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("DEFAULT_FROM_EMAIL", default=f"no-reply@{DOMAIN}")
 
 # Static files and uploads
@@ -445,23 +482,53 @@ CELERY_BEAT_SCHEDULE = {
 PROVISION_IN_BACKGROUND = True  # if requested, as by the admin
 
 # A worker sends the e-mails. Those that development prints need none.
-if not DEBUG or env.str("EMAIL_HOST", default=""):
+if EMAIL_BACKEND == "tenancy.outbox.EmailBackend":
     EMAIL_BACKEND = "tenancy.background.mail.EmailBackend"
 
 # template: endif
-# Log to stderr, with the tenant in each line
+# Log to stderr, with the tenant in each line. Errors also go to Sentry, or by e-mail to ADMINS.
 
+SENTRY_DSN = env.str(
+    "SENTRY_DSN", default="", validate=validate.Regexp(r"(https?://[^@/]+@[^@/]+/.*[0-9]+)?\Z")
+)
+RELEASE = env.str("RELEASE", default="") or None
+if SENTRY_DSN:
+    from tenancy.health import sentry
+
+    sentry.start(SENTRY_DSN, release=RELEASE, environment=DOMAIN)
+
+ADMINS = env.str("ADMINS", default="", validate=validate.Regexp(r"([^\s,@]+@[^\s,@]+(,\s*|\Z))*\Z"))
+ADMINS = [(address, address) for address in re.findall(r"[^\s,]+", ADMINS)]
+
+LOG_FORMAT = env.str(
+    "LOG_FORMAT",
+    default="line" if DEBUG else "json",
+    validate=validate.OneOf(["line", "json"]),
+)
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "filters": {"tenant": {"()": "tenancy.isolation.logs.TenantFilter"}},
     "formatters": {
-        "line": {"format": "{asctime} {levelname} {tenant} {name}: {message}", "style": "{"}
+        "line": {"format": "{asctime} {levelname} {tenant} {name}: {message}", "style": "{"},
+        "json": {"()": "tenancy.isolation.logs.JsonFormatter"},
     },
     "handlers": {
-        "stderr": {"class": "logging.StreamHandler", "filters": ["tenant"], "formatter": "line"}
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "filters": ["tenant"],
+            "formatter": LOG_FORMAT,
+        },
+        "admins": {
+            "class": "tenancy.health.error_mails.ErrorMailHandler",
+            "filters": ["tenant"],
+            "level": "ERROR",
+        },
     },
-    "root": {"handlers": ["stderr"], "level": "INFO"},
+    "root": {
+        "handlers": ["stderr"] if DEBUG or SENTRY_DSN or not ADMINS else ["stderr", "admins"],
+        "level": "INFO",
+    },
     "loggers": {"django": {"handlers": []}},  # or each of its lines would appear twice
 }
 

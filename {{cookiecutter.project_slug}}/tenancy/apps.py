@@ -12,6 +12,7 @@ from django.db.models.signals import class_prepared
 from tenancy import masking
 from tenancy.exceptions import MissingRequirement
 from tenancy.health import requirements
+from tenancy.isolation import logs
 from tenancy.isolation.storage import share_files
 from tenancy.requests.reading import Request
 
@@ -58,4 +59,6 @@ class TenantAdminConfig(admin.AdminConfig):
 
 
 def leave_tenant(**kwargs):
+    logs.request_id.set("")
+    logs.current_request.set(None)
     connections[DEFAULT_DB_ALIAS].leave_tenant()

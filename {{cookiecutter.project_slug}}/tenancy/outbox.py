@@ -13,6 +13,7 @@ from django.core.mail.backends.base import BaseEmailBackend
 from django.db import transaction
 
 from tenancy.exceptions import one_line
+from tenancy.isolation import logs
 
 SMTP = "django.core.mail.backends.smtp.EmailBackend"
 MOST = 1000  # e-mails that wait; more would only fill the memory
@@ -51,14 +52,16 @@ class Outbox:
             if len(self.waiting) >= MOST:
                 log_loss(message, f"{MOST} e-mails are waiting already")
                 return
-            self.waiting.append(message)
+            self.waiting.append((message, logs.request_id.get()))
             if self.thread is None:
                 self.thread = threading.Thread(target=self.send_all, name="outbox")
                 self.thread.start()
 
     def send_all(self) -> None:
         last = None  # when to give up, in a process that ends
-        while message := self.next():
+        while waiting := self.next():
+            message, request = waiting
+            logs.request_id.set(request)
             if not threading.main_thread().is_alive():
                 last = last or time.monotonic() + LAST_SECONDS
                 if time.monotonic() > last:
@@ -69,7 +72,7 @@ class Outbox:
             except Exception as error:  # the thread has nobody else to tell
                 log_loss(message, one_line(error))
 
-    def next(self) -> EmailMessage | None:
+    def next(self) -> tuple[EmailMessage, str] | None:
         with self.lock:
             if self.waiting:
                 return self.waiting.popleft()
@@ -82,7 +85,9 @@ os.register_at_fork(after_in_child=outbox.__init__)  # the thread stays with the
 
 
 def deliver(message: EmailMessage) -> None:
-    """Send the e-mail now."""
+    """Send the e-mail now. Its header X-Request-ID says where it comes from."""
+    if request := logs.request_id.get():
+        message.extra_headers.setdefault("X-Request-ID", request)
     backend = getattr(settings, "TENANCY_EMAIL_BACKEND", SMTP)
     get_connection(backend).send_messages([message])
 

@@ -6,4 +6,4 @@ class BackgroundConfig(AppConfig):
     label = "tenancy_background"
 
     def ready(self):
-        from tenancy.background import checks, mail, receivers  # noqa: F401 (the import registers)
+        from tenancy.background import checks, mail, probes, receivers  # noqa: F401 (to register)

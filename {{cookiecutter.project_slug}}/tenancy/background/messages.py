@@ -1,26 +1,29 @@
-"""The header that names a message's tenant, also in the signatures that the message carries."""
+"""The headers that name a message's tenant and request, also in the signatures that it carries."""
 
 from celery import Celery
 from django.db import connection
 from django_tenants.utils import get_public_schema_name
 
 from tenancy.exceptions import NoTenant
+from tenancy.isolation import logs
 
 HEADER = "_schema_name"  # the library's name for it
+REQUEST = "_request_id"
 CARRIED = ("link", "link_error", "chain", "chord")
 PARTS = {"chain": ["tasks"], "group": ["tasks"], "chord": ["header", "body"]}
 
 
 def with_tenant(app: Celery, name: str, options: dict) -> dict:
-    """Return the options for sending a task, with the current tenant in the headers.
+    """Return the options for sending a task, with the current tenant and request in the headers.
 
     The signatures that the message carries get the tenant as well, because a public task may send
     them later. A tenant that is named already stays. Raises NoTenant.
     """
     sender = (options.get("headers") or {}).get(HEADER) or connection.schema_name
+    origin = {REQUEST: request} if (request := logs.request_id.get()) else {}
 
     def add_headers(name: str, options: dict) -> dict:
-        headers = {HEADER: sender} | (options.get("headers") or {})
+        headers = {HEADER: sender} | origin | (options.get("headers") or {})
         if headers[HEADER] == get_public_schema_name() and not runs_in_public(app, name):
             raise NoTenant(
                 f"{name} was sent in public: enter a tenant, or declare it with public=True."

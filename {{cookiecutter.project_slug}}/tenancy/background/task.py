@@ -24,9 +24,10 @@ from django_tenants.postgresql_backend.base import FakeTenant
 from django_tenants.utils import get_public_schema_name
 from tenant_schemas_celery import task as library
 
-from tenancy.background.messages import HEADER, runs_in_public, with_tenant
+from tenancy.background.messages import HEADER, REQUEST, runs_in_public, with_tenant
 from tenancy.concrete import Tenant
 from tenancy.exceptions import NoTenant, TenantGone, TenantNotActive
+from tenancy.isolation import logs
 from tenancy.requests.routes import CHANNEL, MAX_CACHED_HOSTS, copy_of
 
 PUBLIC = get_public_schema_name()
@@ -60,8 +61,11 @@ class TenantTask(library.TenantTask):
         up the task's own retries.
         """
         super().before_start(task_id, args, kwargs)
-        schema_name = (self.request.headers or {}).get(HEADER)
+        headers = self.request.headers or {}
+        schema_name = headers.get(HEADER)
         is_eager = self.request.is_eager
+        if not is_eager:
+            logs.request_id.set(headers.get(REQUEST) or task_id)
         try:
             if not is_eager:
                 close_old_connections()
@@ -211,6 +215,7 @@ def leave(sender, **kwargs):
     """
     if sender.request.is_eager:
         return
+    logs.request_id.set("")
     connection.leave_tenant()
     for each in connections.all(initialized_only=True):
         if each.in_atomic_block:

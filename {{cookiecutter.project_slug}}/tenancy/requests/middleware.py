@@ -131,7 +131,11 @@ def find_tenant(request, connection) -> Tenant | None:
 
 def allowed_host(request) -> str | None:
     """Return the request's host, normalised; None for one that is malformed or not allowed."""
-    text = request._get_raw_host()
+    return allowed(request._get_raw_host())
+
+
+def allowed(text: str) -> str | None:
+    """Return the host that the text names, normalised; None if it is malformed or not allowed."""
     return host_of(text, *settings.ALLOWED_HOSTS) if len(text) <= MAX_HOST_LENGTH else None
 
 
