@@ -4,7 +4,7 @@ import json
 import re
 import time
 from types import SimpleNamespace
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 from allauth.account.models import EmailAddress
@@ -17,6 +17,7 @@ from django.test import Client, override_settings
 from tenancy.models import TenantEvent
 from tenancy.people.account.export import data_of
 from tenancy.people.accounts import anonymise, create_user, deactivate, end_sessions
+from tenancy.people.members import add_member
 from tenancy.people.social import providers
 
 from engine.social.provider import Provider
@@ -145,6 +146,20 @@ def test_of_two_forms_of_one_person_the_first_counts(browser, other):
 
     assert [answer.url for answer in answers] == ["/", "/account/login/"]
     assert User.objects.filter(email="grace@example.com").count() == 1
+
+
+def test_it_leads_into_the_workspace_where_the_person_began(own, other, ada, outside):
+    add_member(outside, "ada", by="test")
+    own.sign_in_with("7", process="connect")
+    there = Client(SERVER_NAME="first.localhost").get("/sign-in/").url
+    page = other.get(there.removeprefix("http://localhost"))
+    goal = parse_qs(urlsplit(page.url).query)["next"][0]
+
+    answer = other.sign_in_with("7", quote(goal))
+
+    assert answer.url == goal
+    url = other.get(goal).context["url"]
+    assert url.startswith("http://first.localhost/sign-in/finish/?code=")
 
 
 def test_another_person_of_the_same_provider_is_another(browser, other):

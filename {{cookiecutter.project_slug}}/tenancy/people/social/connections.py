@@ -1,6 +1,6 @@
 """A person's connections with providers. Without any provider there are none."""
 
-from allauth.account.internal.flows.login import get_authentication_records
+from allauth.account.authentication import get_authentication_records
 from django.apps import apps
 from django.db.models import QuerySet
 

@@ -8,6 +8,7 @@ from allauth.socialaccount.providers.oauth2.client import OAuth2Error
 from django.core.exceptions import ImproperlyConfigured
 from django.http import Http404, HttpResponseNotAllowed
 from django.shortcuts import render
+from django.utils.cache import add_never_cache_headers
 from requests import RequestException
 
 from tenancy.exceptions import RateLimited
@@ -41,7 +42,7 @@ class ProviderMiddleware:
             # Chrome applies form-action of a Content-Security-Policy to the redirects after a form.
             context = {"url": response.url, "provider": provider_of(request)}
             response = render(request, "socialaccount/continue.html", context)
-            response["Cache-Control"] = "no-store"
+            add_never_cache_headers(response)
         return response
 
     def process_view(self, request, view, args, kwargs):
