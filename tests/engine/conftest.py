@@ -26,8 +26,11 @@ settings.load_profile("quick")
 collect_ignore = (
     [] if apps.is_installed("tenancy.postgis") else ["test_places.py", "test_postgis.py"]
 )
+# `test_apis.py` and `test_social.py` run these with other settings.
 if not apps.is_installed("knox"):
-    collect_ignore += ["apis"]  # `test_apis.py` runs them with other settings
+    collect_ignore += ["apis"]
+if not apps.is_installed("allauth.socialaccount"):
+    collect_ignore += ["social"]
 
 
 @pytest.fixture
