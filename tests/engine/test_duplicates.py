@@ -4,11 +4,13 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
-from server.tenants.models import Organization, Tenant
+from django.utils import timezone
+from server.tenants.models import Tenant
 from tenancy import lifecycle
 from tenancy.duplicates import duplicated
 from tenancy.exceptions import InvalidField, InvalidUser, SlugTaken
 from tenancy.lifecycle.reservation import refusing_duplicates
+from tenancy.models import Limit
 from tenancy.people import accounts
 
 INDEXES = {  # an owner's, beside the engine's
@@ -83,10 +85,10 @@ def test_two_calls_at_once_learn_which_value_the_other_took(monkeypatch):
 
 @pytest.mark.usefixtures("db")
 def test_a_row_that_several_names_lead_to_is_found():
-    Organization.objects.create(name="Twice")
+    Limit.objects.create(key="twice", count=1, expires=timezone.now())
     with pytest.raises(IntegrityError) as error, transaction.atomic():
-        Organization.objects.create(name="Twice")
-    assert duplicated(error.value) == (Organization, ["name"])
+        Limit.objects.create(key="twice", count=1, expires=timezone.now())
+    assert duplicated(error.value) == (Limit, ["key"])
     assert duplicated(IntegrityError()) is None
 
 

@@ -4,7 +4,6 @@ from contextlib import contextmanager
 
 import pytest
 from django.core.management import call_command
-from django.db.models.signals import pre_save
 from server.tenants.models import Organization, Tenant
 from tenancy import lifecycle
 from tenancy.exceptions import IllegalTransition, SlugTaken
@@ -143,20 +142,6 @@ def test_of_two_at_once_one_wins():
     assert next(text.splitlines()[-1] for text in err if text).startswith(
         "tenancy.exceptions.SlugTaken: “killed” is "
     )
-
-
-@pytest.mark.usefixtures("before")
-def test_a_customer_whom_another_process_makes_meanwhile_is_the_same():
-    def meanwhile(**kwargs):
-        pre_save.disconnect(meanwhile, Organization)
-        Fork("reservation.Organization.objects.create(name='Killed')").communicate(timeout=60)
-
-    pre_save.connect(meanwhile, Organization)
-
-    provision_tenant(*ARGUMENTS)
-
-    assert not pre_save.has_listeners(Organization)
-    assert Organization.objects.get(name="Killed").tenants.get().slug == "killed"
 
 
 def test_a_tenant_that_was_active_is_not_taken_for_one_that_is_left(tenant):

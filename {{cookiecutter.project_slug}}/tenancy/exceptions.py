@@ -153,6 +153,14 @@ class SlugTaken(ProvisioningError):
     """Another tenant has the slug or its host."""
 
 
+class UnknownOrganization(ProvisioningError):
+    """No organization has the id."""
+
+
+class AmbiguousOrganization(ProvisioningError):
+    """Several organizations have the name."""
+
+
 class UnknownUser(ProvisioningError):
     """No user, or no active one, has the user name or e-mail."""
 

@@ -48,9 +48,9 @@ def seen_tenants(user, tenant):
 
 
 class AbstractOrganization(models.Model):
-    """A customer."""
+    """A customer. Two may have one name."""
 
-    name = models.CharField(_("name"), max_length=200, unique=True)
+    name = models.CharField(_("name"), max_length=200)
     created = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -62,6 +62,9 @@ class AbstractOrganization(models.Model):
 
     def shows_files_to(self, user, tenant) -> bool:
         return seen_tenants(user, tenant).filter(organization=self).exists()
+
+
+SIGN_UP = "sign-up"  # the origin of a tenant that its owner made on the main website
 
 
 class Status(models.TextChoices):
@@ -124,7 +127,7 @@ class AbstractTenant(TenantBase):
     deleted = models.DateTimeField(null=True, editable=False)
     # The last message from the background task that makes the tenant.
     progress = models.TextField(blank=True, editable=False)
-    # The source of a copy, such as “clone of first”. Empty for other tenants.
+    # The source of a copy, such as “clone of first”, or SIGN_UP. Empty for other tenants.
     origin = models.TextField(blank=True, editable=False)
 
     # The host to redirect to, set for a request that came to an earlier one (see routes.py).

@@ -16,16 +16,31 @@ from tenancy import hosts, lifecycle
 from tenancy.admin.actions import TENANT_ACTIONS
 from tenancy.admin.base import LifecycleAdmin, never
 from tenancy.concrete import Domain, Tenant, editable_fields
-from tenancy.exceptions import InvalidSlug, ProvisioningError, SlugTaken, UnknownUser
+from tenancy.exceptions import (
+    AmbiguousOrganization,
+    InvalidSlug,
+    ProvisioningError,
+    SlugTaken,
+    UnknownOrganization,
+    UnknownUser,
+)
 from tenancy.isolation.deletion import ignoring_tenants
+from tenancy.lifecycle.organizations import organization_from
+from tenancy.lifecycle.origins import origin_of, with_maker
 from tenancy.lifecycle.provisioning import in_background
 
-FIELDS = {InvalidSlug: "slug", SlugTaken: "slug", UnknownUser: "username"}
+FIELDS = {
+    InvalidSlug: "slug",
+    SlugTaken: "slug",
+    UnknownUser: "username",
+    AmbiguousOrganization: "organization",
+    UnknownOrganization: "organization",
+}
 
 
 class OrganizationAdmin(admin.ModelAdmin):
-    list_display = ["name", "created"]
-    search_fields = ["name"]
+    list_display = ["name", "id", "created"]
+    search_fields = ["name", "tenants__slug"]
 
 
 class NewTenantForm(forms.Form):
@@ -34,7 +49,9 @@ class NewTenantForm(forms.Form):
     organization = forms.CharField(
         label=_("Organization"),
         max_length=200,
-        help_text=_("The customer. An organization with a new name is created."),
+        help_text=_(
+            "The customer's name, or “id:17” if several have it. A new name makes a new one."
+        ),
     )
     username = forms.CharField(label=_("Owner"), help_text=_("A user name or e-mail."))
 
@@ -43,12 +60,16 @@ class NewTenantForm(forms.Form):
         self.fields |= forms.fields_for_model(Tenant, editable_fields(Tenant))
 
     def values(self) -> dict:
-        """Return what was entered, without the files that were not chosen."""
-        return {
+        """Return what was entered, without the files that were not chosen.
+
+        Raises UnknownOrganization.
+        """
+        values = {
             name: value
             for name, value in self.cleaned_data.items()
             if value or not isinstance(self.fields[name], forms.FileField)
         }
+        return values | {"organization": organization_from(values["organization"])}
 
 
 class TenantAdmin(LifecycleAdmin):
@@ -59,7 +80,7 @@ class TenantAdmin(LifecycleAdmin):
 
     actions = TENANT_ACTIONS
 
-    list_display = ["name", "slug", "organization", "owner", "status", "created"]
+    list_display = ["name", "slug", "organization", "owner", "status", "created", "came_by"]
     list_filter = ["status"]
     list_select_related = ["organization", "owner"]
     search_fields = ["name", "slug", "domains__domain", "owner__username", "owner__email"]
@@ -81,7 +102,11 @@ class TenantAdmin(LifecycleAdmin):
         return [*self.fields, *editable_fields(Tenant), *["progress"] * is_being_made]
 
     def get_queryset(self, request):
-        return Tenant.all_objects.order_by("slug")
+        return with_maker(Tenant.all_objects.order_by("slug"))
+
+    @admin.display(description=_("origin"), ordering="origin")
+    def came_by(self, tenant):
+        return origin_of(tenant)
 
     def save_model(self, request, obj, form, change):
         own = ["name", "organization", *editable_fields(Tenant)]

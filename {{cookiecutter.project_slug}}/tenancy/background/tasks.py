@@ -19,6 +19,8 @@ from tenancy.background.messages import HEADER
 from tenancy.background.task import PUBLIC
 from tenancy.concrete import Tenant
 from tenancy.exceptions import IllegalTransition, LifecycleError, SlugTaken
+from tenancy.lifecycle.provisioning import FAILED
+from tenancy.models import SIGN_UP
 from tenancy.schemas.migrate_signals import progress
 
 SLICES = 60
@@ -86,7 +88,7 @@ def make_tenant(self, pk, by):
     except Exception as error:
         if not isinstance(error, SlugTaken):  # another process makes it, or was just killed
             with suppress(DatabaseError, InterfaceError):  # the database may be away
-                show(f"It failed and will be tried again: {error}")
+                show(f"{FAILED}: {error}")
         raise self.retry(exc=error, countdown=2**self.request.retries) from error
 
 
@@ -98,7 +100,7 @@ def resume_unfinished():
     """
     unfinished = Tenant.all_objects.filter(
         status=Tenant.Status.PROVISIONING,
-        origin="",
+        origin__in=("", SIGN_UP),
         created__lt=timezone.now() - INTERRUPTED_AFTER,
     )
     for pk in unfinished.values_list("pk", flat=True):

@@ -7,7 +7,7 @@ from functools import partial
 from django.db import connection
 from django_tenants.utils import quote_schema_name, schema_context
 
-from tenancy.concrete import Tenant
+from tenancy.concrete import Organization, Tenant
 from tenancy.copies import consistent
 from tenancy.copies.consistent import consistent_read, quote_table, run, tables_of
 from tenancy.copies.fields import cloned_values
@@ -29,7 +29,7 @@ def clone(
     by: str,
     *,
     name: str = "",
-    organization: str = "",
+    organization: Organization | str = "",
     owner: str = "",
     **fields,
 ) -> str:
@@ -54,7 +54,7 @@ def clone(
         recipe,
         name or source.name,
         slug,
-        organization or source.organization.name,
+        organization or source.organization,
         owner or source.owner.get_username(),
         by,
     )

@@ -43,7 +43,7 @@ def restore(
     *,
     slug: str = "",
     name: str = "",
-    organization: str = "",
+    organization: Organization | str = "",
     owner: str = "",
     **fields,
 ) -> Restored:

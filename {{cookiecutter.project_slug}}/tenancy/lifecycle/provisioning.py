@@ -20,6 +20,7 @@ from tenancy.concrete import Organization, Tenant
 from tenancy.exceptions import IllegalTransition, SlugTaken
 from tenancy.lifecycle.reservation import Recipe, clean_names, clean_new_fields, reserve
 from tenancy.locks import advisory_lock
+from tenancy.models import SIGN_UP
 from tenancy.people.members import grant
 from tenancy.schemas import blueprint
 from tenancy.schemas.ddl import drop_schema
@@ -29,25 +30,43 @@ from tenancy.states import ACTIVE, fetch_for, log_event, new_event
 
 # Of a connection that makes tenants, each of which makes the next one slower. Requests aren't.
 MAX_SCHEMAS = 500
+# What `Tenant.progress` begins with after a failure in the background.
+FAILED = "It failed and will be tried again"
 
 
 def provision_tenant(
-    name: str, slug: str, organization: str, username: str, *, by: str = "", **fields
+    name: str,
+    slug: str,
+    organization: Organization | str | None,
+    username: str,
+    *,
+    by: str = "",
+    origin: str = "",
+    **fields,
 ) -> str:
     """Make a tenant and return its host name (FQDN), `<slug>.<DOMAIN>`.
 
-    The organization is found by its name, or made. `username` is the user name or e-mail of the
-    owner. `by` is the name for the log, by default the owner's. `fields` are values of the fields
-    that the project added to its tenant model. Raises InvalidName, InvalidSlug, InvalidField,
-    SlugTaken or UnknownUser. An exception leaves nothing behind. If the process is killed, the same
-    call finishes the tenant. It commits as it goes, so it can't be called inside a transaction.
+    The organization is a row, or the name by which it is found or made. None makes one of the
+    tenant's own, with its name. `username` is the user name or e-mail of the owner. `by` is the
+    name for the log, by default the owner's. `origin` is SIGN_UP where the owner asked by
+    themselves. `fields` are values of the fields that the project added to its tenant model. Raises
+    InvalidName, InvalidSlug, InvalidField, SlugTaken, UnknownUser or AmbiguousOrganization. An
+    exception leaves nothing behind. If the process is killed, the same call finishes the tenant. It
+    commits as it goes, so it can't be called inside a transaction.
     """
-    recipe = new_tenant(clean_new_fields(fields))
+    recipe = new_tenant(clean_new_fields(fields), origin)
     return provision_by(recipe, name, slug, organization, username, by)
 
 
 def request_tenant(
-    name: str, slug: str, organization: str, username: str, *, by: str = "", **fields
+    name: str,
+    slug: str,
+    organization: Organization | str | None,
+    username: str,
+    *,
+    by: str = "",
+    origin: str = "",
+    **fields,
 ) -> Tenant:
     """Reserve a tenant and return it; the background makes its schema.
 
@@ -56,14 +75,26 @@ def request_tenant(
     tenant requests it again. Takes and raises what `provision_tenant` does.
     """
     if not in_background():
-        host = provision_tenant(name, slug, organization, username, by=by, **fields)
+        options = {"by": by, "origin": origin, **fields}
+        host = provision_tenant(name, slug, organization, username, **options)
         return Tenant.objects.get(domains__domain=host)
     name, organization = clean_names(name, slug, organization)
-    recipe = new_tenant(clean_new_fields(fields))
+    recipe = new_tenant(clean_new_fields(fields), origin)
     with schema_context(get_public_schema_name()), undoing() as undo:
         tenant, _ = reserve(recipe, name, slug, organization, username, undo)
     send_signal(schema_needs_to_be_sync, tenant, requested_by=by or tenant.owner.username)
     return tenant
+
+
+def request_again(tenant: Tenant, by: str) -> None:
+    """Finish a tenant in the state `provisioning`, in the background if there is one.
+
+    Raises what `finish` does.
+    """
+    if in_background():
+        send_signal(schema_needs_to_be_sync, tenant, requested_by=by)
+    else:
+        finish(tenant, by)
 
 
 def in_background() -> bool:
@@ -72,7 +103,12 @@ def in_background() -> bool:
 
 
 def provision_by(
-    recipe: Recipe, name: str, slug: str, organization: str, username: str, by: str = ""
+    recipe: Recipe,
+    name: str,
+    slug: str,
+    organization: Organization | str | None,
+    username: str,
+    by: str = "",
 ) -> str:
     """Make a tenant by the recipe; see `provision_tenant`."""
     name, organization = clean_names(name, slug, organization)
@@ -95,9 +131,11 @@ def finish(tenant: Tenant, by: str) -> str:
     process makes the tenant. If it fails, the tenant stays in the state `provisioning`.
     """
     with making(tenant.slug):
-        if origin := fetch_for("provision", tenant).origin:
+        tenant = fetch_for("provision", tenant)
+        if tenant.origin not in ("", SIGN_UP):
             again = f"`provision_tenant --abandon {tenant.slug}` and make it again"
-            raise IllegalTransition("provision", tenant.slug, f"it is half a {origin}: {again}")
+            reason = f"it is half a {tenant.origin}: {again}"
+            raise IllegalTransition("provision", tenant.slug, reason)
         tenant = discard_unfinished("provision", tenant)
         with blueprint.new_schema(tenant.schema_name):
             activate(tenant, by, new_tenant())
@@ -157,11 +195,11 @@ def activate(tenant: Tenant, by: str, recipe: Recipe) -> None:
         log_event(event, tenant)
 
 
-def new_tenant(fields: dict | None = None) -> Recipe:
+def new_tenant(fields: dict | None = None, origin: str = "") -> Recipe:
     def grant_ownership(tenant):
         grant(tenant, tenant.owner, roles.OWNER)
 
-    return Recipe("provision", blueprint.new_schema, grant_ownership, fields or {})
+    return Recipe("provision", blueprint.new_schema, grant_ownership, fields or {}, origin=origin)
 
 
 def host_when_ready(tenant: Tenant) -> str:

@@ -13,6 +13,7 @@ from tenancy import hosts
 from tenancy.concrete import Domain, Organization, Tenant, added_fields
 from tenancy.duplicates import duplicated
 from tenancy.exceptions import InvalidField, InvalidName, InvalidSlug, LifecycleError, SlugTaken
+from tenancy.lifecycle.organizations import find_or_make
 from tenancy.people.members import find_user
 from tenancy.states import PROVISIONING
 
@@ -36,22 +37,29 @@ class Recipe:
 
 
 def reserve(
-    recipe: Recipe, name: str, slug: str, organization: str, username: str, undo: ExitStack
+    recipe: Recipe,
+    name: str,
+    slug: str,
+    organization: Organization | str | None,
+    username: str,
+    undo: ExitStack,
 ) -> tuple[Tenant, bool]:
     """Save the tenant and its domain in a short transaction; return the tenant and True.
 
     Return an unfinished tenant and False, if an earlier call with the same arguments left it.
-    `undo` gets callbacks that remove a new tenant. Raises UnknownUser, SlugTaken
-    or InvalidField.
+    `undo` gets callbacks that remove a new tenant. Raises UnknownUser, SlugTaken, InvalidField
+    or AmbiguousOrganization.
     """
     owner = find_user(username, active=True)
     same = {"name": name, "slug": slug, "owner": owner, "origin": recipe.origin}
     try:
         # Two callers may ask at once, so the constraints decide.
         with refusing_duplicates(SlugTaken(f"“{slug}” is taken."), durable=True):
-            customer, is_new = Organization.objects.get_or_create(
-                recipe.organization_fields, name=organization
-            )
+            customer, is_new = organization, False
+            if organization is None:
+                customer, is_new = Organization.objects.create(name=name), True
+            elif isinstance(organization, str):
+                customer, is_new = find_or_make(organization, recipe.organization_fields)
             # A schema's name is never reused, so no tenant finds what an earlier one left.
             schema_name = f"{slug}_{secrets.token_hex(4)}"
             tenant = Tenant.objects.create(
@@ -59,8 +67,11 @@ def reserve(
             )
             Domain.objects.create(tenant=tenant, domain=hosts.host_of(slug))
     except SlugTaken:
-        same |= {"organization__name": organization, "status": PROVISIONING}
-        if unfinished := Tenant.all_objects.filter(**same).first():
+        if isinstance(organization, Organization):
+            same["organization"] = organization
+        else:
+            same["organization__name"] = organization or name
+        if unfinished := Tenant.all_objects.filter(**same, status=PROVISIONING).first():
             return unfinished, False
         raise
     if is_new:
@@ -69,13 +80,18 @@ def reserve(
     return tenant, True
 
 
-def clean_names(name: str, slug: str, organization: str) -> tuple[str, str]:
+def clean_names(
+    name: str, slug: str, organization: Organization | str | None
+) -> tuple[str, Organization | str | None]:
     """Return the tenant's and the organization's name as they are stored.
 
-    Raises InvalidName or InvalidSlug.
+    A row, and None for an organization of the tenant's own, stay as they are. Raises InvalidName
+    or InvalidSlug.
     """
     check_slug(slug)
-    return clean_name(Tenant, name), clean_name(Organization, organization)
+    if isinstance(organization, str):
+        organization = clean_name(Organization, organization)
+    return clean_name(Tenant, name), organization
 
 
 def check_slug(slug: str) -> None:

@@ -1,6 +1,7 @@
 from django.core.management.base import CommandError
 
 from tenancy import copies
+from tenancy.lifecycle.organizations import organization_from
 from tenancy.management.base import FIELD, LifecycleCommand, find_tenant, text
 
 
@@ -14,7 +15,7 @@ class Command(LifecycleCommand):
         "slug": {"nargs": "?", "help": "the slug of the copy"},
         "--name": text("the copy's name for people; default: the source's"),
         "--owner": text("a user name or e-mail; default: the source's owner"),
-        "--organization": text("the customer; default: the source's"),
+        "--organization": text("the customer's name, or id:17; default: the source's"),
         "--clone_from": {"help": "the source by its schema, as in the library's command"},
         "--slug": {"dest": "new_slug", "help": "the slug, as in the library's command"},
         **FIELD,
@@ -27,4 +28,5 @@ class Command(LifecycleCommand):
                 " `--clone_from SCHEMA --slug SLUG`."
             )
         tenant = find_tenant(source, clone_from)
+        values["organization"] = organization_from(values["organization"])
         return copies.clone(tenant, slug or new_slug or "", **values, **dict(field))

@@ -1,13 +1,14 @@
 from django.core.management.base import CommandError
 
 from tenancy import lifecycle
+from tenancy.lifecycle.organizations import organization_from
 from tenancy.management.base import FIELD, LifecycleCommand, find_tenant, flag
 from tenancy.schemas.migrate_signals import progress
 
 NEEDED = {
     "name": "its name for people: EvilCorp",
     "slug": "its place below the domain: evilcorp",
-    "organization": "the customer's name; a new one is created: org",
+    "organization": "the customer's name, or id:17; a new name makes a new one: org",
     "username": "the owner, by user name or e-mail: admin",
 }
 
@@ -38,6 +39,7 @@ class Command(LifecycleCommand):
                 return lifecycle.finish(tenant, by)
         if None in names.values():
             raise CommandError(f"All of these are needed: {', '.join(NEEDED)}.")
+        names["organization"] = organization_from(names["organization"])
         fields = names | dict(field)
         if background:
             return str(lifecycle.request_tenant(by=by, **fields).get_primary_domain())

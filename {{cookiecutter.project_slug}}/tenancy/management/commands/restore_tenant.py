@@ -1,4 +1,5 @@
 from tenancy import copies
+from tenancy.lifecycle.organizations import organization_from
 from tenancy.management.base import FIELD, LifecycleCommand, text
 
 
@@ -12,10 +13,11 @@ class Command(LifecycleCommand):
         "--slug": text("another slug"),
         "--name": text("another name for people"),
         "--owner": text("another owner, by user name or e-mail"),
-        "--organization": text("another customer"),
+        "--organization": text("another customer, by name or as id:17"),
         **FIELD,
     }
 
     def perform(self, *, field, **values):
+        values["organization"] = organization_from(values["organization"])
         restored = copies.restore(**values, **dict(field))
         return "\n".join([*restored.notes, restored.host])

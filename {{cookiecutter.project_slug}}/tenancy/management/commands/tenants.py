@@ -5,6 +5,7 @@ from django.template.defaultfilters import filesizeformat
 from django.utils.timesince import timesince
 
 from tenancy.concrete import Domain, Tenant
+from tenancy.lifecycle.origins import origin_of, with_maker
 from tenancy.management.base import format_table
 
 SIZES = """
@@ -12,11 +13,11 @@ SIZES = """
     FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
     WHERE relkind IN ('r', 'm') GROUP BY nspname
 """
-TITLES = ("SLUG", "STATE", "OWNER", "DOMAIN", "SIZE", "AGE")
+TITLES = ("SLUG", "STATE", "OWNER", "DOMAIN", "SIZE", "AGE", "ORIGIN")
 
 
 class Command(BaseCommand):
-    help = "List the tenants with state, owner, primary domain, size on disk and age."
+    help = "List the tenants with state, owner, primary domain, size on disk, age and origin."
 
     def handle(self, **options):
         with connection.cursor() as cursor:
@@ -32,7 +33,8 @@ class Command(BaseCommand):
                 tenant.host or "none",
                 filesizeformat(sizes.get(tenant.schema_name, 0)).replace("\xa0", " "),
                 timesince(tenant.created, depth=1).replace("\xa0", " "),
+                origin_of(tenant),
             )
-            for tenant in tenants.order_by("slug")
+            for tenant in with_maker(tenants).order_by("slug")
         ]
         return format_table([TITLES, *rows])
