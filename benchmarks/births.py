@@ -1,5 +1,5 @@
 """Making a tenant: how long one takes, also in a large application, how many four processes make,
-and how long a person who signs in meanwhile waits."""
+how long a person who signs in meanwhile waits, and how long signing up takes in all."""
 
 import contextlib
 import json
@@ -33,9 +33,10 @@ def measure(ours, theirs, rounds, their_rounds):
         "limit": replayed_at_once(ours, replayed, rounds),
         "theirs": made_at_once(theirs, their_rounds),
     }
+    signing_up = signed_up(ours, their_rounds)
     for side in (ours, theirs):
         fleet.remove(side, "birth")
-    return {"seconds": seconds, "wait": waits, "at_once": at_once}
+    return {"seconds": seconds, "wait": waits, "at_once": at_once, "signing_up": signing_up}
 
 
 def measure_large(large, rounds):
@@ -79,6 +80,16 @@ def longest_wait(side, make, rounds):
         for at in range(rounds):
             make(f"birthwait{at}")
     return max(waits)
+
+
+def signed_up(ours, rounds):
+    """The server's seconds from “Sign up” to the first page of one's own workspace."""
+    with ours.worker() as worker:
+        found = [
+            worker.do("sign_up", slug=f"birthby{number}", number=number)
+            for number in range(rounds + 1)
+        ]
+    return found[1:]  # the first one warms the process
 
 
 @contextlib.contextmanager

@@ -43,7 +43,12 @@ def test_from_sign_up_to_a_forgotten_password(visitor):
     visitor.tick("I accept the terms and the privacy policy.")
     visitor.press("Sign up", "/account/confirm-email/")
     visitor.fill("Code", visitor.read_code(visitor.email))
-    visitor.press("Continue", "/")
+    visitor.press("Continue", "/workspaces/new/")
+    slug = visitor.email.partition("@")[0]
+    visitor.fill("Name", slug.title())
+    visitor.press("Create workspace", f"{slug}.localhost/")
+    visitor.follow("Notes", "/notes/")
+    visitor.follow("My workspaces", "localhost/workspaces/")
     visitor.follow("Account", "/account/")
     visitor.fill("Name", "Ada")
     visitor.press("Save", "/account/")

@@ -25,6 +25,7 @@ FILES = {
         docs/isolation.md
         docs/operate.md
         docs/people.md
+        docs/sign_up.md
         docs/tenants.md
         docs/upgrade.md
         manage.py
@@ -51,6 +52,7 @@ FILES = {
         server/tenants/apps.py
         server/tenants/migrations/0001_initial.py
         server/tenants/migrations/0002_initial.py
+        server/tenants/migrations/0003_alter_organization_name.py
         server/tenants/migrations/__init__.py
         server/tenants/models.py
         server/tenants/receivers.py

@@ -256,6 +256,15 @@ def follow_changelog(project, template):
     reporters = settings[settings.index("DEFAULT_EXCEPTION_REPORTER") : settings.index("# Tests")]
     replace(project.path / "server/settings.py", ("# Tests\n", f"{reporters}# Tests\n"))
 
+    people, workspaces = (
+        f'    path("{prefix}", include("tenancy.{room}.urls_public")),\n'
+        for prefix, room in (("", "people"), ("workspaces/", "workspace"))
+    )
+    replace(project.path / "server/urls_public.py", (people, people + workspaces))
+    home = "website/templates/website/home.html"
+    for name in ("templates/base.html", "website/views.py", home, "static/site.css"):
+        shutil.copy(template / PROJECT / "server" / name, project.path / "server" / name)
+
 
 def test_a_project_takes_over_the_present_engine(older, template):
     data, own, old = read(older), files(older), version(older.path)
@@ -402,7 +411,10 @@ def test_check_names_the_line_to_add_for_what_is_missing(fresh):
             '    "tenancy.requests.middleware.MembershipMiddleware",',
         ],
         "server/urls.py": ['    path("", include("tenancy.people.urls")),'],
-        "server/urls_public.py": ['    path("", include("tenancy.people.urls_public")),'],
+        "server/urls_public.py": [
+            '    path("", include("tenancy.people.urls_public")),',
+            '    path("workspaces/", include("tenancy.workspace.urls_public")),',
+        ],
     }
     for name, lines in missing.items():
         replace(fresh.path / name, *((f"\n{line}", "\n") for line in lines))

@@ -121,9 +121,15 @@ def run_tasks(**arguments):
     return background.run_tasks(**arguments)
 
 
+def sign_up(**arguments):
+    import signing_up
+
+    return signing_up.sign_up(**arguments)
+
+
 VERBS = {
     verb.__name__: verb
-    for verb in (found, provision, write, warm, migrate, share, sql, versions, run_tasks)
+    for verb in (found, provision, write, warm, migrate, share, sql, versions, run_tasks, sign_up)
 }
 
 

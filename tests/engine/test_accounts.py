@@ -67,7 +67,7 @@ def test_a_person_signs_up_without_a_password(browser, mailoutbox, public):
     assert mail.to == ["grace@example.com"]
     assert mail.subject == f"Your code for Main Site: {code_in(mail)}"
 
-    assert confirm(browser, mail).url == "/"
+    assert confirm(browser, mail).url == "/workspaces/new/"
     assert browser.get("/account/password/set/").status_code == 200  # isn't asked once more
 
     user = User.objects.get(email="grace@example.com")
@@ -215,7 +215,7 @@ def test_a_new_password_is_set_with_a_code(browser, ada, mailoutbox):
 
     assert is_signed_in(browser)
     assert not is_signed_in(elsewhere)
-    assert sign_in(elsewhere, "ada", "difference engine").url == "/"
+    assert sign_in(elsewhere, "ada", "difference engine").status_code == 302
 
 
 # People whom others make
@@ -234,7 +234,8 @@ def test_operators_vouch_for_those_whom_they_give_a_password(browser, mailoutbox
     create_user("grace", "grace@example.com", "analytical engine")
 
     for name, password in (("root", "password"), ("grace", "analytical engine")):
-        assert sign_in(browser, name, password).url == "/"
+        assert sign_in(browser, name, password).status_code == 302
+        assert is_signed_in(browser)
         browser.post("/sign-out/")
     assert mailoutbox == []
 

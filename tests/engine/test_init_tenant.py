@@ -42,6 +42,14 @@ def test_a_second_call_changes_nothing():
     assert User.objects.get().check_password("test123@")
 
 
+def test_the_name_in_the_settings_is_taken_over(public, settings, client):
+    """So that the product's name is in one place."""
+    settings.PROJECT_NAME = "Another Name"
+    create_public_tenant("localhost", "c0d3", "test123@")
+
+    assert "Another Name" in client.get("/", headers={"host": "localhost"}).text
+
+
 def test_a_new_domain_is_added_and_becomes_the_main_one(public):
     create_public_tenant("example.com", "somebody", "else")
 

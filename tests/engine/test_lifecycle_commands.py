@@ -62,7 +62,7 @@ def test_the_tenants_are_listed(run, outside):
 
     title, *lines = run("tenants").splitlines()
 
-    assert title.split() == ["SLUG", "STATE", "OWNER", "DOMAIN", "SIZE", "AGE"]
+    assert title.split() == ["SLUG", "STATE", "OWNER", "DOMAIN", "SIZE", "AGE", "ORIGIN"]
     first, other, public = (line.split(maxsplit=4) for line in lines)
     assert first[:4] == ["first", "suspended", "admin", "none"]
     assert other[:4] == ["other", "active", "other", "other.localhost"]

@@ -75,18 +75,14 @@ def test_a_tenant_gets_an_organization_of_its_own(twins):
     assert get("own").organization not in twins
 
 
-def test_a_clone_stays_with_the_sources_organization(twins, tmp_path):
-    provision_tenant("Source", "source", twins[1], "admin")
-
-    copies.clone(get("source"), "copy", by="test")
-    assert get("copy").organization == twins[1]
-
-
-def test_a_backup_of_one_of_several_names_the_one_to_restore_to(committed_db, tmp_path, run):
+def test_copies_of_a_tenant_of_one_of_several(committed_db, tmp_path, run):
+    """A clone stays with its source's organization. Who restores a backup names one."""
     file = tmp_path / "source.zip"
     with cleaned_up():
         twins = [Organization.objects.create(name="Twins") for _ in range(2)]
         provision_tenant("Source", "source", twins[1], "admin")
+        copies.clone(get("source"), "copy", by="test")
+        assert get("copy").organization == twins[1]
         copies.backup(get("source"), file, by="test")
         with pytest.raises(AmbiguousOrganization):
             copies.restore(file, by="test", slug="restored")

@@ -10,6 +10,7 @@ from tenancy.requests.views import favicon, robots
 urlpatterns = [
     path("", home, name="home"),
     path("", include("tenancy.people.urls_public")),
+    path("workspaces/", include("tenancy.workspace.urls_public")),
     path("media/<path:path>", media, name="media"),
     path("favicon.ico", favicon),
     path("robots.txt", robots),

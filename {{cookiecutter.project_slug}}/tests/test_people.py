@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from server.tenants.models import Tenant
 from tenancy.people.members import add_member, list_members
 from tenancy.testing import TenantClient
 
@@ -24,6 +25,21 @@ def test_a_person_signs_up_with_a_code(website, client, mailoutbox):
     website("confirm-email", code=code)
 
     assert "grace@example.com" in client.get("/account/", headers={"host": "localhost"}).text
+
+
+def test_a_new_person_makes_a_workspace_and_is_in_it(public, mailoutbox, settings):
+    settings.PROVISION_IN_BACKGROUND = False
+    browser = TenantClient(public)
+    browser.post("/account/signup/", {"email": "grace@example.com", "terms": "on"})
+    code = re.search(r"^[A-Z0-9]+-[A-Z0-9]+$", mailoutbox[0].body, re.M)[0]
+    assert browser.post("/account/confirm-email/", {"code": code}).url == "/workspaces/new/"
+    page = browser.post("/workspaces/new/", {"name": "EvilCorp"}, follow=True)
+    assert "http://evilcorp.localhost/sign-in/" in page.text
+
+    workspace = TenantClient(Tenant.objects.get(slug="evilcorp"))
+    there = workspace.get("/sign-in/").url.removeprefix("http://localhost")
+    back = browser.get(there).url.removeprefix("http://evilcorp.localhost")
+    assert "Welcome to EvilCorp" in workspace.get(back, follow=True).text
 
 
 def test_a_person_signs_in_with_user_name_or_email(website, client):

@@ -112,7 +112,9 @@ def missing() -> Iterator[CheckMessage]:
         yield from middleware("tenancy.people.social.middleware.ProviderMiddleware", "at the end")
     if settings.ROOT_URLCONF != settings.PUBLIC_SCHEMA_URLCONF:  # of the main website alone
         yield from include("tenancy.people.urls", urlconfs=("ROOT_URLCONF",))
-    yield from include("tenancy.people.urls_public", urlconfs=("PUBLIC_SCHEMA_URLCONF",))
+    public = ("PUBLIC_SCHEMA_URLCONF",)
+    yield from include("tenancy.people.urls_public", urlconfs=public)
+    yield from include("tenancy.workspace.urls_public", "workspaces/", urlconfs=public)
     yield from admin_sites()
     yield from mfa()
 

@@ -11,8 +11,9 @@ from tenancy.concrete import Domain, Tenant, User
 def create_public_tenant(domain: str, username: str, password: str, email: str = "") -> Tenant:
     """Make the public tenant, its domain, and its owner, who gets all rights on the main website.
 
-    The tables must exist (`migrate_schemas --shared`). If the public tenant exists, change no user
-    and only add the domain if it is new. The owner's e-mail is `<username>@<domain>` by default.
+    The tables must exist (`migrate_schemas --shared`). If the public tenant exists, change no user:
+    take over PROJECT_NAME, and add the domain if it is new. The owner's e-mail is
+    `<username>@<domain>` by default.
     Returns the tenant. Raises ValidationError for an invalid domain, user name or e-mail, or an
     empty password, and then changes nothing.
     """
@@ -35,6 +36,9 @@ def create_public_tenant(domain: str, username: str, password: str, email: str =
                 status=Tenant.Status.ACTIVE,
             )
             tenant.add_user(owner, is_superuser=True, is_staff=True)
+        elif tenant.name != settings.PROJECT_NAME:
+            tenant.name = settings.PROJECT_NAME
+            tenant.save(update_fields=["name", "modified"])
         if not tenant.domains.filter(domain=domain).exists():
             new = Domain(tenant=tenant, domain=domain)
             new.full_clean()

@@ -16,5 +16,6 @@ urlpatterns = [
     path("sign-in/finish/", views.finish, name="sign-in-finish"),
     path("sign-out/", sign_out, name="sign-out"),
     path("account/", pages.account_elsewhere, name="account"),
+    path("workspaces/", pages.workspaces_elsewhere, name="workspaces"),
     path(".well-known/change-password", pages.change_password),
 ]

@@ -10,13 +10,15 @@ from allauth.account.authentication import get_authentication_records
 from allauth.core import context
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.db.models import Q
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import get_language, gettext
 from django.utils.translation import gettext_lazy as _
+from django_tenants.utils import get_public_schema_name
 
 from tenancy import hosts
-from tenancy.concrete import User
+from tenancy.concrete import Tenant, User
 from tenancy.emails import as_html
 from tenancy.limits import limit
 from tenancy.people.accept_next import accepted_next
@@ -82,10 +84,14 @@ class AccountAdapter(DefaultAccountAdapter):
             keep_confirmation(request, method)
 
     def get_login_redirect_url(self, request):
-        return accepted_next(request) or super().get_login_redirect_url(request)
+        """Lead a person without a workspace and another goal to the page that makes one."""
+        if goal := accepted_next(request):
+            return goal
+        if settings.SIGN_UP and not request.user.is_staff and not is_anywhere(request.user):
+            return reverse("workspace-new")
+        return super().get_login_redirect_url(request)
 
-    def get_signup_redirect_url(self, request):
-        return accepted_next(request) or super().get_signup_redirect_url(request)
+    get_signup_redirect_url = get_login_redirect_url
 
     def post_login(self, request, user, **details):
         if details["signup"]:
@@ -156,3 +162,9 @@ class AccountAdapter(DefaultAccountAdapter):
         message = super().render_mail(template_prefix, email, context, headers)
         message.attach_alternative(as_html(message.body, context), "text/html")
         return message
+
+
+def is_anywhere(user: User) -> bool:
+    """Return whether the person is in a workspace, or has begun to make one."""
+    tenants = Tenant.all_objects.exclude(schema_name=get_public_schema_name())
+    return tenants.filter(Q(owner=user) | Q(user_set=user)).exists()

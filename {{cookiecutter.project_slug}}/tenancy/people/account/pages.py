@@ -6,15 +6,18 @@ from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib import auth, messages
 from django.contrib.auth.decorators import login_not_required, login_required
+from django.db.models import Q
 from django.http import HttpResponseRedirect, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django_tenants.utils import get_public_schema_name
 
 from tenancy import hosts
-from tenancy.concrete import Domain, Tenant
+from tenancy.concrete import Domain, Tenant, User
 from tenancy.exceptions import OwnsTenant
+from tenancy.models import SIGN_UP
 from tenancy.people import accounts
 from tenancy.people.account.export import data_of
 from tenancy.people.account.forms import DeleteForm, ProfileForm
@@ -61,18 +64,38 @@ def account(request):
 
 
 def workspaces_of(request) -> list[dict]:
-    """Return the person's workspaces that answer, with their addresses."""
-    domains = Domain.objects.filter(
-        is_primary=True, tenant__user_set=request.user, tenant__status=Tenant.Status.ACTIVE
-    ).exclude(tenant=request.tenant)
+    """Return the workspaces of the person who asks; see `workspaces_for`."""
+    return workspaces_for(request.user)
+
+
+def workspaces_for(user: User) -> list[dict]:
+    """Return the person's workspaces that answer, and those that they began to make.
+
+    Each is a dictionary: `tenant`, `url`, `is_owner`, and `is_ready`, without which the URL is that
+    of the page to go on.
+    """
+    answering = Q(tenant__in=user.tenants.all(), tenant__status=Tenant.Status.ACTIVE)
+    begun = Q(tenant__owner=user, tenant__status=Tenant.Status.PROVISIONING, tenant__origin=SIGN_UP)
+    domains = Domain.objects.filter(answering | begun, is_primary=True)
+    domains = domains.exclude(tenant__schema_name=get_public_schema_name())
     return [
         {
             "tenant": domain.tenant,
-            "url": hosts.site_url(domain.domain),
-            "is_owner": domain.tenant.owner_id == request.user.pk,
+            "host": domain.domain,
+            "url": url_of(domain),
+            "is_owner": domain.tenant.owner_id == user.pk,
+            "is_ready": domain.tenant.status == Tenant.Status.ACTIVE,
         }
-        for domain in domains.select_related("tenant").order_by("tenant__name")
+        for domain in domains.select_related("tenant").order_by("tenant__name", "pk")
     ]
+
+
+def url_of(domain: Domain) -> str:
+    """Return where a person goes who chooses the workspace in a list."""
+    if domain.tenant.status == Tenant.Status.ACTIVE:
+        # Who chooses it wants to be in it, and is signed in at the main website.
+        return hosts.site_url(domain.domain, "/sign-in/")
+    return hosts.main_website_url(f"/workspaces/new/{domain.tenant.slug}/")
 
 
 @never_cache
@@ -177,3 +200,10 @@ def change_password(request):
 def account_elsewhere(request):
     """Lead from a workspace to the person's account on the main website."""
     return HttpResponseRedirect(hosts.main_website_url("/account/"))
+
+
+@login_not_required
+@require_safe
+def workspaces_elsewhere(request):
+    """Lead from a workspace to the list of the person's workspaces on the main website."""
+    return HttpResponseRedirect(hosts.main_website_url("/workspaces/"))

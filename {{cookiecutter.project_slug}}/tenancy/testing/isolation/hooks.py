@@ -30,6 +30,8 @@ KNOWN = {
     "POST public:account-leave": "It ends the person's own membership.",
     "POST public:account-sessions": "It ends the person's own sessions.",
     "POST public:usersessions_list": "It ends the person's own sessions.",
+    "POST public:workspace-new": "Making a tenant commits.",
+    "public:workspace-progress": "It is for tenants that are being made, of which there are none.",
     "public:hand-over": "It needs what a workspace sends along.",
     "public:outbox": "Only development has it.",
 }
