@@ -120,7 +120,7 @@ def test_a_person_sets_an_app_up(own, ada, mailoutbox, django_capture_on_commit_
 
 def test_a_second_factor_follows_each_other_way_to_sign_in(app, ada, mailoutbox):
     by_password = waiting()
-    assert enter(by_password, code_of()).url == "/"
+    assert enter(by_password, code_of()).url == "/workspaces/new/"
     assert is_signed_in(by_password)
 
     by_code = browse()
@@ -250,7 +250,7 @@ def test_the_sessions_elsewhere_end_when_an_app_is_turned_off(own, app, ada, mai
     assert UserSession.objects.filter(user=ada).count() == 1
     assert mailoutbox[-1].subject == "The authenticator app was turned off"
     assert not Authenticator.objects.exists()
-    assert sign_in(browse(), "ada", PASSWORD).url == "/"
+    assert sign_in(browse(), "ada", PASSWORD).url == "/workspaces/new/"
 
 
 def test_the_sessions_end_in_the_transaction_of_the_change(app, ada):
@@ -530,7 +530,7 @@ def test_an_operator_takes_second_factors_away(own, recovery_codes, ada, tenant,
     assert "signs in without a second factor" in printed
     assert kinds(ada) == []
     assert not is_signed_in(own)
-    assert sign_in(browse(), "ada", PASSWORD).url == "/"
+    assert sign_in(browse(), "ada", PASSWORD).url == "/workspaces/new/"
     event = TenantEvent.objects.get(action="reset mfa")
     assert (event.username, event.by) == ("ada", "grace")
     [mail] = mailoutbox
@@ -584,7 +584,7 @@ def test_an_earlier_secret_key_still_opens_what_it_has_encrypted(app, settings):
 
     browser = browse()
     sign_in(browser, "ada", PASSWORD)
-    assert enter(browser, code_of()).url == "/"
+    assert enter(browser, code_of()).url == "/workspaces/new/"
 
 
 def test_without_the_secret_key_no_code_is_right(own, recovery_codes, settings, caplog):

@@ -144,7 +144,7 @@ def test_of_two_forms_of_one_person_the_first_counts(browser, other):
         other.post(pages[1].url, {"terms": "on"}),
     ]
 
-    assert [answer.url for answer in answers] == ["/", "/account/login/"]
+    assert [answer.url for answer in answers] == ["/workspaces/new/", "/account/login/"]
     assert User.objects.filter(email="grace@example.com").count() == 1
 
 
@@ -417,7 +417,7 @@ def test_the_answer_to_the_button_is_a_page_that_goes_on(browser):
 
 @pytest.mark.parametrize("goal", ["https://evil.example.com/", "http://first.localhost/"])
 def test_the_way_back_leads_to_this_host_only(browser, goal):
-    assert browser.sign_up_with("grace@example.com", goal=goal).url == "/"
+    assert browser.sign_up_with("grace@example.com", goal=goal).url == "/workspaces/new/"
 
 
 def test_who_refuses_is_led_back(browser):
