@@ -133,7 +133,7 @@ def test_a_second_factor_follows_each_other_way_to_sign_in(app, ada, mailoutbox)
     new = {"password1": "difference engine", "password2": "difference engine"}
     by_reset.post("/account/password/reset/complete/", new)
     assert not is_signed_in(by_reset)
-    assert enter(by_reset, code_of(steps=1)).url == "/"
+    assert enter(by_reset, code_of(steps=1)).url == "/workspaces/new/"
     assert is_signed_in(by_reset)
 
 
