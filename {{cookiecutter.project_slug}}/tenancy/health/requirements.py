@@ -28,6 +28,7 @@ OVERRIDDEN = (
     "tenant_users.tenants",
     "tenancy.apps.TenantAdminConfig",
     "allauth.account",
+    "allauth.mfa",
 )
 ALLAUTH = ("allauth", "allauth.account", "allauth.usersessions", "django.contrib.humanize")
 ACCOUNT_SETTINGS = {
