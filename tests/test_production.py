@@ -143,7 +143,7 @@ def test_each_entry_point_serves_its_own_hosts(deployed, application, variables,
 def test_workspaces_work_on_while_the_main_website_is_away(deployed, acme):
     gunicorn = (*deployed.python, "-m", "gunicorn", "-b", "127.0.0.1:{port}")
     at, website_at = free_port(), free_port()
-    env = {"HTTPS": "off", "WORKSPACE_PORT": at}
+    env = {"HTTPS": "off", "WORKSPACE_PORT": at, "MFA_REQUIRED": "off"}
     env["MAIN_WEBSITE_URL"] = f"http://acme.example.com:{website_at}"
     browser = Browser("initech.acme.example.com", at)
     website = Browser("acme.example.com", website_at)
@@ -208,8 +208,10 @@ def test_no_cookie_can_come_from_or_reach_another_host(deployed, acme):
                 "Origin": f"https://{browser.host}:{port}",
             },
         )
+        led = browser.get("/admin/", **secure)
 
     assert answer.status == 302
+    assert led.headers["Location"] == "/account/2fa/"  # staff set up a second factor first
     assert browser.cookies.keys() == {"__Host-acmeexamplecom_csrf", "__Host-acmeexamplecom_session"}
     for cookie in page.msg.get_all("Set-Cookie") + answer.msg.get_all("Set-Cookie"):
         assert {"Secure", "Path=/"} <= set(cookie.split("; "))
