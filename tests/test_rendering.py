@@ -36,6 +36,7 @@ FILES = {
         server/locale/de/LC_MESSAGES/django.po
         server/notes/__init__.py
         server/notes/admin.py
+        server/notes/apps.py
         server/notes/migrations/0001_initial.py
         server/notes/migrations/__init__.py
         server/notes/models.py
@@ -87,6 +88,7 @@ FILES = {
         docs/geography.md
         server/places/__init__.py
         server/places/admin.py
+        server/places/apps.py
         server/places/forms.py
         server/places/migrations/0001_initial.py
         server/places/migrations/__init__.py

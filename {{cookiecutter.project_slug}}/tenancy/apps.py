@@ -8,6 +8,7 @@ from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import request_finished
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models.signals import class_prepared
+from django.utils.translation import gettext_lazy as _
 
 from tenancy import masking
 from tenancy.exceptions import MissingRequirement
@@ -19,6 +20,7 @@ from tenancy.requests.reading import Request
 
 class TenancyConfig(AppConfig):
     name = "tenancy"
+    verbose_name = _("Workspace")
 
     def __init__(self, *args):
         super().__init__(*args)

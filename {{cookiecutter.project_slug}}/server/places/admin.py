@@ -1,4 +1,5 @@
 from django.contrib import admin
+from django.utils.translation import gettext_lazy as _
 
 from server.places.forms import PlaceForm
 from server.places.models import Place
@@ -10,8 +11,10 @@ class PlaceAdmin(admin.ModelAdmin):
     list_display = ["name", "latitude", "longitude"]
     search_fields = ["name"]
 
+    @admin.display(description=_("latitude"))
     def latitude(self, place):
         return place.position.y
 
+    @admin.display(description=_("longitude"))
     def longitude(self, place):
         return place.position.x

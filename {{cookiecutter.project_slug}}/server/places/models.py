@@ -23,13 +23,15 @@ class PlaceQuerySet(models.QuerySet):
 class Place(models.Model):
     """An example of a tenant's model with a point on the globe."""
 
-    name = models.CharField(max_length=200)
-    position = models.PointField(geography=True, validators=[validate_position])
+    name = models.CharField(_("name"), max_length=200)
+    position = models.PointField(_("position"), geography=True, validators=[validate_position])
 
     objects = PlaceQuerySet.as_manager()
 
     class Meta:
         ordering = ["name", "pk"]
+        verbose_name = _("place")
+        verbose_name_plural = _("places")
 
     def __str__(self):
         return self.name

@@ -17,10 +17,12 @@ class Migration(migrations.Migration):
             name='Place',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=200)),
-                ('position', django.contrib.gis.db.models.fields.PointField(geography=True, srid=4326, validators=[server.places.models.validate_position])),
+                ('name', models.CharField(max_length=200, verbose_name='name')),
+                ('position', django.contrib.gis.db.models.fields.PointField(geography=True, srid=4326, validators=[server.places.models.validate_position], verbose_name='position')),
             ],
             options={
+                'verbose_name': 'place',
+                'verbose_name_plural': 'places',
                 'ordering': ['name', 'pk'],
             },
         ),
