@@ -3,8 +3,13 @@
 import re
 
 import pytest
+from allauth.mfa.totp.internal.auth import TOTP
+from django.contrib.auth import get_user_model
 
 from engine.test_accounts import code_in
+from engine.test_mfa import SECRET, code_of
+
+User = get_user_model()
 
 GOAL = "/hand-over/?host=first.localhost"
 
@@ -80,6 +85,16 @@ def by_new_password(browser, page, mailoutbox):
     return send(browser, page, password1="difference engine", password2="difference engine")
 
 
+def by_second_factor(browser, page, mailoutbox):
+    TOTP.activate(User.objects.get(username="ada"), SECRET)
+    return send(browser, sign_in(browser, page), code=code_of())
+
+
+def by_new_password_and_second_factor(browser, page, mailoutbox):
+    TOTP.activate(User.objects.get(username="ada"), SECRET)
+    return send(browser, by_new_password(browser, page, mailoutbox), code=code_of())
+
+
 def by_sign_up(browser, page, mailoutbox):
     page = follow(browser, page, "Create an account")
     page = send(browser, page, email="grace@example.com", terms="on")
@@ -104,7 +119,8 @@ def by_sign_in_after_all(browser, page, mailoutbox):
     "way",
     [
         *(by_password, by_code, by_another_code, by_code_after_wrong_ones, by_password_after_all),
-        *(by_new_password, by_sign_up, by_sign_up_from_the_mail, by_sign_in_after_all),
+        *(by_new_password, by_second_factor, by_new_password_and_second_factor),
+        *(by_sign_up, by_sign_up_from_the_mail, by_sign_in_after_all),
     ],
 )
 def test_a_person_arrives(browser, page, way, mailoutbox):

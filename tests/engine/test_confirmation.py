@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from allauth.mfa.totp.internal.auth import TOTP
 from django.http import HttpResponse
 from django.urls import include, path
 from tenancy import lifecycle
@@ -16,6 +17,7 @@ from tenancy.people.members import add_member
 from tenancy.testing import TenantClient, sign_in
 
 from engine.test_accounts import code_in
+from engine.test_mfa import SECRET, code_of
 
 GRAVE = "http://first.localhost/grave/"
 
@@ -124,6 +126,22 @@ def test_a_person_without_a_password_confirms_by_a_code(browser, tenant, mailout
 
     page = browser.go(f"http://localhost{answer.url}")
     assert page.text == "GET by grace, who has confirmed by code"
+
+
+def test_a_person_with_a_second_factor_confirms_by_it(browser, tenant, later):
+    TOTP.activate(tenant.owner, SECRET)
+    page = browser.open(GRAVE)
+    goal = page.context["redirect_field_value"]
+    browser.sign_in(goal=goal)
+    answer = browser.website("2fa/authenticate/", code=code_of(), next=goal)
+    assert browser.go(f"http://localhost{answer.url}").text.endswith("by mfa")
+    later(11)
+
+    page = browser.open(GRAVE)
+    assert page.wsgi_request.path == "/account/2fa/reauthenticate/"
+    goal = page.context["redirect_field_value"]
+    answer = browser.website("2fa/reauthenticate/", code=code_of(steps=1), next=goal)
+    assert browser.go(f"http://localhost{answer.url}").text.endswith("by mfa")
 
 
 def test_a_provider_may_have_asked_for_nothing(browser, monkeypatch):

@@ -3,6 +3,7 @@
 import io
 import logging
 import logging.config
+from itertools import count
 
 import pytest
 from allauth.account.internal.flows.email_verification_by_code import (
@@ -15,7 +16,6 @@ from django.urls import include, path
 from django.utils.log import AdminEmailHandler
 from tenancy.masking import MASK, masked
 from tenancy.outbox import log_loss
-from tenancy.people.handover import codes
 
 from engine.site import serving
 
@@ -36,8 +36,8 @@ LINKS = {
 
 def fail(request, **kwargs):
     code = request.session.get(EMAIL_VERIFICATION_CODE_SESSION_KEY, {}).get("code")
-    posted = request.POST.get("code")
-    raise RuntimeError(f"This fails: {code}, {posted}, {kwargs}, {request.GET}")
+    kept, posted = request.session.get("mfa.totp.secret"), request.POST.get("code")
+    raise RuntimeError(f"This fails: {code}, {kept}, {posted}, {kwargs}, {request.GET}")
 
 
 def remember(request):
@@ -145,12 +145,13 @@ def test_no_e_mail_about_an_error_has_it(client, mails, link):
 def test_codes_in_forms_and_sessions_are_masked_too(log, client, mails, settings, debug):
     client.get("/remember/")
     settings.DEBUG = debug
-    page = client.post("/mfa/", {"code": "493817", "password": "analytical engine", "a": "shown"})
+    form = {"code": "493817", "password": "analytical engine", "token": "t0k", "a": "shown"}
+    page = client.post("/mfa/", form)
 
     reports = page.text if debug else mails[0].body + mails[0].alternatives[0][0]
     assert "This fails" in reports
     assert "shown" in reports
-    for secret in (SECRET, CODE, "493817", "analytical engine"):
+    for secret in (SECRET, CODE, "493817", "analytical engine", "t0k"):
         assert secret not in reports
     assert CODE not in log.getvalue()
 
@@ -158,25 +159,28 @@ def test_codes_in_forms_and_sessions_are_masked_too(log, client, mails, settings
 @pytest.mark.parametrize(
     ("function", "path"),
     [
-        ("is_signed_in", "/sign-in/finish/"),  # after the code was redeemed
-        ("HandOver", "/hand-over/"),  # before it is stored
+        ("codes.is_signed_in", "/sign-in/finish/"),  # after the code was redeemed
+        ("codes.HandOver", "/hand-over/"),  # before it is stored
+        ("views.forget_next", "/hand-over/"),  # before it is sent
+        ("views.signing", "/sign-in/?"),  # before the state is sent
     ],
 )
 def test_a_hand_over_that_fails_gives_nothing_away(browser, monkeypatch, settings, function, path):
     """Neither of what the request has, nor of what the views have made."""
-    monkeypatch.setattr("secrets.token_urlsafe", lambda length: SECRET)
+    numbers = count()
+    monkeypatch.setattr("secrets.token_urlsafe", lambda length: f"{SECRET}-{next(numbers)}")
     browser.sign_in()
-    url = browser.open("http://first.localhost/sign-in/", until=path)
-    monkeypatch.setattr(codes, function, None)
+    url = browser.open("http://first.localhost/sign-in/?next=/", until=path)
+    monkeypatch.setattr(f"tenancy.people.handover.{function}", None)
     settings.DEBUG = True
-    for client in browser.clients.values():
-        client.raise_request_exception = False
+    for host in ("localhost", "first.localhost"):
+        browser.at(host).raise_request_exception = False
     page = browser.open(url)
 
     assert "NoneType" in page.text
     assert SECRET not in page.text
-    [state] = [c.value for c in browser.at("first.localhost").cookies.values() if c.value]
-    assert state not in page.text
+    for cookie in browser.at("first.localhost").cookies.values():
+        assert cookie.value not in page.text
 
 
 def test_the_access_log_of_gunicorn_has_none(committed_db, tmp_path, free_port):
