@@ -5,13 +5,15 @@ from browser.authenticator import code_of
 from browser.visitor import Visitor
 from projects import ROOT
 
-PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 800}
+PHONE, DESK = ({"viewport": {"width": width, "height": 844}} for width in (390, 1280))
+LIGHT, DARK = ({"color_scheme": name} for name in ("light", "dark"))
 WAYS = {
-    "phone": (PHONE, "light", {}),
-    "desk": (DESK, "dark", {}),
-    "keyboard": (DESK, "light", {"has_mouse": False}),
-    "no-scripts": (PHONE, "dark", {"has_scripts": False}),
+    "phone": PHONE | LIGHT,
+    "desk": DESK | DARK,
+    "keyboard": DESK | LIGHT,
+    "no-scripts": PHONE | DARK | {"java_script_enabled": False},
 }
+GERMAN = PHONE | LIGHT | {"locale": "de-DE"}
 
 
 @pytest.fixture(scope="module")
@@ -23,13 +25,9 @@ def port(acme):
 
 @pytest.fixture(params=WAYS)
 def visitor(request, chromium, port):
-    size, scheme, abilities = WAYS[request.param]
-    context = chromium.new_context(
-        viewport=size,
-        color_scheme=scheme,
-        java_script_enabled=abilities.get("has_scripts", True),
-    )
-    visitor = Visitor(context, port, **abilities)
+    way = request.param
+    context = chromium.new_context(**WAYS.get(way, GERMAN))
+    visitor = Visitor(context, port, has_mouse=way != "keyboard", has_scripts=way != "no-scripts")
     yield visitor
     context.close()
     assert visitor.faults == []
@@ -114,13 +112,12 @@ def test_from_the_home_page_to_a_passkey(visitor, request):
 
 
 @pytest.mark.parametrize("visitor", ["phone"], indirect=True)
-def test_the_other_pages(visitor):
-    email = "others@example.com"
+def test_passkeys_are_kept_and_removed(visitor):
+    email = "passkeys@example.com"
     visitor.open("localhost/account/signup/")
     sign_up(visitor, email)
-    for path in ("email/", "delete/", "2fa/totp/activate/", "2fa/webauthn/"):
-        visitor.open(f"/account/{path}")
     visitor.plug_in_passkeys()
+    visitor.open("/account/2fa/webauthn/")
     visitor.follow("Add a passkey", "/account/2fa/webauthn/add/")
     visitor.fill("Name", "Laptop")
     visitor.press("Add", "/account/2fa/recovery-codes/")
@@ -129,9 +126,6 @@ def test_the_other_pages(visitor):
     visitor.press("Save", "/account/2fa/webauthn/")
     visitor.press("Sign out", "/")
 
-    visitor.open("/terms/")
-    visitor.open("/privacy/")
-    visitor.open("/workspaces/find/")
     visitor.open("/account/login/code/")
     visitor.fill("E-mail address", email)
     visitor.press("Send me a code", "/account/login/code/confirm/")
@@ -141,3 +135,24 @@ def test_the_other_pages(visitor):
     visitor.open("/account/2fa/webauthn/")
     visitor.follow("Remove", "/.*/remove/")
     visitor.press("Remove", "/account/2fa/webauthn/")
+
+
+@pytest.mark.parametrize("visitor", ["german"], indirect=True)
+def test_the_pages_fit_a_phone_in_german(visitor, acme):
+    names = ("signup/", "login/code/", "password/reset/")
+    for place in (
+        "/",
+        "/terms/",
+        "/privacy/",
+        "/workspaces/find/",
+        *map("/account/{}".format, names),
+    ):
+        visitor.open(f"localhost{place}")
+    visitor.open("/account/", end="/account/login/")
+    visitor.fill("E-Mail-Adresse oder Benutzername", "ada")
+    visitor.fill("Passwort", acme.settings()["ADMIN_PASSWORD"])
+    visitor.press("Anmelden", "/account/")
+    names = ("email/", "password/change/", "sessions/", "delete/", "2fa/", "2fa/totp/activate/")
+    for place in ("/workspaces/", "/workspaces/new/", *map("/account/{}".format, names)):
+        visitor.open(place)
+        assert visitor.page.locator("html").get_attribute("lang") == "de"
