@@ -145,7 +145,7 @@ def requests(fleets):
     yield "\n## Answering requests\n"
     yield "Requests per second of a page with one query: gunicorn with 2 sync workers, wrk with 8"
     yield "connections. Plain is Django without tenants, with persistent connections"
-    yield "and django-allauth's middleware (`benchmarks/plain`).\n"
+    yield "and the same libraries' middleware (`benchmarks/plain`).\n"
     for page_of, goal in SHARE.items():
         rows = []
         for size, found in fleets.items():

@@ -1,4 +1,7 @@
-"""Django without tenants, as `startproject` makes it, with persistent connections and allauth."""
+"""Django without tenants, as `startproject` makes it, with persistent connections.
+
+It has the middleware of the same libraries: their work is nothing that tenants cost.
+"""
 
 import dj_database_url
 
@@ -21,6 +24,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 ROOT_URLCONF = "page"
 MIDDLEWARE = [
+    "csp.middleware.CSPMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -44,4 +48,5 @@ TEMPLATES = [
         },
     },
 ]
+CONTENT_SECURITY_POLICY = {"DIRECTIVES": {"default-src": ["'self'"], "object-src": ["'none'"]}}
 USE_TZ = True
