@@ -20,7 +20,6 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.utils.deprecation import MiddlewareMixin
 
 from tenancy.exceptions import one_line
 from tenancy.requests import failures, tls
@@ -30,15 +29,18 @@ MIN_FREE = 100_000_000  # bytes on the disks of uploads and of temporary files
 logger = logging.getLogger(__name__)
 
 
-class ProbesMiddleware(MiddlewareMixin):
+class ProbesMiddleware:
     """Answers the probes. It stands above all other middleware."""
 
-    def process_request(self, request):
-        if probe := PROBES.get(request.path_info):
-            response = answer(probe, request)
-            response._has_been_logged = True  # Django's line would call a 503 an error of the site
-            return response
-        return None
+    def __init__(self, get_response):
+        self.get_response = get_response
+
+    def __call__(self, request):
+        if (probe := PROBES.get(request.path_info)) is None:
+            return self.get_response(request)
+        response = answer(probe, request)
+        response._has_been_logged = True  # Django's line would call a 503 an error of the site
+        return response
 
 
 def answer(probe: Callable, request: HttpRequest) -> HttpResponse:

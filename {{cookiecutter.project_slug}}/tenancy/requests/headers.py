@@ -21,6 +21,10 @@ class HeadersMiddleware(CSPMiddleware):
         self.usual = build_policy() if is_simple and not has_reports else None
         self.headers = settings.RESPONSE_HEADERS.items()
 
+    def __call__(self, request):
+        self.process_request(request)
+        return self.process_response(request, self.get_response(request))
+
     def process_response(self, request, response):
         for name, value in self.headers:
             response.headers.setdefault(name, value)

@@ -14,18 +14,18 @@ class PreferencesMiddleware:
         self.get_response = get_response
 
     def __call__(self, request):
-        before = translation.get_language()
+        request.language_before = None
         try:
             response = self.get_response(request)
-            # LocaleMiddleware would name the browser's.
-            response.headers.setdefault("Content-Language", translation.get_language())
+            if request.language_before:  # LocaleMiddleware would name the browser's
+                response.headers.setdefault("Content-Language", translation.get_language())
             return response
         finally:
-            if getattr(request, "has_preferences", False):
+            if request.language_before:
                 timezone.deactivate()
-                translation.activate(before)
+                translation.activate(request.language_before)
 
     def process_view(self, request, view, args, kwargs):
         if not is_certainly_anonymous(request) and request.user.is_authenticated:
-            request.has_preferences = True
+            request.language_before = translation.get_language()
             preferences.activate(request.user)

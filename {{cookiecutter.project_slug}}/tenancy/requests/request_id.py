@@ -4,7 +4,6 @@ import re
 import secrets
 
 from django.conf import settings
-from django.utils.deprecation import MiddlewareMixin
 
 from tenancy.isolation import logs
 
@@ -12,19 +11,22 @@ HEADER = "X-Request-ID"
 ID = re.compile(r"[A-Za-z0-9-]{8,64}")
 
 
-class RequestIdMiddleware(MiddlewareMixin):
+class RequestIdMiddleware:
     """Lets log lines, tasks and e-mails know which request they come from.
 
     The answer has the id in its header `X-Request-ID`. With TRUSTED_PROXIES it is the proxy's, if
     that sends one in the same header.
     """
 
-    def process_request(self, request):
-        logs.request_id.set(proxys_id(request) or secrets.token_hex(8))
-        logs.current_request.set(request)
+    def __init__(self, get_response):
+        self.get_response = get_response
 
-    def process_response(self, request, response):
-        response.headers[HEADER] = logs.request_id.get()
+    def __call__(self, request):
+        given = proxys_id(request) or secrets.token_hex(8)
+        logs.request_id.set(given)
+        logs.current_request.set(request)
+        response = self.get_response(request)
+        response.headers[HEADER] = given
         return response
 
 
