@@ -188,8 +188,11 @@ class Browser:
         kind = {"Content-Type": "application/x-www-form-urlencoded"}
         return self.request("POST", path, body, kind)
 
+    def connect(self):
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+
     def request(self, method, path, body=None, headers=None):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = self.connect()
         cookies = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         own = {"Host": f"{self.host}:{self.port}", "Cookie": cookies}
         connection.request(method, path, body, own | (headers or {}))

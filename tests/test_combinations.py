@@ -111,6 +111,20 @@ def newest_python():
 
 
 COMBINATIONS = list(product((False, True), repeat=2))
+PRODUCTION = {  # as .env.production.example and deploy/compose.yaml set them
+    "DEBUG": "off",
+    "SECRET_KEY": "a secret of fifty characters or more, as the rule says",
+    "DOMAIN": "acme.example.com",
+    "EMAIL_HOST": "smtp.example.com",
+    "CACHE_URL": "redis://redis:6379/1",
+    "CELERY_BROKER_URL": "redis://redis:6379/0",
+    "INTERNAL_PORT": "9000",
+    "SENDFILE_HEADER": "X-Accel-Redirect",
+    "TRUSTED_PROXIES": "1",
+    "TRUST_PROXY": "on",
+    "HSTS_SECONDS": "31536000",
+}
+GDAL = "gis.W001"  # of this machine, if it is old: docs/deploy.md says so
 
 
 @pytest.mark.parametrize(("use_postgis", "use_celery"), COMBINATIONS)
@@ -123,6 +137,9 @@ def test_a_project_is_right_and_passes_its_own_tests(template, tmp_path, use_pos
     try:
         project.manage("check", "--fail-level", "INFO")
         project.manage("makemigrations", "--check")
+        database = f"{'postgis' if use_postgis else 'postgres'}://app:x@postgres/app"
+        checked = project.manage("check", "--deploy", DATABASE_URL=database, **PRODUCTION)
+        assert {*re.findall(r"\((\w+\.[A-Z]\d+)\)", checked.stderr)} <= {GDAL}, checked.stderr
         result = project.run(UV, "run", "pytest", "-q")
     finally:
         project.postgres("stop")

@@ -11,11 +11,20 @@ from conftest import PROJECT, run
 # The files of every rendering, and those that an option adds, beside the engine's.
 FILES = {
     "always": """
+        .dockerignore
+        .editorconfig
         .env
         .env.example
+        .env.production.example
+        .github/dependabot.yml
+        .github/workflows/ci.yml
         .gitignore
+        .pre-commit-config.yaml
         README.md
         conftest.py
+        deploy/Caddyfile
+        deploy/Dockerfile
+        deploy/compose.yaml
         deploy/gunicorn.conf.py
         docs/api.md
         docs/code.md

@@ -11,7 +11,7 @@ import re
 import secrets
 from pathlib import Path
 
-SECRETS = {"SECRET_KEY": 50, "ADMIN_PASSWORD": 15}  # bytes of randomness
+SECRETS = {"SECRET_KEY": 50, "ADMIN_PASSWORD": 15, "POSTGRES_PASSWORD": 24}  # bytes of randomness
 
 
 def names(text: str, *, examples: bool = False) -> set[str]:
@@ -24,7 +24,11 @@ def write(example: Path, target: Path) -> None:
 
     Raises FileExistsError if `.env` exists.
     """
-    text = example.read_text(encoding="utf-8")
+    fill(example.read_text(encoding="utf-8"), target)
+
+
+def fill(text: str, target: Path) -> None:
+    """Write the text of an env file, with random values for empty secrets, for its owner only."""
     for name, size in SECRETS.items():
         text = re.sub(rf"^{name}=$", f"{name}={secrets.token_urlsafe(size)}", text, flags=re.M)
     target.touch(mode=0o600, exist_ok=False)
