@@ -185,6 +185,9 @@ MIDDLEWARE = (
 )
 
 
+ROOMS = ("", "people"), ("workspace/", "workspace")  # of the tenants' hosts
+
+
 def lines(*names):
     return "".join(f'    "{name}",\n' for name in names)
 
@@ -261,6 +264,8 @@ def follow_changelog(project, template):
         for prefix, room in (("", "people"), ("workspaces/", "workspace"))
     )
     replace(project.path / "server/urls_public.py", (people, people + workspaces))
+    rooms = [f'    path("{prefix}", include("tenancy.{room}.urls")),\n' for prefix, room in ROOMS]
+    replace(project.path / "server/urls.py", (rooms[0], "".join(rooms)))
     home = "website/templates/website/home.html"
     for name in ("templates/base.html", "website/views.py", home, "static/site.css"):
         shutil.copy(template / PROJECT / "server" / name, project.path / "server" / name)
@@ -410,7 +415,10 @@ def test_check_names_the_line_to_add_for_what_is_missing(fresh):
             '    "tenancy.requests.middleware.TenantMiddleware",',
             '    "tenancy.requests.middleware.MembershipMiddleware",',
         ],
-        "server/urls.py": ['    path("", include("tenancy.people.urls")),'],
+        "server/urls.py": [
+            '    path("", include("tenancy.people.urls")),',
+            '    path("workspace/", include("tenancy.workspace.urls")),',
+        ],
         "server/urls_public.py": [
             '    path("", include("tenancy.people.urls_public")),',
             '    path("workspaces/", include("tenancy.workspace.urls_public")),',

@@ -41,6 +41,20 @@ def test_each_command_does_what_it_says(run, outside, by_schema):
     assert TenantEvent.objects.get(action="add member").by == "grace"
 
 
+def test_the_owner_is_told_whom_an_operator_adds(
+    run, outside, ada, mailoutbox, django_capture_on_commit_callbacks
+):
+    with django_capture_on_commit_callbacks(execute=True):
+        run("add_member", "first", "ada", "--role", "admin", "--by", "grace")
+        run("add_member", "first", "ada")  # another role isn't another person
+
+    [mail] = mailoutbox
+    assert mail.to == [outside.owner.email]
+    assert mail.subject == "ada is in First Tenant now"
+    for text in ("ada (ada@example.com)", "“Admin”", "http://first.localhost/workspace/people/"):
+        assert text in mail.body
+
+
 @pytest.mark.usefixtures("db")
 @pytest.mark.parametrize("line", ["analytical engine\n", "analytical engine"])
 def test_a_password_comes_from_standard_input(run, monkeypatch, line):

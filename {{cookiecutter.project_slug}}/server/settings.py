@@ -223,8 +223,13 @@ AUTH_USER_MODEL = "users.User"
 
 # The roles of members besides the owner. `tenancy/roles.py` describes the keys.
 TENANCY_ROLES = {
-    "admin": {"label": _("Admin"), "is_staff": True, "is_superuser": True},
-    "member": {"label": _("Member")},
+    "admin": {
+        "label": _("Admin"),
+        "description": _("May do everything, also invite and remove people."),
+        "is_staff": True,
+        "is_superuser": True,
+    },
+    "member": {"label": _("Member"), "description": _("Reads and writes notes.")},
 }
 AUTHENTICATION_BACKENDS = ["tenancy.people.backend.UserBackend"]
 AUTH_PASSWORD_VALIDATORS = [

@@ -10,6 +10,7 @@ from tenancy.requests.views import favicon, robots
 urlpatterns = [
     path("", TemplateView.as_view(template_name="tenant_home.html"), name="home"),
     path("", include("tenancy.people.urls")),
+    path("workspace/", include("tenancy.workspace.urls")),
     path("notes/", include("server.notes.urls")),
     path("media/<path:path>", media, name="media"),
     path("favicon.ico", favicon),

@@ -185,6 +185,14 @@ class NotAMember(LifecycleError):
     """The person is not a member of the tenant."""
 
 
+class AlreadyMember(LifecycleError):
+    """A member has the e-mail that was to be invited."""
+
+
+class NotInvited(LifecycleError):
+    """The invitation was accepted, revoked, has lapsed, or is for somebody else."""
+
+
 class OwnsTenant(LifecycleError):
     """An owner keeps role and membership. Call `lifecycle.transfer` first."""
 

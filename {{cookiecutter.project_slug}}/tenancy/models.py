@@ -301,3 +301,53 @@ class HandOver(models.Model):
 
     def __str__(self):
         return f"{self.user_id} → {self.host}"
+
+
+class Invitation(models.Model):
+    """An e-mail that invites an address to a workspace. `tenancy.people.invitations` writes it.
+
+    The token in its link is stored as a digest.
+    """
+
+    tenant = models.ForeignKey(settings.TENANT_MODEL, on_delete=models.CASCADE, related_name="+")
+    email = models.CharField(max_length=254)
+    role = models.CharField(max_length=150)
+    invited_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+"
+    )
+    token = models.CharField(max_length=64, unique=True)
+    sent = models.DateTimeField()
+    expires = models.DateTimeField()
+    accepted = models.DateTimeField(null=True)
+    accepted_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, related_name="+"
+    )
+    revoked = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant", "email"],
+                condition=Q(accepted=None, revoked=None),
+                name="%(app_label)s_%(class)s_open",
+            )
+        ]
+
+    def __str__(self):
+        return f"{self.email} → {self.tenant_id}"
+
+
+class LastSeen(models.Model):
+    """When a member last opened a page of a workspace, to the hour (`tenancy.people.seen`)."""
+
+    tenant = models.ForeignKey(settings.TENANT_MODEL, on_delete=models.CASCADE, related_name="+")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "user"], name="%(app_label)s_%(class)s_once")
+        ]
+
+    def __str__(self):
+        return f"{self.user_id} in {self.tenant_id}"

@@ -3,12 +3,13 @@
     TENANCY_ROLES = {
         "admin": {"label": "Admin", "is_staff": True, "is_superuser": True},
         "billing": {"label": "Billing", "permissions": ["invoices.view_invoice"]},
-        "member": {"label": "Member"},
+        "member": {"label": "Member", "description": "Writes notes."},
     }
 
-`is_staff` opens the tenant's admin, `is_superuser` gives every right in the tenant, `permissions`
-gives single ones. The setting must have `admin` and `member`. The role `owner` is not in it: a
-tenant has one owner, who has every right.
+`is_staff` opens the tenant's admin, `is_superuser` gives every right in the tenant, also to invite
+and remove members, and `permissions` gives single ones. `description` says it in words. The setting
+must have `admin` and `member`. The role `owner` is not in it: a tenant has one owner, who has every
+right.
 
 A member's role is a group of its name in the tenant's schema, so a tenant's admins can give a role
 more permissions. A role that is not in the setting gives no rights.
@@ -35,13 +36,43 @@ GROUP_NAMES = f"""ARRAY(
 
 def all_roles() -> dict[str, dict]:
     """Return each role's definition by its name, the owner's first."""
-    owner = {"label": _("Owner"), "is_staff": True, "is_superuser": True}
+    owner = {
+        "label": _("Owner"),
+        "description": _("May do everything. Each workspace has one owner."),
+        "is_staff": True,
+        "is_superuser": True,
+    }
     return {OWNER: owner, **settings.TENANCY_ROLES}
 
 
 def assignable_roles() -> dict[str, str]:
     """Return the label by the name of each role that a member can be given."""
     return {name: role.get("label", name.title()) for name, role in settings.TENANCY_ROLES.items()}
+
+
+def may_manage_members(role: str | None) -> bool:
+    """Return whether holders of the role invite and remove members and change their roles."""
+    return flags(role)["is_superuser"]
+
+
+def may_give(own: str | None, role: str) -> bool:
+    """Return whether a holder of the role `own` may give the role to somebody.
+
+    Who manages members has every right, so each role but the owner's is at most theirs.
+    """
+    return may_manage_members(own) and role in settings.TENANCY_ROLES
+
+
+def describe(role: str) -> str:
+    """Return in words what the role may."""
+    definition = all_roles().get(role)
+    if definition is None:
+        return _("Has no rights.")
+    if "description" in definition:
+        return definition["description"]
+    if definition.get("is_superuser"):
+        return _("May do everything, also invite and remove people.")
+    return _("May use the workspace.")
 
 
 def flags(role: str | None) -> dict[str, bool]:

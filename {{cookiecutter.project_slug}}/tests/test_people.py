@@ -76,8 +76,14 @@ def test_members_have_roles(tenant, ada):
     assert roles == {"ada": "admin", "admin": "owner"}
 
 
-def test_the_owner_adds_a_member_by_email(tenant, tenant_client, ada, mailoutbox):
-    data = {"email": ada.email, "role": "member"}
-    tenant_client.post("/admin/tenancy/member/add/", data)
+def test_a_person_who_is_invited_gets_an_account_and_is_a_member(
+    tenant, tenant_client, client, mailoutbox, django_capture_on_commit_callbacks
+):
+    with django_capture_on_commit_callbacks(execute=True):
+        form = {"emails": "grace@example.com", "role": "member"}
+        tenant_client.post("/workspace/people/", form)
+    link = re.search(r"/invitations/.+/", mailoutbox[0].body)[0]
+    assert "First Tenant" in client.get(link, headers={"host": "localhost"}).text
+    client.post(link, {"terms": "on"}, headers={"host": "localhost"})
 
-    assert ada in tenant.user_set.all()
+    assert tenant.user_set.filter(email="grace@example.com").exists()

@@ -1,23 +1,18 @@
 """The members of a tenant, on the pages of its own admin, for its owner and its admins."""
 
-from functools import partial
-
+from allauth.account.adapter import get_adapter
 from django import forms
 from django.contrib import admin
-from django.contrib.auth import get_user_model
-from django.db import connection, transaction
+from django.db import connection
 from django.template.defaultfilters import date
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from tenancy import hosts, roles
+from tenancy import roles
 from tenancy.admin.base import LifecycleAdmin
-from tenancy.emails import send_email
-from tenancy.exceptions import InvalidUser, UnknownUser
 from tenancy.isolation.admin_site import TenantSite
-from tenancy.limits import limit
 from tenancy.models import Member
-from tenancy.people import accounts, members
+from tenancy.people import invitations, members
 
 
 class MemberForm(forms.ModelForm):
@@ -38,12 +33,11 @@ class NewMemberForm(MemberForm):
     email = forms.EmailField(
         label=_("E-mail"),
         max_length=254,
-        help_text=_("We send a message that says how to sign in."),
+        help_text=_("We send an invitation. Whoever accepts it becomes a member."),
     )
 
     def clean_email(self):
-        field = get_user_model()._meta.get_field("email")
-        return field.clean(self.cleaned_data["email"], None)
+        return get_adapter().clean_email(self.cleaned_data["email"])
 
 
 class MemberAdmin(LifecycleAdmin):
@@ -107,12 +101,12 @@ class MemberAdmin(LifecycleAdmin):
     def save_model(self, request, obj, form, change):
         role, by = form.cleaned_data["role"], request.user.get_username()
         if change:
-            members.add_member(request.tenant, obj.profile.get_username(), role, by=by)
+            members.change_role(request.tenant, obj.profile.get_username(), role, by=by)
         else:
-            invite(request, form.cleaned_data["email"], role, by)
+            invitations.invite(request.tenant, form.cleaned_data["email"], role, request.user)
 
     def response_add(self, request, obj, post_url_continue=None):
-        message = gettext("“%(email)s” is a member now. We send them a message.")
+        message = gettext("We have sent an invitation to %(email)s.")
         self.message_user(request, message % {"email": request.POST["email"]})
         return self.response_post_save_add(request, obj)
 
@@ -137,26 +131,3 @@ class MemberAdmin(LifecycleAdmin):
 
     def log_deletions(self, request, queryset):
         pass
-
-
-def invite(request, email: str, role: str, by: str) -> None:
-    """Add the person with the e-mail, or a new one. The inviter can't tell which it was."""
-    tenant = request.tenant
-    limit("invitation", tenant.schema_name, "20/1h")
-    limit("invitation-recipient", email, "5/1h")
-    try:
-        members.add_member(tenant, email, role, by=by)
-    except UnknownUser:
-        try:
-            accounts.create_user(accounts.new_username(email), email)
-        except InvalidUser:  # a deactivated person has the e-mail
-            message = gettext("“%(email)s” can't be added.")
-            raise InvalidUser(message % {"email": email}) from None
-        members.add_member(tenant, email, role, by=by)
-    context = {
-        "tenant": tenant,
-        "by": by,
-        "site": hosts.own_url(request),
-    }
-    # Robust: a failed e-mail is logged, and the person is a member all the same.
-    transaction.on_commit(partial(send_email, "new_member", email, context), robust=True)

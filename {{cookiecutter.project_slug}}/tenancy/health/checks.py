@@ -36,7 +36,7 @@ from tenancy.isolation.signing import TenantSigner
 ROUTERS = [TenantRouter, TenantSyncRouter]
 SHARED_ONLY = ["contenttypes", "sites"]  # Django caches their rows for all tenants together
 IN_BOTH = ["auth", "permissions", "sessions"]
-ROLE_KEYS = {"label", "is_staff", "is_superuser", "permissions"}
+ROLE_KEYS = {"label", "description", "is_staff", "is_superuser", "permissions"}
 SEND_MAIL = {outbox.SMTP, "tenancy.outbox.EmailBackend", "tenancy.background.mail.EmailBackend"}
 # Caches that no other project has: in the process, in this project's database or folder.
 OWN_CACHES = tuple(

@@ -113,6 +113,7 @@ def missing() -> Iterator[CheckMessage]:
         yield from middleware("tenancy.people.social.middleware.ProviderMiddleware", "at the end")
     if settings.ROOT_URLCONF != settings.PUBLIC_SCHEMA_URLCONF:  # of the main website alone
         yield from include("tenancy.people.urls", urlconfs=("ROOT_URLCONF",))
+        yield from include("tenancy.workspace.urls", "workspace/", urlconfs=("ROOT_URLCONF",))
     public = ("PUBLIC_SCHEMA_URLCONF",)
     yield from include("tenancy.people.urls_public", urlconfs=public)
     yield from include("tenancy.workspace.urls_public", "workspaces/", urlconfs=public)

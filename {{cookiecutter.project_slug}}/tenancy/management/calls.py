@@ -1,9 +1,14 @@
 """The commands that call one function for a tenant or a person, as a table."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
-from tenancy import copies, lifecycle, roles
+from django.db import transaction
+from django_tenants.utils import get_public_schema_name
+
+from tenancy import copies, hosts, lifecycle, roles
+from tenancy.emails import send_email
 from tenancy.management.base import LifecycleCommand, TenantCommand, flag, text
 from tenancy.people import accounts, members
 from tenancy.states import end_of_grace
@@ -24,6 +29,23 @@ class Call(NamedTuple):
 
 def delete(tenant, by, noinput):
     return end_of_grace(lifecycle.delete(tenant, by))
+
+
+def add_member(tenant, username, role, by):
+    """Add the member, and tell the tenant's owner about it."""
+    user = members.find_user(username)
+    before = members.role_of(tenant, user)
+    members.add_member(tenant, username, role, by=by)
+    if before is None and tenant.schema_name != get_public_schema_name():
+        context = {
+            "person": user.name or user.get_username(),
+            "email": user.email,
+            "workspace": tenant.name,
+            "role": roles.assignable_roles()[role],
+            "url": hosts.site_url(tenant.get_primary_domain().domain, "/workspace/people/"),
+        }
+        mail = partial(send_email, "member_added", tenant.owner.email, context)
+        transaction.on_commit(mail, robust=True)
 
 
 def rename(tenant, by, name, new_slug, domain):
@@ -99,8 +121,8 @@ CALLS = {
         {"path": text("such as evilcorp.zip"), "--overwrite": flag("replace an existing file")},
     ),
     "add_member": Call(
-        members.add_member,
-        "Add a person to a tenant, or change a member's role.",
+        add_member,
+        "Add a person to a tenant, and tell its owner; or change a member's role.",
         "“{username}” is {role} of “{tenant.slug}”.",
         USERNAME
         | {"--role": text(f"one of {', '.join(roles.assignable_roles())}", default=roles.MEMBER)},

@@ -13,7 +13,7 @@ from django.contrib.auth.password_validation import validate_password
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, IntegrityError, transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 from django_tenants.utils import get_public_schema_name, schema_context
 from tenant_users.tenants.models import ExistsError, tenant_user_deleted
@@ -31,7 +31,7 @@ from tenancy.exceptions import (
     one_line,
 )
 from tenancy.isolation.credentials import delete_credentials, delete_sign_ins
-from tenancy.models import HandOver, TenantEvent
+from tenancy.models import HandOver, Invitation, TenantEvent
 from tenancy.people.members import find_user, grant, locked, log, revoke
 from tenancy.people.mfa.factors import APP
 
@@ -67,6 +67,13 @@ def new_username(email: str) -> str:
     """Return a user name. Its random part hides whether somebody has the plain name already."""
     local = re.sub("[^a-z0-9]+", ".", email.partition("@")[0].lower()).strip(".")
     return f"{local[:40] or 'member'}-{secrets.token_hex(2)}"
+
+
+def unclaimed(email: str) -> User | None:
+    """Return the person with this address who has never confirmed one: the row is nobody's."""
+    if EmailAddress.objects.is_verified(email):
+        return None
+    return User.objects.filter(email=email, is_verified=False, is_active=True).first()
 
 
 def join_main_website(user: User) -> None:
@@ -194,6 +201,11 @@ def anonymise(username: str, by: str) -> None:
         user.last_login, user.is_verified = None, False
         user.set_unusable_password()
         user.save()
+        addresses = EmailAddress.objects.filter(user=user)
+        emails = {names[1], *addresses.values_list("email", flat=True)}
+        Invitation.objects.filter(Q(email__in=emails) | Q(accepted_by=user)).delete()
+        invited = TenantEvent.objects.filter(username__in=emails)  # with an address as the name
+        invited.update(username=user.username)
         for model in (EmailAddress, HandOver):
             model.objects.filter(user=user).delete()
         delete_sign_ins(user)

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from django.db import DataError, transaction
+from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 from django_tenants.utils import get_public_schema_name, schema_context
 from tenant_users.permissions.models import UserTenantPermissions
@@ -20,7 +21,7 @@ from tenancy import roles
 from tenancy.concrete import Tenant, User
 from tenancy.exceptions import InvalidRole, NotAMember, OwnsTenant, UnknownUser
 from tenancy.isolation.credentials import delete_credentials
-from tenancy.models import Status, TenantEvent
+from tenancy.models import Invitation, LastSeen, Status, TenantEvent
 from tenancy.states import fetch_for
 
 
@@ -51,6 +52,15 @@ def add_member(tenant: Tenant, username: str, role: str = roles.MEMBER, *, by: s
 
     `role` is a key of TENANCY_ROLES. Raises InvalidRole or OwnsTenant.
     """
+    set_role(tenant, username, role, by)
+
+
+def change_role(tenant: Tenant, username: str, role: str, *, by: str) -> None:
+    """Give a member another role. Raises InvalidRole, OwnsTenant or NotAMember."""
+    set_role(tenant, username, role, by, of_member=True)
+
+
+def set_role(tenant: Tenant, username: str, role: str, by: str, *, of_member=False) -> None:
     assignable = roles.assignable_roles()
     if role not in assignable:
         names = " or ".join(assignable)
@@ -59,6 +69,8 @@ def add_member(tenant: Tenant, username: str, role: str = roles.MEMBER, *, by: s
         user = find_user(username, active=True, lock=True)
         before = role_of(row, user)
         refuse_owner(row, user)
+        if of_member and before is None:
+            raise not_a_member(row, user)
         grant(row, user, role)
         if before != role:
             log("change role" if before else "add member", user, by, row, before, role)
@@ -73,7 +85,7 @@ def remove_member(tenant: Tenant, username: str, *, by: str) -> None:
         user = find_user(username, lock=True)
         refuse_owner(row, user)
         if not revoke(row, user, by):
-            raise NotAMember(f"“{user}” is not a member of “{row.slug}”.")
+            raise not_a_member(row, user)
 
 
 def list_members(tenant: Tenant) -> list[ListedMember]:
@@ -97,6 +109,11 @@ def refuse_owner(tenant: Tenant, user: User) -> None:
     if tenant.owner_id == user.pk:
         message = _("“%(user)s” owns “%(workspace)s”: transfer it first.")
         raise OwnsTenant(message % {"user": user, "workspace": tenant.slug})
+
+
+def not_a_member(tenant: Tenant, user: User) -> NotAMember:
+    message = _("“%(user)s” is not a member of “%(workspace)s”.")
+    return NotAMember(message % {"user": user, "workspace": tenant.slug})
 
 
 def role_of(tenant: Tenant, user: User) -> str | None:
@@ -143,6 +160,10 @@ def revoke(tenant: Tenant, user: User, by: str) -> bool:
         UserTenantPermissions.objects.filter(profile_id=user.pk).delete()
         delete_credentials(user)
         user.tenants.remove(tenant)
+    LastSeen.objects.filter(tenant=tenant, user=user).delete()
+    # Invitations by them lapse, and stay so if the person comes back.
+    sent = Invitation.objects.filter(tenant=tenant, invited_by=user, accepted=None, revoked=None)
+    sent.update(revoked=Now())
     tenant_user_removed.send_robust(sender=Tenant, user=user, tenant=tenant)
     log("remove member", user, by, tenant, before)
     return True

@@ -6,6 +6,7 @@ from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 from django.views.generic import RedirectView
 
+from tenancy.people import joining
 from tenancy.people.account import outbox, pages
 from tenancy.people.handover import views
 from tenancy.requests.views import security
@@ -26,6 +27,7 @@ urlpatterns = [
     path("account/export/", pages.export, name="account-export"),
     path("account/delete/", pages.delete, name="account-delete"),
     path("account/", include("allauth.urls")),
+    path("invitations/<str:token>/", joining.invitation, name="invitation"),
     path("terms/", pages.terms, name="terms"),
     path("privacy/", pages.privacy, name="privacy"),
     path("_mail/", outbox.outbox, name="outbox"),

@@ -202,7 +202,10 @@ def how_long(seconds: int) -> str:
         text = ngettext("Try again in %d second.", "Try again in %d seconds.", seconds)
         return text % seconds
     minutes = math.ceil(seconds / 60)
-    return ngettext("Try again in %d minute.", "Try again in %d minutes.", minutes) % minutes
+    if minutes <= 90:
+        return ngettext("Try again in %d minute.", "Try again in %d minutes.", minutes) % minutes
+    hours = math.ceil(minutes / 60)
+    return ngettext("Try again in %d hour.", "Try again in %d hours.", hours) % hours
 
 
 def answer(

@@ -20,7 +20,7 @@ from django_tenants.utils import get_public_schema_name
 from tenancy import hosts
 from tenancy.concrete import Tenant, User
 from tenancy.isolation.membership import membership_of
-from tenancy.requests import net, routes
+from tenancy.requests import net, routes, seen
 from tenancy.requests.failures import AnswersFailures
 
 PUBLIC = get_public_schema_name()
@@ -110,6 +110,8 @@ class MembershipMiddleware:
         if not is_open and is_signed_in(request):
             if membership_of(request.user, request.tenant) is None:
                 return render(request, "tenancy/not_a_member.html", status=403)
+            if request.tenant.schema_name != PUBLIC and net.is_from_session(request.user):
+                seen.note(request)
         else:
             net.begin(request, view)
         return None

@@ -4,7 +4,7 @@ from allauth.account.models import EmailAddress
 from allauth.usersessions.models import UserSession
 
 from tenancy.concrete import Tenant, User, editable_fields
-from tenancy.models import TenantEvent
+from tenancy.models import Invitation, LastSeen, TenantEvent
 from tenancy.people.members import role_of
 from tenancy.people.mfa.factors import set_up_by
 from tenancy.people.social.connections import connections_of
@@ -16,6 +16,9 @@ def data_of(user: User) -> dict:
     """Return the person's data as lists and dicts, without passwords, tokens and session keys."""
     workspaces = Tenant.objects.filter(user_set=user).exclude(schema_name="public")
     changes = TenantEvent.objects.filter(username=user.username)
+    confirmed = EmailAddress.objects.filter(user=user, verified=True).values("email")
+    invitations = Invitation.objects.filter(email__in=confirmed)
+    seen = dict(LastSeen.objects.filter(user=user).values_list("tenant", "at"))
     return {
         "profile": {name: getattr(user, name) for name in (*PROFILE, *editable_fields(User))},
         "addresses": [
@@ -34,8 +37,16 @@ def data_of(user: User) -> dict:
             *UserSession.objects.filter(user=user).values("created_at", "ip", "user_agent")
         ],
         "workspaces": [
-            {"name": tenant.name, "address": tenant.slug, "role": role_of(tenant, user)}
+            {
+                "name": tenant.name,
+                "address": tenant.slug,
+                "role": role_of(tenant, user),
+                "last_seen": seen.get(tenant.pk),
+            }
             for tenant in workspaces
+        ],
+        "invitations": [
+            *invitations.values("tenant__name", "email", "role", "sent", "accepted", "revoked")
         ],
         "changes": [*changes.values("at", "action", "slug", "before", "after")],
     }

@@ -22,7 +22,11 @@ class AsksForConsent(forms.Form):
 
     def custom_signup(self, request, user):
         super().custom_signup(request, user)
-        log("accept terms", user, user.get_username(), after=settings.TERMS_VERSION)
+        log_consent(user)
+
+
+def log_consent(user: User) -> None:
+    log("accept terms", user, user.get_username(), after=settings.TERMS_VERSION)
 
 
 class SignUpForm(AsksForConsent, SignupForm):

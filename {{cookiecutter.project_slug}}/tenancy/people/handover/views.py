@@ -11,12 +11,11 @@ import secrets
 from http import HTTPStatus
 from urllib.parse import urlencode
 
-from allauth.account.adapter import get_adapter
+from allauth.core.exceptions import ReauthenticationRequired
 from django.conf import settings
 from django.contrib import auth
 from django.contrib.auth.decorators import login_not_required
 from django.core import signing as django_signing
-from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -113,7 +112,7 @@ def issue(request):
     if is_missing_for(request, membership):
         return to_set_up(request)
     if fresh and not is_confirmed(request, fresh):
-        return accept_next(request, here, page_to_confirm(request.user))
+        raise ReauthenticationRequired  # django-allauth asks, and leads back here
     if not host.endswith(f".{settings.DOMAIN}") and not may_know(request, host):
         # The customer's domain learns who this is, so the person must want it.
         return render(request, "tenancy/handover/confirm.html", context)
@@ -124,7 +123,7 @@ def issue(request):
     hide(request, code)
     query = urlencode({"code": code, "state": state})
     url = hosts.site_url(host, f"/sign-in/finish/?{query}")
-    if request.method == "POST" or "after" in request.GET:
+    if request.method == "POST" or "after" in request.GET or fresh:
         # Chrome applies form-action of a Content-Security-Policy to the redirects after a form.
         response = render(request, "tenancy/handover/continue.html", context | {"url": url})
     else:
@@ -167,13 +166,6 @@ def finish(request):
 
 def is_member(request) -> bool:
     return membership_of(request.user, request.tenant) is not None
-
-
-def page_to_confirm(user) -> str:
-    """Return the path of the page on which django-allauth asks. Raises PermissionDenied."""
-    if methods := get_adapter().get_reauthentication_methods(user):
-        return methods[0]["url"]
-    raise PermissionDenied
 
 
 def minutes_in(request) -> int | None:

@@ -18,6 +18,8 @@ from django.urls import reverse
 
 from tenancy.concrete import User
 from tenancy.exceptions import one_line
+from tenancy.people.accounts import unclaimed
+from tenancy.people.invitations import is_invited
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +49,7 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):
         if super().is_open_for_signup(request, sociallogin):
             return True
         email = vouched_for(sociallogin)
-        return email is not None and unclaimed(email) is not None  # was invited
+        return email is not None and (unclaimed(email) is not None or is_invited(email))
 
     def populate_user(self, request, sociallogin, data):
         """Keep the name and the address of all that the provider has told."""
@@ -108,13 +110,6 @@ def vouched_for(sociallogin: SocialLogin) -> str | None:
             except ValidationError:
                 continue
     return None
-
-
-def unclaimed(email: str) -> User | None:
-    """Return the person with this address who has never confirmed one: the row is nobody's."""
-    if EmailAddress.objects.is_verified(email):
-        return None
-    return User.objects.filter(email=email, is_verified=False, is_active=True).first()
 
 
 def is_taken(email: str) -> bool:

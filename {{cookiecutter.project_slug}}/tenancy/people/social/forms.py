@@ -10,7 +10,8 @@ from django.db import IntegrityError, transaction
 from django.shortcuts import redirect
 
 from tenancy.people.account.forms import AsksForConsent
-from tenancy.people.social.adapter import unclaimed, vouched_for
+from tenancy.people.accounts import unclaimed
+from tenancy.people.social.adapter import vouched_for
 
 
 class ProviderSignUpForm(AsksForConsent, SignupForm):

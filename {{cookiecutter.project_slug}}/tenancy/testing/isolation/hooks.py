@@ -2,9 +2,15 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import timedelta
 
+from django.db import connection
+from django.utils import timezone
+
+from tenancy import roles
 from tenancy.concrete import Tenant, User
 from tenancy.exceptions import IsolationError
+from tenancy.models import Invitation
 from tenancy.testing.isolation.bodies import AUTHENTICATIONS
 from tenancy.testing.isolation.observed import basic
 
@@ -32,9 +38,33 @@ KNOWN = {
     "POST public:usersessions_list": "It ends the person's own sessions.",
     "POST public:workspace-new": "Making a tenant commits.",
     "public:workspace-progress": "It is for tenants that are being made, of which there are none.",
+    "public:invitation": "It needs the token of an e-mail.",
     "public:hand-over": "It needs what a workspace sends along.",
     "public:outbox": "Only development has it.",
 }
+
+
+def invitation(canary: str) -> Invitation:
+    """Return an invitation to the current tenant that can be accepted."""
+    tenant, now = connection.tenant, timezone.now()
+    return Invitation(
+        tenant=tenant,
+        email=f"{canary}@example.com",
+        role=roles.MEMBER,
+        invited_by=tenant.owner,
+        token=canary,
+        sent=now,
+        expires=now + timedelta(days=7),
+    )
+
+
+def invitation_keys(member) -> list[dict]:
+    return [{"pk": row.pk} for row in Invitation.objects.filter(tenant=connection.tenant)]
+
+
+FACTORIES = {Invitation: invitation}
+ARGUMENTS = {"workspace-invitation": invitation_keys}
+DATA = {"workspace-people": [{"emails": "invited@example.com", "role": roles.MEMBER}]}
 
 
 @dataclass
@@ -65,6 +95,9 @@ class Hooks:
         self.named = {*self.only, *self.open_to_all, *self.arguments, *self.data}
         self.named |= {key.rpartition(" ")[2] for key in self.except_for}
         self.except_for = KNOWN | self.except_for
+        self.factories = FACTORIES | self.factories
+        self.arguments = ARGUMENTS | self.arguments
+        self.data = DATA | self.data
         self.authentications = {"Basic": basic, **AUTHENTICATIONS, **self.authentications}
 
     def check(self, known: Iterable[str]) -> None:

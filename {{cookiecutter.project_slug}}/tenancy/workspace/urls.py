@@ -1,0 +1,13 @@
+"""The pages at each workspace's host on which its owner and its admins run it."""
+
+from django.urls import path
+
+from tenancy.workspace.people import views as people
+
+urlpatterns = [
+    path("people/", people.people, name="workspace-people"),
+    path("people/owner/", people.owner, name="workspace-owner"),
+    path("people/<int:pk>/role/", people.role, name="workspace-role"),
+    path("people/<int:pk>/remove/", people.remove, name="workspace-remove"),
+    path("people/invitations/<int:pk>/", people.invitation, name="workspace-invitation"),
+]
