@@ -13,6 +13,14 @@ from projects import ROOT, need
 CATALOGS = sorted((ROOT / PROJECT).glob("*/locale/*/LC_MESSAGES/django.po"))
 # What a translation must have as the original does: placeholders and tags.
 KEPT = re.compile(r"%\(\w+\)[sd]|%[sd]|<[^>]+>")
+# What only developers and programs read.
+DEVELOPERS = {"outbox.html", "security.txt"}
+PARTS = (
+    r"{% if (debug|needs_worker) %}.*?{% endif %}",
+    r"{% blocktrans.*?{% endblocktrans(late)? %}",
+    r"{#.*?#}|{%.*?%}|{{.*?}}",
+    r"<script.*?</script>|<[^>]*>",
+)
 
 
 def names(path):
@@ -64,3 +72,12 @@ class TestCatalog:
         compiled = polib.mofile(path.with_suffix(".mo"))
 
         assert translations(compiled) == translations(polib.pofile(path)), "run bin/messages"
+
+
+def test_no_template_has_words_outside_of_gettext():
+    for path in sorted((ROOT / PROJECT).glob("*/**/templates/**/*.*")):
+        text = path.read_text() if path.name not in DEVELOPERS else ""
+        for part in PARTS:
+            text = re.sub(part, " ", text, flags=re.DOTALL)
+
+        assert re.findall(r"(?<![&\w])[A-Za-z]{3,}.*", text) == [], path

@@ -111,6 +111,20 @@ def test_a_visitor_signs_in_for_it(browser):
     assert browser.go(f"http://localhost{answer.url}").text.startswith("GET by admin")
 
 
+def test_a_person_who_has_forgotten_the_password_is_back_on_the_page(browser, mailoutbox, later):
+    browser.sign_in()
+    browser.go(browser.code())
+    later(11)
+    browser.open(GRAVE)
+    browser.website("password/reset/", email="admin@localhost")
+    browser.website("password/reset/confirm/", code=code_in(mailoutbox[-1]))
+    new = {"password1": "difference engine", "password2": "difference engine"}
+    answer = browser.website("password/reset/complete/", **new)
+
+    page = browser.go(f"http://localhost{answer.url}")
+    assert page.text == "GET by admin, who has confirmed by password_reset"
+
+
 def test_a_person_without_a_password_confirms_by_a_code(browser, tenant, mailoutbox, later):
     create_user("grace", "grace@example.com")
     add_member(tenant, "grace", by="test")

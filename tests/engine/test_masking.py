@@ -14,6 +14,7 @@ from django.http import HttpResponse
 from django.test import Client
 from django.urls import include, path
 from django.utils.log import AdminEmailHandler
+from tenancy.health.error_mails import make_message
 from tenancy.masking import MASK, masked
 from tenancy.outbox import log_loss
 
@@ -139,6 +140,15 @@ def test_no_e_mail_about_an_error_has_it(client, mails, link):
     [mail] = mails
     assert "This fails" in mail.body
     assert SECRET not in str(mail.message())
+
+
+@pytest.mark.parametrize("link", LINKS.values(), ids=LINKS.keys())
+def test_no_e_mail_of_the_projects_handler_has_it(link):
+    details = logging.ERROR, "", 1, "%s: %s", ("It failed", link), (None, RuntimeError(link), None)
+    message = make_message(logging.getLogger().makeRecord("django.request", *details))
+
+    assert MASK in message.subject
+    assert SECRET not in str(message.message())
 
 
 @pytest.mark.parametrize("debug", [True, False])

@@ -577,12 +577,19 @@ def test_the_admin_changes_no_second_factor(public_client, app):
 # Encryption
 
 
-def test_an_earlier_secret_key_still_opens_what_it_has_encrypted(app, settings):
+def test_a_code_encrypts_anew_what_an_earlier_secret_key_has_encrypted(recovery_codes, settings):
     settings.SECRET_KEY_FALLBACKS, settings.SECRET_KEY = [settings.SECRET_KEY], "x" * 50
+    enter(waiting(), recovery_codes[0])
+    settings.SECRET_KEY_FALLBACKS = []
 
-    browser = browse()
-    sign_in(browser, "ada", PASSWORD)
-    assert enter(browser, code_of()).url == "/workspaces/new/"
+    for code, is_right in (
+        (recovery_codes[0], False),
+        (recovery_codes[1], True),
+        (code_of(), True),
+    ):
+        browser = waiting()
+        enter(browser, code)
+        assert is_signed_in(browser) == is_right
 
 
 def test_without_the_secret_key_no_code_is_right(own, recovery_codes, settings, caplog):

@@ -16,9 +16,13 @@ COOKIE = "accept-next"
 MAX_AGE = 600  # seconds; as long as the state of a hand-over
 
 
-def accept_next(request, path: str) -> HttpResponseRedirect:
-    """Send a visitor to sign in or up, and then to the path, however they do it."""
-    response = HttpResponseRedirect(f"{reverse('account_login')}?{urlencode({'next': path})}")
+def accept_next(request, path: str, page: str = "") -> HttpResponseRedirect:
+    """Send a visitor to sign in or up, and then to the path, however they do it.
+
+    `page` is the path of another page than that to sign in, on which they begin.
+    """
+    page = page or reverse("account_login")
+    response = HttpResponseRedirect(f"{page}?{urlencode({'next': path})}")
     response.set_cookie(
         cookie_name(request),
         signing.dumps(path),

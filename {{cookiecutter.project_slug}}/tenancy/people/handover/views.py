@@ -11,11 +11,12 @@ import secrets
 from http import HTTPStatus
 from urllib.parse import urlencode
 
-from allauth.core.exceptions import ReauthenticationRequired
+from allauth.account.adapter import get_adapter
 from django.conf import settings
 from django.contrib import auth
 from django.contrib.auth.decorators import login_not_required
 from django.core import signing as django_signing
+from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -112,7 +113,7 @@ def issue(request):
     if is_missing_for(request, membership):
         return to_set_up(request)
     if fresh and not is_confirmed(request, fresh):
-        raise ReauthenticationRequired  # django-allauth asks, and leads back here
+        return accept_next(request, here, page_to_confirm(request.user))
     if not host.endswith(f".{settings.DOMAIN}") and not may_know(request, host):
         # The customer's domain learns who this is, so the person must want it.
         return render(request, "tenancy/handover/confirm.html", context)
@@ -123,7 +124,7 @@ def issue(request):
     hide(request, code)
     query = urlencode({"code": code, "state": state})
     url = hosts.site_url(host, f"/sign-in/finish/?{query}")
-    if request.method == "POST" or "after" in request.GET or fresh:
+    if request.method == "POST" or "after" in request.GET:
         # Chrome applies form-action of a Content-Security-Policy to the redirects after a form.
         response = render(request, "tenancy/handover/continue.html", context | {"url": url})
     else:
@@ -166,6 +167,13 @@ def finish(request):
 
 def is_member(request) -> bool:
     return membership_of(request.user, request.tenant) is not None
+
+
+def page_to_confirm(user) -> str:
+    """Return the path of the page on which django-allauth asks. Raises PermissionDenied."""
+    if methods := get_adapter().get_reauthentication_methods(user):
+        return methods[0]["url"]
+    raise PermissionDenied
 
 
 def minutes_in(request) -> int | None:

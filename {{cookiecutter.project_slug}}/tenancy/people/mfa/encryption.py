@@ -6,7 +6,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 from django.utils.crypto import salted_hmac
 
-__all__ = ["InvalidToken", "decrypt", "encrypt"]
+__all__ = ["InvalidToken", "decrypt", "encrypt", "renew"]
 
 
 def encrypt(text: str) -> str:
@@ -16,6 +16,11 @@ def encrypt(text: str) -> str:
 def decrypt(token: str) -> str:
     """Raises InvalidToken if none of the keys has encrypted it."""
     return cipher().decrypt(token).decode()
+
+
+def renew(token: str) -> str:
+    """Encrypt with the present key what one of them has encrypted. Raises InvalidToken."""
+    return cipher().rotate(token).decode()
 
 
 def cipher() -> MultiFernet:

@@ -7,21 +7,25 @@ this host alone.
 import json
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from allauth.core import context
 from allauth.core.internal.cryptokit import normalize_user_code
 from allauth.mfa import app_settings
 from allauth.mfa.adapter import get_adapter
 from allauth.mfa.base import forms as base
+from allauth.mfa.models import Authenticator
 from allauth.mfa.totp import forms as totp
 from allauth.mfa.webauthn import forms as webauthn
+from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 from fido2.utils import websafe_decode
 
 from tenancy import limits
 from tenancy.people.guesses import SECOND_FACTOR, Guess
+from tenancy.people.mfa import encryption
 
 USED = "mfa-used"
 MALFORMED = (  # what the libraries raise for bytes that no browser sends
@@ -42,6 +46,16 @@ def refuse_used(user, code: str) -> None:
         raise get_adapter().validation_error("incorrect_code")
 
 
+def renew_secrets(user) -> None:
+    """Encrypt with the present SECRET_KEY what an earlier one has encrypted."""
+    with transaction.atomic():
+        for row in Authenticator.objects.select_for_update().filter(user_id=user.pk):
+            for name in {"secret", "seed"} & row.data.keys():
+                with suppress(encryption.InvalidToken):
+                    row.data[name] = encryption.renew(row.data[name])
+                    row.save(update_fields=["data"])
+
+
 class LimitedCode:
     def clean_code(self):
         """Raises RateLimited."""
@@ -49,6 +63,8 @@ class LimitedCode:
         code = super().clean_code()
         refuse_used(self.user, code)
         guess.was_right()
+        if settings.SECRET_KEY_FALLBACKS:
+            renew_secrets(self.user)
         return code
 
 
