@@ -151,5 +151,6 @@ class World:
                 client = Client(SERVER_NAME=host)
                 if user:
                     with tenant:
-                        sign_in(client, user)
+                        # Pages on which a person ends their account stay closed.
+                        sign_in(client, user, confirmed=tenant.schema_name != PUBLIC)
                 self.cookies[host, name] = client.cookies
