@@ -24,7 +24,7 @@ DOMAIN, WORKSPACE, CUSTOMER = "acme.example.com", "initech.acme.example.com", "w
 HERE = {"local_certs", "skip_install_trust", "admin off", "persist_config off"}
 # The blocks of the page that aren't run as they stand, by their beginning, and why.
 NOT_TYPED = {
-    "docker compose": "needs Docker: test_image.py builds the image and runs what it is told",
+    "docker compose": "needs Docker; `release` runs what `site` runs, and the services are checked",
     "DATABASE_URL=": "variables: `site` sets them",
     "PORT=8000": "`site` runs it with ports that are free",
     "uv run manage.py migrate_schemas --plan": "test_documents.py parses it",
