@@ -7,16 +7,19 @@ from tenancy.people.confirmation import KEY, Confirmation
 from tenancy.requests import seen
 
 
-def sign_in(client: Client, user, *, confirmed: bool = True) -> None:
+def sign_in(
+    client: Client, user, *, confirmed: bool = True, confirmed_at: float | None = None
+) -> None:
     """Sign the person in at the client's host, as if they had confirmed just now that it is them.
 
-    Without `confirmed`, a view with `@confirmed` sends them to do it.
+    `confirmed_at` is another time for that, in seconds since 1970. Without `confirmed`, a view with
+    `@confirmed` sends them to do it.
     """
     client.force_login(user)
     session = client.session
     session[seen.KEY] = time.time()  # so that the first page costs no more than the next
     if confirmed:
-        session[KEY] = Confirmation(time.time(), "password")
+        session[KEY] = Confirmation(confirmed_at or time.time(), "password")
     session.save()
 
 

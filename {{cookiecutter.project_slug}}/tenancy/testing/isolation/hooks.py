@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from django.apps import apps
 from django.db import connection
 from django.utils import timezone
 
@@ -65,6 +66,13 @@ def invitation_keys(member) -> list[dict]:
 FACTORIES = {Invitation: invitation}
 ARGUMENTS = {"workspace-invitation": invitation_keys}
 DATA = {"workspace-people": [{"emails": "invited@example.com", "role": roles.MEMBER}]}
+
+if apps.is_installed("allauth.mfa"):
+    from tenancy.testing.isolation import mfa
+
+    KNOWN |= mfa.KNOWN
+    FACTORIES |= mfa.FACTORIES
+    ARGUMENTS |= mfa.ARGUMENTS
 
 
 @dataclass

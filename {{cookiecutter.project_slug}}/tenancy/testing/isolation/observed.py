@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from unittest import mock
 from urllib.parse import urlencode
 
+from allauth.core.context import request_context
 from django.core import mail, signals
 from django.core.cache.backends.base import BaseCache
 from django.core.files.storage import Storage
@@ -148,7 +149,8 @@ class Sender(RequestFactory):
         answer.headers = dict(response.items())
         answer.cookies = response.cookies.output(header="")
         self.cookies.update(response.cookies)
-        self.commit()
+        with request_context(response.wsgi_request):  # django-allauth's e-mails ask for it
+            self.commit()
         answer.mails = [readable(message) for message in mail.outbox]
         answer.written = self.rows_of_written_tables()
         return answer
