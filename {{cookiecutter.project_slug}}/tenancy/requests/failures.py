@@ -9,7 +9,6 @@ import math
 import sys
 from collections.abc import Iterator
 from http import HTTPStatus
-from importlib import import_module
 
 from django.conf import settings
 from django.core.exceptions import BadRequest, RequestDataTooBig, SuspiciousOperation
@@ -47,18 +46,17 @@ DAMAGED = (
 
 
 def classes(module: str, *names: str) -> tuple[type[Exception], ...]:
-    """Return a library's exceptions; none if it isn't installed."""
-    try:
-        return tuple(getattr(import_module(module), name) for name in names)
-    except ImportError:
-        return ()
+    """Return a library's exceptions; none if nothing has imported it, which takes long for some."""
+    found = sys.modules.get(module)
+    return tuple(getattr(found, name) for name in names) if found else ()
 
 
-SERVERS_AWAY = (
-    LocalPostgresError,
-    *classes("redis.exceptions", "ConnectionError", "TimeoutError", "ReadOnlyError"),
-    *classes("kombu.exceptions", "OperationalError"),
-)
+def servers_away() -> tuple[type[Exception], ...]:
+    return (
+        LocalPostgresError,
+        *classes("redis.exceptions", "ConnectionError", "TimeoutError", "ReadOnlyError"),
+        *classes("kombu.exceptions", "OperationalError"),
+    )
 
 
 class AnswersFailures:
@@ -140,7 +138,7 @@ def log(reason: str, response: HttpResponse, request, level: str) -> None:
 def is_away(error: BaseException) -> bool:
     """Return True if the database, the cache or the broker can't work at the moment."""
     return any(
-        isinstance(each, SERVERS_AWAY) or (is_of_database(each) and has_left(each))
+        isinstance(each, servers_away()) or (is_of_database(each) and has_left(each))
         for each in with_causes(error)
     )
 
