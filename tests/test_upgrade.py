@@ -308,7 +308,10 @@ def test_a_project_takes_over_the_present_engine(older, template):
 def fresh(older, template, tmp_path):
     """A project with the present engine, which nobody has set up."""
     cookiecutter(template, tmp_path, "set_up_now=no")
-    return Project(tmp_path / "acme_cloud", python=(older.path / ".venv/bin/python",))
+    project = Project(tmp_path / "acme_cloud", python=(older.path / ".venv/bin/python",))
+    install = UV, "pip", "install", "--quiet", "--requirement", "pyproject.toml"
+    project.run(*install, "--python", *project.python)
+    return project
 
 
 @pytest.fixture
