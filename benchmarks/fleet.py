@@ -35,12 +35,10 @@ ROWS = """
     WHERE id NOT IN (SELECT tenant_id FROM users_user_tenants);
 """
 
-ROWS_GO = """
-    DELETE FROM tenants_domain
-        WHERE tenant_id IN (SELECT id FROM tenants_tenant WHERE slug ~ %(of)s);
-    DELETE FROM users_user_tenants
-        WHERE tenant_id IN (SELECT id FROM tenants_tenant WHERE slug ~ %(of)s);
-    DELETE FROM tenants_tenant WHERE slug ~ %(of)s;
+REFERRING = """
+    SELECT conrelid::regclass::text, attname
+    FROM pg_constraint JOIN pg_attribute ON attrelid = conrelid AND attnum = conkey[1]
+    WHERE contype = 'f' AND confrelid = 'tenants_tenant'::regclass
 """
 
 
@@ -91,7 +89,11 @@ def remove(side, prefix):
         cursor.execute("SELECT nspname FROM pg_namespace WHERE nspname ~ %s", [pattern])
         for (schema,) in cursor.fetchall():
             cursor.execute(f'DROP SCHEMA "{schema}" CASCADE')
-        cursor.execute(ROWS_GO, {"of": pattern})
+        of = "(SELECT id FROM tenants_tenant WHERE slug ~ %s)"
+        cursor.execute(REFERRING)
+        for table, column in cursor.fetchall():
+            cursor.execute(f"DELETE FROM {table} WHERE {column} IN {of}", [pattern])
+        cursor.execute("DELETE FROM tenants_tenant WHERE slug ~ %s", [pattern])
 
 
 def schemas(side):

@@ -126,18 +126,18 @@ def test_apis_that_leak_are_found(prove):
 
 
 def test_what_is_not_covered_is_named(prove, isolation):
-    def webhook(request, token):
+    def webhook(request, signature):
         return HttpResponse(status=400 if request.method == "POST" else 200)
 
-    page = path("hook/<token>/", webhook)
-    assert "hook/<token>/: no arguments were found" in prove(page, only=["hook/<token>/"])
+    page = path("hook/<signature>/", webhook)
+    assert "hook/<signature>/: no arguments were found" in prove(page, only=["hook/<signature>/"])
 
-    arguments = {"hook/<token>/": lambda user: [{"token": "secret"}]}
-    hooks = {"only": ["hook/<token>/"], "arguments": arguments}
+    arguments = {"hook/<signature>/": lambda user: [{"signature": "secret"}]}
+    hooks = {"only": ["hook/<signature>/"], "arguments": arguments}
     assert "POST changed nothing (status 400" in prove(page, **hooks)
 
     reason = "Signed by the payment provider."
-    assert prove(page, **hooks, except_for={"POST hook/<token>/": reason}) == ""
+    assert prove(page, **hooks, except_for={"POST hook/<signature>/": reason}) == ""
     assert reason in isolation.report
 
 

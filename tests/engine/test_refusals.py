@@ -26,6 +26,7 @@ NEEDED = {
     "remove_domain": ["a.example.com"],
     "remove_member": ["ada"],
     "rename_tenant": ["--name", "Second"],
+    "reset_mfa": ["ada"],
     "restore_tenant": ["/nowhere/x"],
     "transfer_tenant": ["--to", "other"],
 }

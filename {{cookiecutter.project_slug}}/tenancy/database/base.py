@@ -308,8 +308,9 @@ class DatabaseWrapper(NotifyInvalidatedCache, base.DatabaseWrapper):
     def close_if_worn(self, max_schemas: int | None = None):
         """Close the connection if it has been to too many schemas, unless it is in a transaction or
         keeps something, such as a lock. Every query asks this, but it may always find a lock."""
-        most = min(max_schemas or self.max_schemas, self.max_schemas)
-        if self.connection is None or len(self.connection.visited) < most:
+        if self.connection is None:
+            return
+        if len(self.connection.visited) < min(max_schemas or self.max_schemas, self.max_schemas):
             return
         if self.in_atomic_block or not self.is_outside_transaction():
             return

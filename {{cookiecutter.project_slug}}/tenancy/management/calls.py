@@ -33,7 +33,7 @@ def delete(tenant, by, noinput):
 
 def add_member(tenant, username, role, by):
     """Add the member, and tell the tenant's owner about it."""
-    user = members.find_user(username)
+    user = members.find_user(username, active=True)
     before = members.role_of(tenant, user)
     members.add_member(tenant, username, role, by=by)
     if before is None and tenant.schema_name != get_public_schema_name():

@@ -2,6 +2,7 @@
 
 from allauth.account.models import EmailAddress
 from allauth.usersessions.models import UserSession
+from django.utils.encoding import is_protected_type
 
 from tenancy.concrete import Tenant, User, editable_fields
 from tenancy.models import Invitation, LastSeen, TenantEvent
@@ -20,7 +21,7 @@ def data_of(user: User) -> dict:
     invitations = Invitation.objects.filter(email__in=confirmed)
     seen = dict(LastSeen.objects.filter(user=user).values_list("tenant", "at"))
     return {
-        "profile": {name: getattr(user, name) for name in (*PROFILE, *editable_fields(User))},
+        "profile": {name: value_of(user, name) for name in (*PROFILE, *editable_fields(User))},
         "addresses": [
             *EmailAddress.objects.filter(user=user).values("email", "verified", "primary")
         ],
@@ -50,3 +51,10 @@ def data_of(user: User) -> dict:
         ],
         "changes": [*changes.values("at", "action", "slug", "before", "after")],
     }
+
+
+def value_of(user: User, name: str):
+    """Return a field's value for JSON: a text for what JSON lacks, such as a file's name."""
+    field = user._meta.get_field(name)
+    value = field.value_from_object(user)
+    return value if is_protected_type(value) else field.value_to_string(user)
