@@ -42,7 +42,7 @@ def test_the_public_site_the_tenants_and_nobodys(port):
     nobody = Browser("nobody.localhost", port).get("/")
 
     assert (public.status, tenant.status, nobody.status) == (200, 200, 404)
-    assert "Acme Cloud keeps" in public.text
+    assert "A place of its own for your team" in public.text
     assert "Welcome to EvilCorp" in tenant.text
     assert "There is no site at this address" in nobody.text
     assert f"http://localhost:{port}/" in nobody.text
@@ -134,7 +134,7 @@ def test_a_fresh_clone_runs_after_init_tenant(acme, tmp_path):
     try:
         clone.run(UV, "run", "manage.py", "init_tenant")
         with clone.runserver() as port:
-            assert "Acme Cloud keeps" in Browser("localhost", port).get("/").text
+            assert "A place of its own for your team" in Browser("localhost", port).get("/").text
     finally:
         clone.postgres("stop")
 
@@ -182,7 +182,7 @@ def test_without_uv_the_project_is_the_same(template, tmp_path):
         host = project.manage("provision_tenant", "EvilCorp", "evilcorp", "org", "ada").stdout
         assert host.splitlines()[-1] == "evilcorp.localhost"
         with project.runserver() as port:
-            assert "Acme Cloud keeps" in Browser("localhost", port).get("/").text
+            assert "A place of its own for your team" in Browser("localhost", port).get("/").text
             assert "Welcome to EvilCorp" in Browser("evilcorp.localhost", port).get("/").text
         some = ".venv/bin/python", "-m", "pytest", "-q", "tests/test_notes.py"
         assert " passed" in project.run(*some).stdout

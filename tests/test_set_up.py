@@ -280,7 +280,7 @@ def test_a_terminal_sees_the_seconds_pass_and_can_interrupt(person, stand_in):
     with suppress(OSError):  # how Linux tells that nobody writes any more
         while chunk := os.read(terminal, 4096):
             shown += chunk.decode()
-            if keys and re.search(r"[1-9]\.\d s\x08", shown):
+            if keys and re.search(r"[2-9]\.\d s\x08", shown):  # uv ignores it by now
                 os.write(terminal, keys.pop())
     os.close(terminal)
     os.waitpid(child, 0)

@@ -205,7 +205,10 @@ def test_a_process_that_is_killed(zoo):
     stuck = zoo.schemas[2]
     wait = f"SELECT pg_advisory_xact_lock(42) WHERE current_schema() = '{stuck}'"
     zoo.write("0002_color", ADD_COLOR, f'migrations.RunSQL("{wait}")')
-    waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'advisory'"
+    waiting = (  # not in the database of another process of the tests
+        "SELECT pid FROM pg_stat_activity"
+        " WHERE wait_event = 'advisory' AND datname = current_database()"
+    )
     zoo.sql("SELECT pg_advisory_lock(42)")
     process = zoo.start()
     try:
