@@ -42,7 +42,7 @@ def outside(tenant):
 
 @pytest.fixture
 def browser(outside):
-    """The browser of a person who is signed in nowhere yet."""
+    """A browser without any session."""
     return Browser()
 
 

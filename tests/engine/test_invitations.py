@@ -147,7 +147,7 @@ def test_a_workspace_sends_so_many_a_day_and_fewer_on_its_first(outside, owner, 
         resend(Invitation.objects.first(), owner)
 
 
-# A person who is new
+# New people
 
 
 def test_a_new_person_gets_an_account_and_is_in_the_workspace(browser, outside, link, settings):

@@ -248,7 +248,7 @@ def test_what_was_set_up_before_the_provider_confirmed_the_address_is_gone(brows
     assert other.person is None
 
 
-# Who has an account
+# People with an account
 
 
 def test_the_providers_word_opens_no_account(browser, ada):

@@ -45,7 +45,7 @@ class MFARequiredMiddleware:
 
     def process_view(self, request, view, args, kwargs):
         if request.tenant.schema_name != get_public_schema_name():
-            return None  # who is there was asked on the way
+            return None  # the hand-over has asked
         if is_certainly_anonymous(request) or not request.user.is_authenticated:
             return None
         if request.resolver_match.view_name.startswith(OPEN):
