@@ -3,6 +3,7 @@
 import socket
 
 import pytest
+import server.urls_public  # noqa: F401 (its URLs depend on SIGN_UP, which tests change)
 from django.apps import apps
 from django.conf import settings as django_settings
 from django.core.management import call_command
