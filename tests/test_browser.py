@@ -53,7 +53,7 @@ def test_from_the_home_page_to_a_passkey(visitor, request):
     visitor.follow("Notes", "/notes/")
     visitor.fill("New note", "Milk")
     visitor.press("Add", "/notes/")
-    visitor.follow("People", "/workspace/people/")
+    visitor.follow("Workspace", "/workspace/people/")
 
     visitor.follow("Account", "localhost/account/")
     visitor.fill("Name", "Ada")

@@ -25,8 +25,9 @@ from tenancy import hosts, roles
 from tenancy.concrete import Tenant, User
 from tenancy.emails import send_email
 from tenancy.exceptions import AlreadyMember, InvalidRole, NotInvited
+from tenancy.history import record
 from tenancy.limits import limit
-from tenancy.models import Invitation, Status, TenantEvent
+from tenancy.models import Invitation, Status
 from tenancy.people.members import find_user, grant, locked, log, role_of
 
 LIFETIME = timedelta(days=7)
@@ -205,13 +206,5 @@ def digest(token: str) -> str:
 
 
 def log_invitation(action: str, invitation: Invitation, by: User, before="", after="") -> None:
-    tenant = invitation.tenant
-    TenantEvent.objects.create(
-        by=by.get_username(),
-        action=action,
-        username=invitation.email,
-        slug=tenant.slug,
-        schema_name=tenant.schema_name,
-        before=before,
-        after=after,
-    )
+    change = {"username": invitation.email, "before": before, "after": after}
+    record(action, invitation.tenant, by.get_username(), **change)

@@ -20,8 +20,9 @@ from tenant_users.tenants.models import tenant_user_added, tenant_user_removed
 from tenancy import roles
 from tenancy.concrete import Tenant, User
 from tenancy.exceptions import InvalidRole, NotAMember, OwnsTenant, UnknownUser
+from tenancy.history import record
 from tenancy.isolation.credentials import delete_credentials
-from tenancy.models import Invitation, LastSeen, Status, TenantEvent
+from tenancy.models import Invitation, LastSeen, Status
 from tenancy.states import fetch_for
 
 
@@ -171,6 +172,4 @@ def revoke(tenant: Tenant, user: User, by: str) -> bool:
 
 def log(action: str, user: User, by: str, tenant: Tenant | None = None, before="", after=""):
     """Log a change of a person."""
-    where = {"slug": tenant.slug, "schema_name": tenant.schema_name} if tenant else {}
-    change = {"username": user.username, "before": before or "", "after": after}
-    TenantEvent.objects.create(by=by, action=action, **change, **where)
+    record(action, tenant, by, username=user.username, before=before, after=after)

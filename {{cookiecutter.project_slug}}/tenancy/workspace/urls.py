@@ -1,10 +1,12 @@
 """The pages at each workspace's host on which its owner and its admins run it."""
 
 from django.urls import path
+from django.views.generic import RedirectView
 
 from tenancy.workspace.people import views as people
 
 urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="workspace-people"), name="workspace"),
     path("people/", people.people, name="workspace-people"),
     path("people/owner/", people.owner, name="workspace-owner"),
     path("people/<int:pk>/role/", people.role, name="workspace-role"),

@@ -1,18 +1,11 @@
 """The people of a workspace: members, their roles, and invitations."""
 
-from collections.abc import Callable
-from functools import wraps
-
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required
-from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
-from django.http import HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
-from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 from tenant_users.permissions.models import UserTenantPermissions
 
@@ -23,31 +16,10 @@ from tenancy.models import Invitation, LastSeen
 from tenancy.people import invitations, members
 from tenancy.people.confirmation import confirmed
 from tenancy.requests.failures import how_long
+from tenancy.workspace.access import attempt, for_managers, for_the_owner
 from tenancy.workspace.people.forms import InviteForm, OwnerForm
 
 PAGE = 50  # members
-
-
-def people_with(may: Callable[[str | None], bool]):
-    """Return a decorator for a view of members whose role may do it."""
-
-    def decorator(view):
-        @never_cache
-        @login_required
-        @wraps(view)
-        def wrapper(request, *args, **kwargs):
-            membership = request.user.membership
-            if membership is None or not may(membership.role):
-                raise PermissionDenied
-            return view(request, *args, **kwargs)
-
-        return wrapper
-
-    return decorator
-
-
-for_managers = people_with(roles.may_manage_members)
-for_the_owner = people_with(lambda role: role == roles.OWNER)
 
 
 @for_managers
@@ -141,7 +113,7 @@ def role(request, pk):
             "role": label_of(role),
         }
 
-    return attempt(request, change)
+    return attempt(request, change, "workspace-people")
 
 
 @for_managers
@@ -155,7 +127,7 @@ def remove(request, pk):
         members.remove_member(request.tenant, person.get_username(), by=by)
         return _("%(person)s is not a member any more.") % {"person": person.name or person}
 
-    return attempt(request, end)
+    return attempt(request, end, "workspace-people")
 
 
 @for_managers
@@ -174,16 +146,7 @@ def invitation(request, pk):
             text = _("We have sent another link to %(email)s. The earlier one isn't good any more.")
         return text % {"email": invitation.email}
 
-    return attempt(request, change)
-
-
-def attempt(request, change: Callable[[], str]) -> HttpResponseRedirect:
-    """Say what was changed, or why it couldn't be, on the page of all people."""
-    try:
-        messages.success(request, change())
-    except LifecycleError as error:
-        messages.error(request, str(error))
-    return redirect("workspace-people")
+    return attempt(request, change, "workspace-people")
 
 
 @for_the_owner
