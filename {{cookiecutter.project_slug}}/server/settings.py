@@ -170,6 +170,7 @@ TENANT_DOMAIN_MODEL = "tenants.Domain"
 TENANT_ORGANIZATION_MODEL = "tenants.Organization"
 TENANT_USERS_DOMAIN = DOMAIN
 TENANT_GRACE_DAYS = env.int("TENANT_GRACE_DAYS", default=30, validate=validate.Range(min=0))
+TENANCY_HISTORY_DAYS = 365  # how long the log keeps what people did
 GET_EXECUTOR_FUNCTION = "tenancy.fleet.get_executor"
 TENANT_BASE_MIGRATE_COMMAND = "tenancy.fleet.migrate.Command"
 TENANT_COLOR_ADMIN_APPS = False  # a site shows apps of one kind only
@@ -478,6 +479,10 @@ CELERY_BEAT_SCHEDULE = {
     "purge": {
         "task": "tenancy.background.tasks.purge_deleted",
         "schedule": crontab(hour=3, minute=0),
+    },
+    "history": {
+        "task": "tenancy.background.tasks.prune_history",
+        "schedule": crontab(hour=3, minute=30),
     },
     "resume": {
         "task": "tenancy.background.tasks.resume_unfinished",

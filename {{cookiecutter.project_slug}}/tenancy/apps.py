@@ -36,6 +36,7 @@ class TenancyConfig(AppConfig):
         from tenancy.health import apis, checks  # noqa: F401 (the imports register them)
         from tenancy.isolation import deletion, router
         from tenancy.lifecycle import provision_tenant
+        from tenancy.people import failed  # noqa: F401 (the import connects its receiver)
         from tenancy.people.account import receivers  # noqa: F401 (the import connects them)
         from tenancy.people.mfa.factors import APP
 

@@ -234,12 +234,20 @@ class TenantEvent(models.Model):
     # The person, if a membership or an account was changed. An account's event has no tenant.
     username = models.CharField(_("user"), max_length=254, blank=True, db_index=True)
     slug = models.CharField(max_length=hosts.SLUG_LENGTH, blank=True, db_index=True)
-    schema_name = models.CharField(max_length=63, blank=True, db_index=True)
+    schema_name = models.CharField(max_length=63, blank=True)
     before = models.TextField(_("from"))
     after = models.TextField(_("to"))
 
     class Meta:
         ordering = ["-pk"]
+        indexes = [
+            # For a workspace's history, which is read from the newest line on,
+            models.Index(fields=["schema_name", "id"], name="tenancy_history"),
+            # and for the former names of its schema.
+            models.Index(
+                fields=["after"], condition=Q(action="rename schema"), name="tenancy_renamed"
+            ),
+        ]
 
     def __str__(self):
         return " ".join(filter(None, [self.action, self.username, self.slug]))
@@ -277,6 +285,19 @@ class Limit(models.Model):
 
     def __str__(self):
         return self.key
+
+
+class FailedSignIn(models.Model):
+    """How often somebody tried to sign in as a person in vain (`tenancy.people.failed`)."""
+
+    # The key of the person. The row without one counts names that nobody has.
+    person = models.CharField(max_length=20, primary_key=True)
+    count = models.PositiveIntegerField()
+    at = models.DateTimeField()
+    address = models.CharField(max_length=50)
+
+    def __str__(self):
+        return self.person
 
 
 class HandOver(models.Model):

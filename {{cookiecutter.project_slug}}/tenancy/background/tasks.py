@@ -14,7 +14,7 @@ from django.db import DatabaseError, InterfaceError
 from django.db.models import Q
 from django.utils import timezone
 
-from tenancy import lifecycle
+from tenancy import history, lifecycle
 from tenancy.background.messages import HEADER
 from tenancy.background.task import PUBLIC
 from tenancy.concrete import Tenant
@@ -64,6 +64,12 @@ def purge_deleted():
 @shared_task(public=True, acks_late=False, throws=LifecycleError)
 def purge(pk):
     lifecycle.purge(Tenant.all_objects.get(pk=pk), by="beat")
+
+
+@shared_task(public=True, acks_late=False)
+def prune_history():
+    """Delete the lines of the log that are older than TENANCY_HISTORY_DAYS."""
+    history.prune()
 
 
 @shared_task(public=True, bind=True, max_retries=5, ignore_result=True)

@@ -65,6 +65,14 @@ def names_before(schema_name: str) -> QuerySet:
     return changes.values_list("schema_name", flat=True)
 
 
+def all_names(schema_name: str) -> list[str]:
+    """Return the schema's name and all its former ones."""
+    names = [schema_name]
+    for name in names:  # which grows meanwhile
+        names += names_before(name)
+    return names
+
+
 def name_now(schema_name: str) -> str | None:
     """Return the present name of a schema that was renamed, or None."""
     now = None

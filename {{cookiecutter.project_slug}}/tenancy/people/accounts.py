@@ -31,7 +31,7 @@ from tenancy.exceptions import (
     one_line,
 )
 from tenancy.isolation.credentials import delete_credentials, delete_sign_ins
-from tenancy.models import HandOver, Invitation, TenantEvent
+from tenancy.models import FailedSignIn, HandOver, Invitation, TenantEvent
 from tenancy.people.members import find_user, grant, locked, log, revoke
 from tenancy.people.mfa.factors import APP
 
@@ -208,6 +208,7 @@ def anonymise(username: str, by: str) -> None:
         invited.update(username=user.username)
         for model in (EmailAddress, HandOver):
             model.objects.filter(user=user).delete()
+        FailedSignIn.objects.filter(person=str(user.pk)).delete()
         delete_sign_ins(user)
         transfers = TenantEvent.objects.filter(action="transfer")
         for field in ("by", "username", "before", "after"):

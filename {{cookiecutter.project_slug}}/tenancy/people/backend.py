@@ -52,6 +52,8 @@ class UserBackend(AuthenticationBackend, backend.UserBackend):
         user = super().authenticate(request, **credentials)
         if user:
             guess.was_right()
+        else:
+            guess.was_wrong()
         return user
 
     async def aauthenticate(self, request, **credentials):

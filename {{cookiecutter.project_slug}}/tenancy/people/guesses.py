@@ -12,12 +12,14 @@ processes would otherwise check some more at the same time, and given back if it
 
 from tenancy import limits
 from tenancy.concrete import User
+from tenancy.people import failed
 from tenancy.requests.address import client_address
 
 PASSWORD, SECOND_FACTOR = "sign-in", "mfa"  # begin the names of the limits
 # For a person at an address, for an address, for a person at addresses that aren't known. Whoever
 # tries codes for the second factor has the password, and a code has six digits.
 RATES = {PASSWORD: ("10/15m", "100/15m", "100/1h"), SECOND_FACTOR: ("5/15m", "100/15m", "30/1d")}
+NOBODY = "?"  # begins the key of a name that nobody has
 REMEMBERED = 90 * 24 * 60 * 60  # seconds
 
 
@@ -27,6 +29,7 @@ class Guess:
     def __init__(self, request, name: str, person: str):
         """Raises RateLimited."""
         address = request and client_address(request)
+        self.person, self.address = person, address
         self.here = f"{person} {address}" if address else None
         self.known = f"{name}-known"
         self.uses = []
@@ -47,7 +50,13 @@ class Guess:
             limits.remember(self.known, self.here, REMEMBERED)
 
 
+    def was_wrong(self) -> None:
+        """Count it for the person, who reads it on their account page."""
+        is_somebody = not self.person.startswith(NOBODY)
+        failed.note(self.person if is_somebody else "", self.address or "")
+
+
 def person_of(username: str) -> str:
     """Return one key for a person's user name and e-mail, and for a name that nobody has."""
     found = User.objects.filter(**User.objects.natural_key(username)).values_list("pk", flat=True)
-    return str(found.first() or username.lower())
+    return str(found.first() or f"{NOBODY}{username.lower()}")

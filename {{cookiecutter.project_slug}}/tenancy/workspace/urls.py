@@ -3,6 +3,7 @@
 from django.urls import path
 from django.views.generic import RedirectView
 
+from tenancy.workspace.history import views as history
 from tenancy.workspace.people import views as people
 
 urlpatterns = [
@@ -12,4 +13,6 @@ urlpatterns = [
     path("people/<int:pk>/role/", people.role, name="workspace-role"),
     path("people/<int:pk>/remove/", people.remove, name="workspace-remove"),
     path("people/invitations/<int:pk>/", people.invitation, name="workspace-invitation"),
+    path("history/", history.history, name="workspace-history"),
+    path("history/csv/", history.as_csv, name="workspace-history-csv"),
 ]

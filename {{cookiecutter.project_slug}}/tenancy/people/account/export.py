@@ -6,6 +6,7 @@ from django.utils.encoding import is_protected_type
 
 from tenancy.concrete import Tenant, User, editable_fields
 from tenancy.models import Invitation, LastSeen, TenantEvent
+from tenancy.people.failed import find as find_failed
 from tenancy.people.members import role_of
 from tenancy.people.mfa.factors import set_up_by
 from tenancy.people.social.connections import connections_of
@@ -19,6 +20,7 @@ def data_of(user: User) -> dict:
     changes = TenantEvent.objects.filter(username=user.username)
     confirmed = EmailAddress.objects.filter(user=user, verified=True).values("email")
     invitations = Invitation.objects.filter(email__in=confirmed)
+    failed = find_failed(user)
     seen = dict(LastSeen.objects.filter(user=user).values_list("tenant", "at"))
     return {
         "profile": {name: value_of(user, name) for name in (*PROFILE, *editable_fields(User))},
@@ -37,6 +39,7 @@ def data_of(user: User) -> dict:
         "sessions": [
             *UserSession.objects.filter(user=user).values("created_at", "ip", "user_agent")
         ],
+        "failed_sign_ins": failed and failed._asdict(),
         "workspaces": [
             {
                 "name": tenant.name,

@@ -18,7 +18,7 @@ from tenancy import hosts
 from tenancy.concrete import Domain, Tenant, User
 from tenancy.exceptions import OwnsTenant
 from tenancy.models import SIGN_UP
-from tenancy.people import accounts
+from tenancy.people import accounts, failed
 from tenancy.people.account.export import data_of
 from tenancy.people.account.forms import DeleteForm, ProfileForm
 from tenancy.people.handover.sessions import opened_from
@@ -58,6 +58,7 @@ def account(request):
         "addresses": EmailAddress.objects.filter(user=request.user).order_by("-primary", "email"),
         "connections": connections_of(request.user),
         "second_factors": [each["kind"] for each in set_up_by(request.user)],
+        "failed": failed.before_and_since(request),
         "workspaces": workspaces_of(request),
     }
     return render(request, "tenancy/account/account.html", context)

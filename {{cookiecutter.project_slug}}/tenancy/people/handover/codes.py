@@ -69,6 +69,13 @@ def redeem(code: str, tenant: Tenant, host: str, state: str) -> HandOver | None:
     return handover if handover and is_signed_in(handover) else None
 
 
+def person_of(code: str, tenant: Tenant) -> User | None:
+    """Return for whom a code was issued that isn't good here; None for one that never was."""
+    rows = HandOver.objects.filter(code=digest(code), tenant=tenant).select_related("user")
+    handover = rows.first()
+    return handover and handover.user
+
+
 def is_signed_in(handover: HandOver) -> bool:
     with schema_context(get_public_schema_name()):
         session = session_store(handover.website_session)

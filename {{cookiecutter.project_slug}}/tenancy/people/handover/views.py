@@ -8,6 +8,7 @@ its host, the browser by the state, and the session of the main website.
 
 import re
 import secrets
+from contextlib import suppress
 from http import HTTPStatus
 from urllib.parse import urlencode
 
@@ -27,6 +28,8 @@ from django_tenants.utils import get_public_schema_name
 
 from tenancy import hosts
 from tenancy.concrete import Tenant
+from tenancy.exceptions import RateLimited
+from tenancy.history import record
 from tenancy.isolation import signing
 from tenancy.isolation.membership import membership_of
 from tenancy.limits import limit
@@ -109,8 +112,10 @@ def issue(request):
     context = {"tenant": tenant, "host": host, "here": here}
     membership = membership_of(request.user, tenant)
     if membership is None:
+        refuse(tenant, "no member")  # without the name, which any link would tell any workspace
         return render(request, "tenancy/handover/no_access.html", context, status=403)
     if is_missing_for(request, membership):
+        refuse(tenant, "second factor", request.user)
         return to_set_up(request)
     if fresh and not is_confirmed(request, fresh):
         return accept_next(request, here, page_to_confirm(request.user))
@@ -142,9 +147,9 @@ def finish(request):
     state, goal = state_of(request)
     hide(request, state)
     handover = user = None
+    code = request.GET.get("code", "")
     if state:
         host = hosts.normalise_host(request.get_host())
-        code = request.GET.get("code", "")
         handover = codes.redeem(code, request.tenant, host, codes.digest(state))
     if handover:
         user = UserBackend().get_user(handover.user_id)  # None for a deactivated person
@@ -156,13 +161,28 @@ def finish(request):
             forget_confirmation(request)  # of this browser's earlier session
         key = {"workspace_session": request.session.session_key}
         if HandOver.objects.filter(pk=handover.pk).update(**key):
+            name = user.get_username()
+            record("sign in", request.tenant, name, username=name)
             response = HttpResponseRedirect(goal)
             response.delete_cookie(cookie_name(request, codes.digest(state)))
             return response
         auth.logout(request)  # the session at the main website ended in this moment
     elif is_member(request):  # the back button, or a reload
         return redirect("home")
+    person = user or codes.person_of(code, request.tenant)
+    refuse(request.tenant, "no member" if user else "code", person)
     return render(request, "tenancy/handover/failed.html", status=HTTPStatus.BAD_REQUEST)
+
+
+def refuse(tenant: Tenant, reason: str, user=None) -> None:
+    """Add a refused sign-in to the workspace's history. `sentences.py` has the reasons in words.
+
+    Anybody can make one, so only a few an hour are written, for each person or for nobody.
+    """
+    with suppress(RateLimited):
+        limit("hand-over-refused", f"{tenant.pk} {user.pk if user else ''}", "10/1h")
+        name = user.get_username() if user else ""
+        record("refuse sign-in", tenant, name or "sign-in", username=name, after=reason)
 
 
 def is_member(request) -> bool:

@@ -60,8 +60,12 @@ class LimitedCode:
     def clean_code(self):
         """Raises RateLimited."""
         guess = Guess(context.request, SECOND_FACTOR, str(self.user.pk))
-        code = super().clean_code()
-        refuse_used(self.user, code)
+        try:
+            code = super().clean_code()
+            refuse_used(self.user, code)
+        except ValidationError:
+            guess.was_wrong()
+            raise
         guess.was_right()
         if settings.SECRET_KEY_FALLBACKS:
             renew_secrets(self.user)
