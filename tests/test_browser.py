@@ -54,6 +54,13 @@ def test_from_the_home_page_to_a_passkey(visitor, request):
     visitor.fill("New note", "Milk")
     visitor.press("Add", "/notes/")
     visitor.follow("Workspace", "/workspace/people/")
+    visitor.follow("Keys", "/workspace/keys/")
+    visitor.follow("Make a key", "/workspace/keys/new/")
+    visitor.fill("Name", "Backup server")
+    visitor.press("Make the key", "/workspace/keys/new/")
+    visitor.follow("Keys", "/workspace/keys/")
+    visitor.follow("History", "/workspace/history/")
+    visitor.press("Show", "/workspace/history/")
 
     visitor.follow("Account", "localhost/account/")
     visitor.fill("Name", "Ada")

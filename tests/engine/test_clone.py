@@ -10,6 +10,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.core.management import call_command
 from django.db import connection
+from django.test import RequestFactory
 from django_tenants.utils import quote_schema_name
 from server.notes.models import Note
 from server.tenants.models import Tenant
@@ -19,7 +20,7 @@ from tenancy.exceptions import CopyError, IllegalTransition, SlugTaken
 from tenancy.fleet import recording
 from tenancy.lifecycle import provisioning
 from tenancy.models import TenantEvent
-from tenancy.people import members
+from tenancy.people import keys, members
 from tenancy.schemas import blueprint, dump, uploads
 from tenancy.schemas.dump import rename
 from tenancy.schemas.uploads import folder_of
@@ -117,8 +118,14 @@ def test_it_can_have_another_name_owner_and_organization(source, is_member):
 def test_members_sign_in_and_nobody_is_signed_in(source):
     client = TenantClient(source, source.owner)
     assert b"Remember" in client.get("/notes/").content
+    _, key = keys.make(source, source.owner, "CI", "admin", days=30)
     copy = copy_of(source)
 
+    request = RequestFactory().get("/", headers={"authorization": f"Bearer {key}"})
+    with copy:
+        assert keys.find_person(request) is None
+    with source:
+        assert keys.find_person(request) == source.owner
     client.defaults["SERVER_NAME"] = "the-copy.localhost"
     assert client.get("/notes/").status_code == 302
     for member in source.user_set.all():

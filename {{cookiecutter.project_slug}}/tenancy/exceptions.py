@@ -193,6 +193,14 @@ class NotInvited(LifecycleError):
     """The invitation was accepted, revoked, has lapsed, or is for somebody else."""
 
 
+class TooManyKeys(LifecycleError):
+    """The workspace has as many keys for programs as one may have."""
+
+
+class NoSuchKey(LifecycleError):
+    """The workspace has no such key, or has it no more."""
+
+
 class OwnsTenant(LifecycleError):
     """An owner keeps role and membership. Call `lifecycle.transfer` first."""
 

@@ -16,6 +16,8 @@ DAYS = 365  # without TENANCY_HISTORY_DAYS
 # no new schema gets the name of one that was purged, and who accepted which terms.
 KEPT = ("provision", "clone", "restore", "rename schema", "purge", "accept terms")
 
+BY_KEY = " (key "  # between a person and their key; no user name has such signs
+
 
 def record(
     action: str, tenant: Tenant | None, by: str, *, username="", before="", after=""
@@ -23,9 +25,9 @@ def record(
     """Add a line to the log, in the caller's transaction.
 
     `action` is a verb phrase of at most 40 characters, such as “send invoice”. `by` is the user
-    name of the actor, or the name of a program. `username` is the person who was changed, `before`
-    and `after` what was changed. None of them may have secrets. A change of an account has no
-    tenant. TENANCY_HISTORY has the sentences for a project's own actions:
+    name of the actor (see `actor`), or the name of a program. `username` is the person who was
+    changed, `before` and `after` what was changed. None of them may have secrets. A change of an
+    account has no tenant. TENANCY_HISTORY has the sentences for a project's own actions:
 
         TENANCY_HISTORY = {"send invoice": _("%(by)s sent the invoice %(after)s.")}
 
@@ -34,6 +36,13 @@ def record(
     where = {"slug": tenant.slug, "schema_name": tenant.schema_name} if tenant else {}
     change = {"username": username, "before": before or "", "after": after or ""}
     return TenantEvent.objects.create(by=by, action=action, **change, **where)
+
+
+def actor(user) -> str:
+    """Return the name of a person for `by`, with that of the key if a program came by one."""
+    key = getattr(user, "api_key", None)
+    name = user.get_username()
+    return f"{name}{BY_KEY}{key.name})" if key else name
 
 
 def prune() -> int:

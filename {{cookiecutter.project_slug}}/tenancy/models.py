@@ -358,6 +358,27 @@ class Invitation(models.Model):
         return f"{self.email} → {self.tenant_id}"
 
 
+class ApiKey(models.Model):
+    """A key by which a program uses a workspace. `tenancy.people.keys` writes it.
+
+    The key itself is stored as a digest.
+    """
+
+    tenant = models.ForeignKey(settings.TENANT_MODEL, on_delete=models.CASCADE, related_name="+")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    # The key of the person's row in the tenant: that of a later membership is another one.
+    membership = models.IntegerField()
+    name = models.CharField(max_length=50)
+    role = models.CharField(max_length=150)
+    digest = models.CharField(max_length=64, unique=True)
+    created = models.DateTimeField(auto_now_add=True)
+    expires = models.DateTimeField()
+    used = models.DateTimeField(null=True)
+
+    def __str__(self):
+        return self.name
+
+
 class LastSeen(models.Model):
     """When a member last opened a page of a workspace, to the hour (`tenancy.people.seen`)."""
 

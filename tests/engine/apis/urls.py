@@ -30,6 +30,8 @@ from rest_framework_simplejwt.authentication import (
 )
 from rest_framework_simplejwt.views import TokenObtainPairView, TokenRefreshView
 from server.notes.models import Note
+from tenancy.people.keys.ninja import KeyBearer
+from tenancy.people.keys.rest import KeyAuthentication
 
 
 def texts() -> list[str]:
@@ -68,6 +70,7 @@ AUTHENTICATIONS = {
     "basic": BasicAuthentication,
     "header": HeaderAuthentication,
     "jwt": JWTAuthentication,
+    "key": KeyAuthentication,
     "knox": KnoxAuthentication,
     "oauth": OAuth2Authentication,
     "session": SessionAuthentication,
@@ -200,6 +203,8 @@ apis = [
     ninja_api("row-ninja", RowBearer()),
     ninja_api("basic-ninja", Basic()),
     ninja_api("session-ninja", django_auth),
+    ninja_api("own-ninja", KeyBearer()),
+    path("both/", Notes.as_view(authentication_classes=[KeyAuthentication, JWTAuthentication])),
     ninja_api("key-ninja", shared_key),
     path("decorated/", decorated),
     path("streamed/", streamed),

@@ -38,6 +38,8 @@ def membership_of(user, tenant) -> Membership | None:
     memberships = vars(user).setdefault(TENANT_CACHE_NAME, {})
     known = memberships.setdefault(tenant.schema_name, {})
     if "membership" not in known:
+        if "api_key" in vars(user):
+            return None  # the person came by a key, which is of another workspace
         if tenant.schema_name == connection.schema_name:
             rights = find_rights(user)
         else:

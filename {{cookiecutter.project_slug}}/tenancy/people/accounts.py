@@ -13,7 +13,8 @@ from django.contrib.auth.password_validation import validate_password
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, IntegrityError, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Q, QuerySet, Value
+from django.db.models.functions import Concat, Substr
 from django.utils.translation import gettext as _
 from django_tenants.utils import get_public_schema_name, schema_context
 from tenant_users.tenants.models import ExistsError, tenant_user_deleted
@@ -30,8 +31,9 @@ from tenancy.exceptions import (
     OwnsTenant,
     one_line,
 )
+from tenancy.history import BY_KEY
 from tenancy.isolation.credentials import delete_credentials, delete_sign_ins
-from tenancy.models import FailedSignIn, HandOver, Invitation, TenantEvent
+from tenancy.models import ApiKey, FailedSignIn, HandOver, Invitation, TenantEvent
 from tenancy.people.members import find_user, grant, locked, log, revoke
 from tenancy.people.mfa.factors import APP
 
@@ -126,6 +128,7 @@ def end_sessions(username: str, by: str) -> None:
 def end_sessions_of(user: User) -> None:
     user.session_epoch += 1
     user.save(update_fields=["session_epoch"])
+    ApiKey.objects.filter(user=user).delete()
     for tenant in user.tenants.all():
         with tenant:
             delete_credentials(user)
@@ -206,7 +209,7 @@ def anonymise(username: str, by: str) -> None:
         Invitation.objects.filter(Q(email__in=emails) | Q(accepted_by=user)).delete()
         invited = TenantEvent.objects.filter(username__in=emails)  # with an address as the name
         invited.update(username=user.username)
-        for model in (EmailAddress, HandOver):
+        for model in (ApiKey, EmailAddress, HandOver):
             model.objects.filter(user=user).delete()
         FailedSignIn.objects.filter(person=str(user.pk)).delete()
         delete_sign_ins(user)
@@ -215,6 +218,11 @@ def anonymise(username: str, by: str) -> None:
             # Other events have no people's names in `before` and `after`.
             events = transfers if field in ("before", "after") else TenantEvent.objects
             events.filter(**{f"{field}__in": names}).update(**{field: user.username})
+        for name in names:
+            prefix = f"{name}{BY_KEY}"
+            events = TenantEvent.objects.filter(by__startswith=prefix)
+            rest = Substr("by", len(prefix) + 1)
+            events.update(by=Concat(Value(f"{user.username}{BY_KEY}"), rest))
         kind = ContentType.objects.get_for_model(user)
         entries = LogEntry.objects.filter(content_type=kind, object_id=str(user.pk))
         entries.update(object_repr=user.username)
@@ -231,6 +239,7 @@ def forget_sign_ins(user: User) -> None:
     user.set_unusable_password()
     user.session_epoch += 1
     user.save(update_fields=["password", "session_epoch"])
+    ApiKey.objects.filter(user=user).delete()
     delete_credentials(user)
     delete_sign_ins(user)
 

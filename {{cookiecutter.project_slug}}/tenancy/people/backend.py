@@ -22,13 +22,32 @@ RIGHTS = [field.attname for field in Rights._meta.concrete_fields]
 
 # In SQL, because Django takes longer to build this query than PostgreSQL to run it. Not `*`,
 # because a newer release may have added columns while this process still runs the old code.
-QUERY = f"""
-SELECT {", ".join(f"person.{connection.ops.quote_name(each.target.column)}" for each in COLUMNS)},
-    {", ".join(f"rights.{name}" for name in RIGHTS)}, {roles.GROUP_NAMES}
-FROM {User._meta.db_table} person
+PERSON_COLUMNS = ", ".join(
+    [
+        *(f"person.{connection.ops.quote_name(each.target.column)}" for each in COLUMNS),
+        *(f"rights.{name}" for name in RIGHTS),
+        roles.GROUP_NAMES,
+    ]
+)
+PERSON = f"""
+{User._meta.db_table} person
 LEFT JOIN {Rights._meta.db_table} rights ON rights.profile_id = person.id
-WHERE person.id = %s
-"""  # noqa: S608
+"""
+QUERY = f"SELECT {PERSON_COLUMNS} FROM {PERSON} WHERE person.id = %s"  # noqa: S608
+
+
+def person_from(row) -> User:
+    """Return the person of a row of PERSON_COLUMNS, with their membership of the current tenant."""
+    *values, groups = row
+    for index, convert, column in CONVERTERS:
+        values[index] = convert(values[index], column, connection)
+    user = User.from_db(connection.alias, NAMES, values[: len(NAMES)])
+    rights, values = None, values[len(NAMES) :]
+    if values[RIGHTS.index("id")]:
+        rights = Rights.from_db(router.db_for_read(Rights), RIGHTS, values)
+        roles.restrict(rights, roles.last_role(groups))
+    remember(user, connection.schema_name, rights)
+    return user
 
 
 class UserBackend(AuthenticationBackend, backend.UserBackend):
@@ -70,23 +89,28 @@ class UserBackend(AuthenticationBackend, backend.UserBackend):
             row = cursor.fetchone()
         if row is None:
             return None
-        *values, groups = row
-        for index, convert, column in CONVERTERS:
-            values[index] = convert(values[index], column, connection)
-        user = User.from_db(connection.alias, NAMES, values[: len(NAMES)])
-        rights, values = None, values[len(NAMES) :]
-        if values[RIGHTS.index("id")]:
-            rights = Rights.from_db(router.db_for_read(Rights), RIGHTS, values)
-            roles.restrict(rights, roles.last_role(groups))
-        remember(user, connection.schema_name, rights)
+        user = person_from(row)
         return user if user.is_active_anywhere else None
 
     async def aget_user(self, user_id):
         # With the membership, which an event loop couldn't load.
         return await sync_to_async(self.get_user)(user_id)
 
+    def _get_user_permissions(self, rights):
+        # Those that a member has beside the role are not a key's.
+        found = super()._get_user_permissions(rights)
+        return found.none() if is_of_key(rights) else found
+
     def _get_group_permissions(self, rights):
         # The tenant gives permissions to groups, the setting to roles.
-        groups = super()._get_group_permissions(rights)
         role = getattr(rights, "role", None)
+        if is_of_key(rights):
+            groups = Permission.objects.filter(group__name=role)
+        else:
+            groups = super()._get_group_permissions(rights)
         return (groups | Permission.objects.filter(roles.permissions_of(role))).distinct()
+
+
+def is_of_key(rights: Rights) -> bool:
+    """Return whether a member's row says what a key of theirs may (`tenancy.people.keys`)."""
+    return getattr(rights, "is_of_key", False)

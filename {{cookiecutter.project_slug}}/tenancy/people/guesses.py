@@ -49,7 +49,6 @@ class Guess:
         if self.here and not limits.remembers(self.known, self.here):
             limits.remember(self.known, self.here, REMEMBERED)
 
-
     def was_wrong(self) -> None:
         """Count it for the person, who reads it on their account page."""
         is_somebody = not self.person.startswith(NOBODY)

@@ -22,7 +22,7 @@ from tenancy.concrete import Tenant, User
 from tenancy.exceptions import InvalidRole, NotAMember, OwnsTenant, UnknownUser
 from tenancy.history import record
 from tenancy.isolation.credentials import delete_credentials
-from tenancy.models import Invitation, LastSeen, Status
+from tenancy.models import ApiKey, Invitation, LastSeen, Status
 from tenancy.states import fetch_for
 
 
@@ -161,7 +161,8 @@ def revoke(tenant: Tenant, user: User, by: str) -> bool:
         UserTenantPermissions.objects.filter(profile_id=user.pk).delete()
         delete_credentials(user)
         user.tenants.remove(tenant)
-    LastSeen.objects.filter(tenant=tenant, user=user).delete()
+    for model in (ApiKey, LastSeen):
+        model.objects.filter(tenant=tenant, user=user).delete()
     # Invitations by them lapse, and stay so if the person comes back.
     sent = Invitation.objects.filter(tenant=tenant, invited_by=user, accepted=None, revoked=None)
     sent.update(revoked=Now())

@@ -5,7 +5,7 @@ from allauth.usersessions.models import UserSession
 from django.utils.encoding import is_protected_type
 
 from tenancy.concrete import Tenant, User, editable_fields
-from tenancy.models import Invitation, LastSeen, TenantEvent
+from tenancy.models import ApiKey, Invitation, LastSeen, TenantEvent
 from tenancy.people.failed import find as find_failed
 from tenancy.people.members import role_of
 from tenancy.people.mfa.factors import set_up_by
@@ -20,6 +20,7 @@ def data_of(user: User) -> dict:
     changes = TenantEvent.objects.filter(username=user.username)
     confirmed = EmailAddress.objects.filter(user=user, verified=True).values("email")
     invitations = Invitation.objects.filter(email__in=confirmed)
+    keys = ApiKey.objects.filter(user=user)
     failed = find_failed(user)
     seen = dict(LastSeen.objects.filter(user=user).values_list("tenant", "at"))
     return {
@@ -49,6 +50,7 @@ def data_of(user: User) -> dict:
             }
             for tenant in workspaces
         ],
+        "keys": [*keys.values("tenant__name", "name", "role", "created", "expires", "used")],
         "invitations": [
             *invitations.values("tenant__name", "email", "role", "sent", "accepted", "revoked")
         ],

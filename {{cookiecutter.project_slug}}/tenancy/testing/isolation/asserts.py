@@ -20,7 +20,7 @@ from tenancy.testing.isolation.world import ANONYMOUS, NOT_MEMBERS, PUBLIC, STAF
 # What differs between two answers to one request: tokens, and times.
 NOISE = re.compile(
     rb"(?<![A-Za-z0-9])[A-Za-z0-9]{64}(?![A-Za-z0-9])"  # CSRF tokens
-    rb"|(?<![\w-])[\w-]{43}(?![\w-])"  # 256 random bits, such as a challenge
+    rb"|(?<![\w-])(wsk_)?[\w-]{43}(?![\w-])"  # 256 random bits, such as a challenge or a key
     rb'|nonce="[^"]+"'
     rb"|\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?([+-]\d\d:?\d\d|Z)?"
     rb"|\b\d\d?:\d\d(:\d\d)?( [ap]\.m\.)?"

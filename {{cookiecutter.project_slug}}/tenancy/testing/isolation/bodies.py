@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from urllib.parse import urlencode
 
+from tenancy.testing.isolation.api_keys import by_key
 from tenancy.testing.isolation.sides import Side
 
 APIS = []
@@ -17,6 +18,8 @@ if find_spec("ninja"):
     from tenancy.testing.isolation import ninja_api
 
     APIS.append(ninja_api)
+if APIS:
+    AUTHENTICATIONS["key"] = by_key
 
 
 def body_of(view, method: str, row, side: Side) -> dict | None:

@@ -11,7 +11,8 @@ from django.utils import timezone
 from tenancy import roles
 from tenancy.concrete import Tenant, User
 from tenancy.exceptions import IsolationError
-from tenancy.models import Invitation
+from tenancy.models import ApiKey, Invitation
+from tenancy.testing.isolation.api_keys import api_key
 from tenancy.testing.isolation.bodies import AUTHENTICATIONS
 from tenancy.testing.isolation.observed import basic
 
@@ -63,9 +64,19 @@ def invitation_keys(member) -> list[dict]:
     return [{"pk": row.pk} for row in Invitation.objects.filter(tenant=connection.tenant)]
 
 
-FACTORIES = {Invitation: invitation}
-ARGUMENTS = {"workspace-invitation": invitation_keys}
-DATA = {"workspace-people": [{"emails": "invited@example.com", "role": roles.MEMBER}]}
+def api_key_keys(member) -> list[dict]:
+    return [{"pk": row.pk} for row in ApiKey.objects.filter(tenant=connection.tenant)]
+
+
+FACTORIES = {Invitation: invitation, ApiKey: api_key}
+ARGUMENTS = {
+    "workspace-invitation": invitation_keys,
+    "workspace-revoke-key": api_key_keys,
+}
+DATA = {
+    "workspace-people": [{"emails": "invited@example.com", "role": roles.MEMBER}],
+    "workspace-new-key": [{"name": "backup", "role": roles.MEMBER, "days": 30}],
+}
 
 if apps.is_installed("allauth.mfa"):
     from tenancy.testing.isolation import mfa

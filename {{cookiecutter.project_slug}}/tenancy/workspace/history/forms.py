@@ -6,6 +6,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from tenancy.concrete import User
+from tenancy.history import BY_KEY
 from tenancy.workspace.history import sentences
 
 
@@ -42,7 +43,10 @@ class FilterForm(forms.Form):
             # Only members, so that nobody learns who has an account.
             people = User.objects.filter(tenants=tenant, email=name)
             names = [name, *people.values_list("username", flat=True)]
-            found &= Q(by__in=names) | Q(username__in=names)
+            of_person = Q(by__in=names) | Q(username__in=names)
+            for each in names:
+                of_person |= Q(by__startswith=f"{each}{BY_KEY}")
+            found &= of_person
         if values["kind"]:
             found &= sentences.of_kind(values["kind"])
         if values["since"]:

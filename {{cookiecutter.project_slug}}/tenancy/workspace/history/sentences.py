@@ -32,9 +32,7 @@ KINDS = {
             "revoke invitation": _("%(by)s revoked the invitation of %(person)s."),
             "accept invitation": _("%(person)s accepted an invitation as %(after)s."),
             "add member": _("%(by)s added %(person)s as %(after)s."),
-            "change role": _(
-                "%(by)s changed the role of %(person)s from %(before)s to %(after)s."
-            ),
+            "change role": _("%(by)s changed the role of %(person)s from %(before)s to %(after)s."),
             "remove member": _("%(by)s ended the membership of %(person)s."),
             "transfer": _("%(by)s handed the workspace over from %(before)s to %(after)s."),
         },
@@ -44,6 +42,13 @@ KINDS = {
         {
             "sign in": _("%(by)s signed in."),
             "refuse sign-in": _("A sign-in was refused: %(after)s."),
+        },
+    ),
+    "keys": Kind(
+        _("Keys"),
+        {
+            "make key": _("%(by)s made the key “%(after)s” with the role %(before)s."),
+            "revoke key": _("%(by)s revoked the key “%(after)s”."),
         },
     ),
     "workspace": Kind(
@@ -67,7 +72,7 @@ OTHER = "other"
 HIDDEN = ("rename schema", "create schema", "back up", "purge", "abandon")
 # In `by`, where no person did it.
 PROGRAMS = ("manage.py", "beat")
-OF_ROLES = ("invite", "accept invitation", "add member", "change role")
+OF_ROLES = ("invite", "accept invitation", "add member", "change role", "make key")
 REASONS = {
     "code": _("the link was used before, was too old, or is of another browser"),
     "no member": _("the person is not a member"),
