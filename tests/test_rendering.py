@@ -28,6 +28,7 @@ FILES = {
         deploy/gunicorn.conf.py
         docs/api.md
         docs/code.md
+        docs/data.md
         docs/decisions.md
         docs/deploy.md
         docs/email.md

@@ -32,7 +32,7 @@ def test_the_secrets_are_for_their_owner_and_stay_out_of_git(acme):
     env = acme.path / ".env"
     assert stat.S_IMODE(env.stat().st_mode) == 0o600
     acme.run("git", "init", "-q")
-    private = [".env", ".postgres/data", ".venv/bin", "media/x", "static_root/x"]
+    private = [".env", ".postgres/data", ".venv/bin", "media/x", "private/x", "static_root/x"]
     assert acme.run("git", "check-ignore", *private).stdout.split() == private
 
 

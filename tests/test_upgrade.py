@@ -270,6 +270,9 @@ def follow_changelog(project, template):
     for name in ("templates/base.html", "website/views.py", home, "static/site.css"):
         shutil.copy(template / PROJECT / "server" / name, project.path / "server" / name)
 
+    # 1.3.0
+    replace(project.path / ".gitignore", ("media/\n", "media/\nprivate/\n"))
+
 
 def test_a_project_takes_over_the_present_engine(older, template):
     data, own, old = read(older), files(older), version(older.path)

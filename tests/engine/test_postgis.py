@@ -1,6 +1,8 @@
 """PostGIS is there once, in public, and each tenant has all of it."""
 
+import csv
 import re
+import zipfile
 from io import StringIO
 
 import pytest
@@ -11,9 +13,11 @@ from django.core.checks import Tags, run_checks
 from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from tenancy.copies.export import export
 from tenancy.exceptions import LocalPostgresError
 from tenancy.postgis import libraries
 
+from engine.copies import cleaned_up, provision
 from engine.schemas import describe
 from engine.shapes.models import Shape
 
@@ -181,3 +185,15 @@ def test_homebrews_are_found_where_no_other_python_looks(no_system, monkeypatch)
         str(no_system / "libgdal.dylib"),
         str(no_system / "libgeos_c.dylib"),
     )
+
+
+def test_an_export_has_places_as_text(committed_db, tmp_path):
+    with cleaned_up():
+        with provision("source") as source:
+            Shape.objects.create(anything=GEOSGeometry("SRID=25832;POINT(1 2)"))
+        connection.set_schema_to_public()
+        export(source, file := tmp_path / "export.zip")
+    with zipfile.ZipFile(file) as archive:
+        text = archive.read("tables/shapes_shape.csv").decode("utf-8-sig")
+    [row] = csv.DictReader(StringIO(text))
+    assert row["anything"] == "POINT(1 2)"

@@ -411,6 +411,7 @@ if BASE_DIR.is_relative_to(STATIC_ROOT.resolve()):
 STATICFILES_DIRS = [BASE_DIR / "server" / "static"]
 MEDIA_URL = "media/"
 MEDIA_ROOT = BASE_DIR / env.path("MEDIA_ROOT", default="media")
+PRIVATE_ROOT = BASE_DIR / env.path("PRIVATE_ROOT", default="private")  # exports and archives
 SENDFILE_HEADER = env.str(
     "SENDFILE_HEADER", default="", validate=validate.OneOf(["", "X-Accel-Redirect", "X-Sendfile"])
 )
@@ -483,6 +484,10 @@ CELERY_BEAT_SCHEDULE = {
     "history": {
         "task": "tenancy.background.tasks.prune_history",
         "schedule": crontab(hour=3, minute=30),
+    },
+    "clean-up": {
+        "task": "tenancy.background.tasks.clean_up_data",
+        "schedule": crontab(minute=20),
     },
     "resume": {
         "task": "tenancy.background.tasks.resume_unfinished",

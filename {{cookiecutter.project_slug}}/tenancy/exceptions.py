@@ -113,6 +113,18 @@ class CopyError(LifecycleError):
     """A tenant can't be cloned, backed up or restored."""
 
 
+class DataJobRuns(LifecycleError):
+    """The workspace has one job on its data at a time."""
+
+
+class ExportGone(LifecycleError):
+    """The export was downloaded, has expired, or never was there."""
+
+
+class OtherMigrations(CopyError):
+    """The backup has other migrations than the code, which can't restore it."""
+
+
 class InvalidHost(LifecycleError):
     """The host breaks the rule in `hosts.validate_host`."""
 

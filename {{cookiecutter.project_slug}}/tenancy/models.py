@@ -393,3 +393,62 @@ class LastSeen(models.Model):
 
     def __str__(self):
         return f"{self.user_id} in {self.tenant_id}"
+
+
+class Archive(models.Model):
+    """A backup that the engine made and keeps. `tenancy.copies.kept` writes it.
+
+    Nothing is restored for a customer unless it has the digest of its row. It outlives a purged
+    tenant until `expires`.
+    """
+
+    tenant = models.ForeignKey(
+        settings.TENANT_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
+    )
+    slug = models.CharField(max_length=hosts.SLUG_LENGTH)  # the tenant's, when it was made
+    made = models.DateTimeField(auto_now_add=True)
+    by = models.CharField(max_length=254)
+    is_scheduled = models.BooleanField(default=False)  # a program made it, not a person
+    file = models.CharField(max_length=255, unique=True)  # see schemas/private_files.py
+    size = models.PositiveBigIntegerField(default=0)  # bytes
+    digest = models.CharField(max_length=64, blank=True)  # SHA-256; empty until it is complete
+    expires = models.DateTimeField(null=True)
+
+    def __str__(self):
+        return self.file
+
+
+class DataJob(models.Model):
+    """Work on a workspace's data that its owner has asked for. `tenancy.copies.jobs` does it."""
+
+    class Kind(models.TextChoices):
+        EXPORT = "export", _("export")
+        BACKUP = "backup", _("backup")
+        COPY = "copy", _("new workspace")
+
+    tenant = models.ForeignKey(settings.TENANT_MODEL, on_delete=models.CASCADE, related_name="+")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    kind = models.CharField(max_length=10, choices=Kind)
+    asked = models.DateTimeField(auto_now_add=True)
+    started = models.DateTimeField(null=True)
+    ended = models.DateTimeField(null=True)
+    failure = models.TextField(blank=True)  # a sentence for the owner
+    # Of a new workspace: what it is made from (None: the present state), and its name and slug.
+    archive = models.ForeignKey(Archive, on_delete=models.SET_NULL, null=True, related_name="+")
+    name = models.CharField(max_length=200, blank=True)
+    slug = models.CharField(max_length=hosts.SLUG_LENGTH, blank=True)
+    # Of an export: its file (see schemas/private_files.py), until it was downloaded or has expired.
+    file = models.CharField(max_length=255, blank=True)
+    size = models.PositiveBigIntegerField(default=0)  # bytes
+    expires = models.DateTimeField(null=True)
+    downloaded = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant"], condition=Q(ended=None), name="%(app_label)s_%(class)s_open"
+            )
+        ]
+
+    def __str__(self):
+        return f"{self.kind} of {self.tenant_id}"

@@ -27,3 +27,7 @@ backed_up = Signal()
 restored = Signal()
 purging = Signal()
 purged = Signal()
+
+# Not of a transition. Sent with `pk` when somebody has asked for a DataJob. A receiver that passes
+# it on returns True. If none does, a thread of the process does the job.
+data_job_asked = Signal()

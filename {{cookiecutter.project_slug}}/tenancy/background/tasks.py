@@ -18,6 +18,7 @@ from tenancy import history, lifecycle
 from tenancy.background.messages import HEADER
 from tenancy.background.task import PUBLIC
 from tenancy.concrete import Tenant
+from tenancy.copies import jobs
 from tenancy.exceptions import IllegalTransition, LifecycleError, SlugTaken
 from tenancy.lifecycle.provisioning import FAILED
 from tenancy.models import SIGN_UP
@@ -111,3 +112,16 @@ def resume_unfinished():
     )
     for pk in unfinished.values_list("pk", flat=True):
         make_tenant.delay(pk, "beat")
+
+
+# An export may take longer than other tasks. A message that comes twice is done once.
+@shared_task(public=True, acks_late=False, soft_time_limit=55 * 60, time_limit=60 * 60)
+def run_data_job(pk):
+    """Do what the owner of a workspace has asked for on the page of its data."""
+    jobs.run(pk)
+
+
+@shared_task(public=True, acks_late=False)
+def clean_up_data():
+    """Remove exports that have expired, and archives of tenants that were purged a while ago."""
+    jobs.clean_up()

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import SEEK_END
 from pathlib import Path
+from typing import BinaryIO
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
 
 from django.conf import settings
@@ -95,16 +96,17 @@ def check_size(archive: ZipFile) -> None:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Backup]:
+def opened(source: Path | BinaryIO) -> Iterator[Backup]:
     """Open a backup. If anything fails, also in the block, a LifecycleError says why."""
     try:
-        with ZipFile(path) as archive:
+        with ZipFile(source) as archive:
             yield Backup(archive)
     except LifecycleError:
         raise
     except Exception as error:  # a damaged or forged zip can fail in many ways
         reason = getattr(error, "strerror", None) or one_line(error)
-        raise CopyError(f"“{path}” can't be restored: {reason}.") from error
+        name = getattr(source, "name", source)
+        raise CopyError(f"“{name}” can't be restored: {reason}.") from error
 
 
 def rows_of(number: int) -> str:

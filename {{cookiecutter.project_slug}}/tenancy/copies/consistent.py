@@ -47,12 +47,11 @@ EXACT = """
 
 
 @contextmanager
-def consistent_read(action: str, tenant: Tenant) -> Iterator[tuple[list[str], list[str]]]:
-    """Begin a transaction that sees the tenant at one moment; yield its `dump_around_rows`.
+def snapshot(action: str, tenant: Tenant) -> Iterator[str]:
+    """Begin a transaction that sees the tenant at one moment; yield the name of its snapshot.
 
     Others can write meanwhile. A migration of the tenant waits. Raises IllegalTransition, and
-    CopyError if the schema has no tables, if the tenant's row was changed since it was read, or if
-    pg_dump fails.
+    CopyError if the schema has no tables, or if the tenant's row was changed since it was read.
     """
     own = quote_schema_name(tenant.schema_name)
     tables = [quote_table(tenant.schema_name, name) for name, *_ in tables_of(tenant.schema_name)]
@@ -67,12 +66,19 @@ def consistent_read(action: str, tenant: Tenant) -> Iterator[tuple[list[str], li
         cursor.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS SHARE MODE")
         cursor.execute(EXACT)
         cursor.execute("SELECT pg_export_snapshot()")
-        (snapshot,) = cursor.fetchone()
+        (name,) = cursor.fetchone()
         row = fetch_for(action, tenant)
         if copied_values(row) != copied_values(tenant):
             raise CopyError(f"“{tenant.slug}” was changed meanwhile: run it again.")
+        yield name
+
+
+@contextmanager
+def consistent_read(action: str, tenant: Tenant) -> Iterator[tuple[list[str], list[str]]]:
+    """Begin a `snapshot`; yield its `dump_around_rows`. Raises CopyError also if pg_dump fails."""
+    with snapshot(action, tenant) as name:
         try:
-            parts = dump.dump_around_rows(tenant.schema_name, snapshot)
+            parts = dump.dump_around_rows(tenant.schema_name, name)
         except DumpFailed as error:
             raise CopyError(f"“{tenant.slug}” can't be dumped. {error}") from error
         yield parts

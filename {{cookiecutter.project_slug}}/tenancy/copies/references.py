@@ -109,9 +109,10 @@ def refuse_generic(schema_name: str) -> None:
                     raise CopyError(f"{name} refers to a shared {shared}.")
 
 
-def translate(tenant: Tenant, exported: list[dict]) -> None:
+def translate(tenant: Tenant, exported: list[dict], *, has_ids_of_people: bool = False) -> None:
     """Make the restored rows refer to the rows of this installation; people are created if missing.
 
+    With `has_ids_of_people` an id means the same person here, whose e-mail may have changed since.
     The constraints must not exist yet: two ids may change places. Raises CopyError if another row
     is missing here.
     """
@@ -123,6 +124,8 @@ def translate(tenant: Tenant, exported: list[dict]) -> None:
         if entry["columns"] and not columns:  # a backup by an earlier version
             continue
         field = apps.get_model(entry["model"])._meta.get_field(entry["field"])
+        if has_ids_of_people and field.model is User:
+            continue
         values = {
             old: getattr(find(field.model, key, tenant), field.attname)
             for old, key in entry["keys"]

@@ -6,14 +6,15 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from django.db import connection, transaction
 from django.db.backends.postgresql.psycopg_any import is_psycopg3
 from django.db.migrations.loader import MigrationLoader
 from django_tenants.utils import get_public_schema_name, quote_schema_name, schema_context
+from tenant_users.permissions.models import UserTenantPermissions
 
-from tenancy import hosts
+from tenancy import hosts, roles
 from tenancy.concrete import Domain, Organization, Tenant, User
 from tenancy.copies import consistent
 from tenancy.copies.archive import FILES, Backup, opened, rows_of
@@ -21,11 +22,12 @@ from tenancy.copies.backups import table_name
 from tenancy.copies.consistent import EXACT, quote_table, run, set_sequences
 from tenancy.copies.fields import import_fields
 from tenancy.copies.references import create_person, find_person, translate
-from tenancy.exceptions import CopyError, UnknownUser
+from tenancy.exceptions import OtherMigrations, UnknownUser
 from tenancy.isolation.credentials import left_behind
 from tenancy.isolation.router import tenant_app_labels
 from tenancy.lifecycle.provisioning import Recipe, provision_by
-from tenancy.lifecycle.reservation import clean_fields
+from tenancy.lifecycle.reservation import clean_fields, clean_new_fields
+from tenancy.people.members import grant
 from tenancy.schemas import blueprint
 from tenancy.schemas.ddl import create_schema
 from tenancy.schemas.undo import undoing
@@ -38,13 +40,14 @@ class Restored(NamedTuple):
 
 
 def restore(
-    path: str | Path,
+    source: str | Path | BinaryIO,
     by: str,
     *,
     slug: str = "",
     name: str = "",
     organization: Organization | str = "",
     owner: str = "",
+    is_own: bool = False,
     **fields,
 ) -> Restored:
     """Make a tenant from a backup. Trust the file like code: its SQL is executed.
@@ -53,17 +56,24 @@ def restore(
     are found by e-mail, and created if they don't exist. Raises CopyError for a file that is
     damaged or of other migrations, and what `provision_tenant` raises. As there, nothing is left
     behind, and the same call finishes what a killed call has left.
+
+    `is_own` is for a customer's archive, which this installation has made (`kept.checked`). The ids
+    of people in its rows are right, the owner is the only member, and domains and the project's
+    fields stay behind.
     """
-    with schema_context(get_public_schema_name()), opened(Path(path)) as backup:
+    source = Path(source) if isinstance(source, str | Path) else source
+    with schema_context(get_public_schema_name()), opened(source) as backup:
         header, notes = backup.header, []
         compare_migrations(header["migrations"])
         kept = {key: value for key, value in header.get("fields", {}).items() if key not in fields}
         customer, digests = header.get("organization_fields", {}), header.get("digests", {})
         recipe = Recipe(
             "restore",
-            partial(restored, backup, notes),
-            partial(grant_memberships, header, notes),
-            fields=import_fields(Tenant, kept, digests, notes) | clean_fields(fields),
+            partial(restored, backup, notes, is_own=is_own),
+            grant_ownership if is_own else partial(grant_memberships, header, notes),
+            fields=clean_new_fields(fields)
+            if is_own
+            else import_fields(Tenant, kept, digests, notes) | clean_fields(fields),
             organization_fields=import_fields(Organization, customer, digests, notes),
             origin=f"restore of {header['slug']} as of {header['made']}",
         )
@@ -84,7 +94,7 @@ def restore(
 
 
 def compare_migrations(theirs: list[list[str]]) -> None:
-    """Raise CopyError unless the backup has this code's migrations of the tenants' apps.
+    """Raise OtherMigrations unless the backup has this code's migrations of the tenants' apps.
 
     A squashed migration counts as those that it replaces.
     """
@@ -99,14 +109,16 @@ def compare_migrations(theirs: list[list[str]]) -> None:
         if (names := sorted(f"{app}.{name}" for app, name in keys if app in tenant_app_labels()))
     ]
     if differences:
-        raise CopyError(
+        raise OtherMigrations(
             f"The backup is of other migrations: {'; '.join(differences)}. Restore it with the code"
             " that it was made with, and migrate then."
         )
 
 
 @contextmanager
-def restored(backup: Backup, notes: list[str], schema_name: str) -> Iterator[None]:
+def restored(
+    backup: Backup, notes: list[str], schema_name: str, *, is_own: bool = False
+) -> Iterator[None]:
     """Make the schema and the uploads from the backup, in one transaction with the block."""
     header, old, new = backup.header, backup.header["schema_name"], schema_name
     with (
@@ -129,12 +141,13 @@ def restored(backup: Backup, notes: list[str], schema_name: str) -> Iterator[Non
         clear(new, left.columns)
         set_sequences(new, header["sequences"])
         # Before `translate`, which would create them without the fields that the project added.
-        for member in header["members"]:
+        for member in [] if is_own else header["members"]:
             if find_person(member["person"][0]) is None:
                 digests = header.get("digests", {})
                 fields = import_fields(User, member.get("fields", {}), digests, notes)
                 create_person(*member["person"], **fields)
-        translate(Tenant.all_objects.get(schema_name=new), header["references"])
+        tenant = Tenant.all_objects.get(schema_name=new)
+        translate(tenant, header["references"], has_ids_of_people=is_own)
         # Last, because a foreign key to a shared table keeps others from writing to that.
         run(backup.after, old, new)
         blueprint.send_schema_signals(new)
@@ -168,6 +181,12 @@ def write_files(backup: Backup, notes: list[str], schema_name: str) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         with backup.archive.open(name) as source, target.open("xb") as file:
             shutil.copyfileobj(source, file)
+
+
+def grant_ownership(tenant: Tenant) -> None:
+    """Make the owner the only member of a tenant that has another one's rows."""
+    UserTenantPermissions.objects.exclude(profile=tenant.owner_id).delete()
+    grant(tenant, tenant.owner, roles.OWNER)
 
 
 def grant_memberships(header: dict, notes: list[str], tenant: Tenant) -> None:

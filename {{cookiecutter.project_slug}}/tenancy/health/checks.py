@@ -14,6 +14,7 @@ from django.contrib.admin.sites import all_sites
 from django.contrib.postgres.operations import CreateExtension
 from django.core.cache.backends.redis import RedisCache
 from django.core.checks import CheckMessage, Tags, register
+from django.core.exceptions import FieldDoesNotExist
 from django.core.files.storage import FileSystemStorage
 from django.db import router
 from django.db.migrations import RunSQL, SeparateDatabaseAndState
@@ -25,6 +26,8 @@ from tenant_users.permissions.backend import UserBackend
 
 from tenancy import limits, outbox, roles
 from tenancy.concrete import Domain, Organization, Tenant, User, added_fields, engine_model
+from tenancy.copies.omissions import EXCLUDE, INCLUDE, named
+from tenancy.exceptions import one_line
 from tenancy.health import doctor, library_settings, manifest, requirements
 from tenancy.health.findings import finding
 from tenancy.health.requirements import MIDDLEWARE, is_a
@@ -32,6 +35,7 @@ from tenancy.isolation.admin_site import HostSite
 from tenancy.isolation.media import TenantStorage
 from tenancy.isolation.router import TenantRouter
 from tenancy.isolation.signing import TenantSigner
+from tenancy.schemas.private_files import private_root
 
 ROUTERS = [TenantRouter, TenantSyncRouter]
 SHARED_ONLY = ["contenttypes", "sites"]  # Django caches their rows for all tenants together
@@ -167,6 +171,20 @@ def check_separation(**kwargs) -> Iterator[CheckMessage]:
         if not cache["BACKEND"].startswith(OWN_CACHES) and not cache.get("KEY_PREFIX"):
             message = f"CACHES: another project has the same keys as “{alias}” in the same server."
             yield finding("W034", message)
+
+
+@register("tenants")
+def check_exports(**kwargs) -> Iterator[CheckMessage]:
+    """Exports have what nobody but the owner may get, and go without what lets people in."""
+    for name in ("MEDIA_ROOT", "STATIC_ROOT"):
+        public = getattr(settings, name, None)
+        if public and private_root().is_relative_to(Path(public).absolute()):
+            yield finding("E045", f"PRIVATE_ROOT is in {name}, from which files are sent.")
+    for name in (EXCLUDE, INCLUDE):
+        try:
+            named(name)
+        except (LookupError, ValueError, FieldDoesNotExist) as error:
+            yield finding("E044", f"{name}: {one_line(error)}.".replace("..", "."))
 
 
 @register("tenants")

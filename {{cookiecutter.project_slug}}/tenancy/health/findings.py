@@ -37,6 +37,8 @@ HINTS = {
     "E041": "Identify a user of the database who is active (see docs/api.md).",
     "E042": "Use tokens that belong to one tenant (see docs/api.md).",
     "E043": "Write names of models, like “invoices.Key”.",
+    "E044": "Write names of models or fields, like “invoices.Invoice.iban”.",
+    "E045": "Set it to a folder of its own.",
     "E036": "Remove it. {reason}",
     "E035": "Remove it, and let CONN_MAX_AGE keep connections.",
     # The database. Warnings: the owner may keep other schemas in it, and tables without a model.

@@ -1,8 +1,10 @@
-"""Purging: the tenant's schema, files and rows go; its lines in the log stay."""
+"""Purging: the tenant's schema, files and rows go; its log stays, and its archives for a while."""
 
 import time
 from collections.abc import Callable
+from datetime import timedelta
 
+from django.conf import settings
 from django.db import OperationalError, connection, transaction
 from django.db.backends.postgresql.psycopg_any import errors
 from django.utils import timezone
@@ -12,6 +14,8 @@ from tenancy import signals
 from tenancy.concrete import Tenant
 from tenancy.exceptions import Busy, IllegalTransition, LifecycleError
 from tenancy.lifecycle.schema_names import names_before
+from tenancy.models import Archive
+from tenancy.schemas import private_files
 from tenancy.schemas.ddl import drop_schema, leaving_tombstones
 from tenancy.schemas.uploads import remove_files
 from tenancy.states import (
@@ -26,6 +30,7 @@ from tenancy.states import (
 
 LOCK_TIMEOUT = 100  # milliseconds that others may have to wait behind us for a shared table
 PATIENCE = 60  # seconds
+ARCHIVE_DAYS = 30
 
 # Those between the schema and another. A partition's go with those of the partitioned table.
 FOREIGN_KEYS = """
@@ -57,8 +62,9 @@ def purge(tenant: Tenant, by: str, *, now: bool = False) -> None:
         try:
             for name in [row.schema_name, *names_before(row.schema_name)]:
                 remove_files(name)
+                private_files.remove_folder(private_files.EXPORTS, name)
         except OSError as error:
-            raise LifecycleError(f"Uploads can't be removed: {error}. Run it again.") from error
+            raise LifecycleError(f"Files can't be removed: {error}. Run it again.") from error
         remove_rows(tenant, by)
 
 
@@ -92,8 +98,14 @@ def without_waiting(work: Callable[[], object]) -> None:
 
 
 def remove_rows(tenant: Tenant, by: str) -> None:
-    """Remove the tenant, its domains and memberships. From the commit on the slug is free."""
+    """Remove the tenant, its domains and memberships. From the commit on the slug is free.
+
+    Its archives stay for TENANT_ARCHIVE_DAYS.
+    """
     with transaction.atomic():
         row = fetch_for("purge", tenant, lock=True)
+        days = getattr(settings, "TENANT_ARCHIVE_DAYS", ARCHIVE_DAYS)
+        expires = timezone.now() + timedelta(days=days)
+        Archive.objects.filter(tenant=row).update(expires=expires)
         log_event(new_event("purge", row, by, "purged"), row, signals.purged)
         Tenant._base_manager.filter(pk=row.pk).delete()

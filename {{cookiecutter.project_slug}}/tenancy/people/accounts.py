@@ -33,7 +33,7 @@ from tenancy.exceptions import (
 )
 from tenancy.history import BY_KEY
 from tenancy.isolation.credentials import delete_credentials, delete_sign_ins
-from tenancy.models import ApiKey, FailedSignIn, HandOver, Invitation, TenantEvent
+from tenancy.models import ApiKey, Archive, DataJob, FailedSignIn, HandOver, Invitation, TenantEvent
 from tenancy.people.members import find_user, grant, locked, log, revoke
 from tenancy.people.mfa.factors import APP
 
@@ -212,6 +212,8 @@ def anonymise(username: str, by: str) -> None:
         for model in (ApiKey, EmailAddress, HandOver):
             model.objects.filter(user=user).delete()
         FailedSignIn.objects.filter(person=str(user.pk)).delete()
+        DataJob.objects.filter(user=user).exclude(ended=None).delete()
+        Archive.objects.filter(by__in=names).update(by=user.username)
         delete_sign_ins(user)
         transfers = TenantEvent.objects.filter(action="transfer")
         for field in ("by", "username", "before", "after"):

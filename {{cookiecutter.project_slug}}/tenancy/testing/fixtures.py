@@ -51,8 +51,9 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(autouse=True, scope="session")
 def _uploads(tmp_path_factory):
-    """Keep the uploads of tests away from those of the project."""
-    with override_settings(MEDIA_ROOT=tmp_path_factory.mktemp("media")):
+    """Keep the uploads, exports and archives of tests away from those of the project."""
+    folders = {name: tmp_path_factory.mktemp(name) for name in ("MEDIA_ROOT", "PRIVATE_ROOT")}
+    with override_settings(**folders):
         yield
 
 

@@ -8,10 +8,12 @@ from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.http import HttpResponseRedirect
 from django.shortcuts import redirect
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 
 from tenancy import roles
-from tenancy.exceptions import LifecycleError
+from tenancy.exceptions import LifecycleError, RateLimited
+from tenancy.requests.failures import how_long
 
 
 def people_with(may: Callable[[str | None], bool]):
@@ -42,4 +44,11 @@ def attempt(request, change: Callable[[], str], page: str) -> HttpResponseRedire
         messages.success(request, change())
     except LifecycleError as error:
         messages.error(request, str(error))
+    except RateLimited as error:
+        messages.error(request, limit_reached(error))
     return redirect(page)
+
+
+def limit_reached(error: RateLimited) -> str:
+    """Return a sentence for a form or a message."""
+    return f"{_('This was done too often.')} {how_long(error.wait)}"

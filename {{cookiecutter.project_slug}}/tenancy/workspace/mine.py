@@ -4,22 +4,68 @@ from allauth.account.adapter import get_adapter
 from allauth.account.models import EmailAddress
 from django import forms
 from django.contrib.auth.decorators import login_not_required, login_required
+from django.http import Http404
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from tenancy import lifecycle
+from tenancy.concrete import Tenant
 from tenancy.emails import send_email
+from tenancy.models import TenantEvent
 from tenancy.people.account.pages import workspaces_for, workspaces_of
+from tenancy.people.confirmation import confirmed
+from tenancy.states import end_of_grace
+from tenancy.workspace.access import attempt
+from tenancy.workspace.new.making import check_number
 
 
 @never_cache
 @login_required
 @require_safe
 def workspaces(request):
-    context = {"workspaces": workspaces_of(request)}
+    context = {"workspaces": workspaces_of(request), "deleted": deleted_of(request.user)}
     return render(request, "tenancy/workspaces/workspaces.html", context)
+
+
+def deleted_of(user) -> list[Tenant]:
+    """Return the person's deleted workspaces that are still kept.
+
+    Each has `until`, and `may_return`: whether the owner has deleted it themselves.
+    """
+    rows = Tenant.all_objects.filter(owner=user, status=Tenant.Status.DELETED)
+    found = []
+    for tenant in rows.order_by("name", "pk"):
+        tenant.until = end_of_grace(tenant)
+        lines = TenantEvent.objects.filter(schema_name=tenant.schema_name, action="delete")
+        last = lines.order_by("-pk").first()
+        tenant.may_return = last is not None and last.by == user.get_username()
+        if tenant.until > timezone.now():
+            found.append(tenant)
+    return found
+
+
+@never_cache
+@login_required
+@confirmed(minutes=10)
+@require_POST
+def bring_back(request):
+    """Undo the deletion of a workspace by its owner, who did it."""
+    slug = request.POST.get("slug", "")
+    tenant = next((each for each in deleted_of(request.user) if each.slug == slug), None)
+    if tenant is None or not tenant.may_return:
+        raise Http404("There is no such workspace.")
+
+    def undelete():
+        check_number(request.user)
+        lifecycle.undelete(tenant, request.user.get_username())
+        return gettext("%(workspace)s is back.") % {"workspace": tenant}
+
+    return attempt(request, undelete, "workspaces")
 
 
 class FindForm(forms.Form):

@@ -3,6 +3,7 @@
 from django.urls import path
 from django.views.generic import RedirectView
 
+from tenancy.workspace.data import views as data
 from tenancy.workspace.history import views as history
 from tenancy.workspace.keys import views as keys
 from tenancy.workspace.people import views as people
@@ -19,4 +20,11 @@ urlpatterns = [
     path("keys/<int:pk>/revoke/", keys.revoke_key, name="workspace-revoke-key"),
     path("history/", history.history, name="workspace-history"),
     path("history/csv/", history.as_csv, name="workspace-history-csv"),
+    path("data/", data.data, name="workspace-data"),
+    path("data/export/", data.export, name="workspace-export"),
+    path("data/export/<int:pk>/", data.download, name="workspace-export-download"),
+    path("data/backup/", data.back_up, name="workspace-backup"),
+    path("data/backup/<int:pk>/restore/", data.copy, name="workspace-restore"),
+    path("data/duplicate/", data.copy, name="workspace-duplicate"),
+    path("data/delete/", data.delete, name="workspace-delete"),
 ]

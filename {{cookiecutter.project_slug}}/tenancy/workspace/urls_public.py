@@ -9,6 +9,7 @@ from tenancy.workspace.new import views
 urlpatterns = [
     path("", mine.workspaces, name="workspaces"),
     path("find/", mine.find, name="workspaces-find"),
+    path("bring-back/", mine.bring_back, name="workspaces-bring-back"),
 ]
 if settings.SIGN_UP:
     urlpatterns += [

@@ -5,7 +5,7 @@ from allauth.usersessions.models import UserSession
 from django.utils.encoding import is_protected_type
 
 from tenancy.concrete import Tenant, User, editable_fields
-from tenancy.models import ApiKey, Invitation, LastSeen, TenantEvent
+from tenancy.models import ApiKey, Archive, DataJob, Invitation, LastSeen, TenantEvent
 from tenancy.people.failed import find as find_failed
 from tenancy.people.members import role_of
 from tenancy.people.mfa.factors import set_up_by
@@ -54,6 +54,12 @@ def data_of(user: User) -> dict:
         "invitations": [
             *invitations.values("tenant__name", "email", "role", "sent", "accepted", "revoked")
         ],
+        "data_jobs": [
+            *DataJob.objects.filter(user=user).values(
+                "tenant__name", "kind", "asked", "ended", "name", "downloaded"
+            )
+        ],
+        "backups": [*Archive.objects.filter(by=user.username).values("slug", "made", "size")],
         "changes": [*changes.values("at", "action", "slug", "before", "after")],
     }
 

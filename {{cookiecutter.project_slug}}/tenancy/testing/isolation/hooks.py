@@ -11,7 +11,7 @@ from django.utils import timezone
 from tenancy import roles
 from tenancy.concrete import Tenant, User
 from tenancy.exceptions import IsolationError
-from tenancy.models import ApiKey, Invitation
+from tenancy.models import ApiKey, Archive, DataJob, Invitation
 from tenancy.testing.isolation.api_keys import api_key
 from tenancy.testing.isolation.bodies import AUTHENTICATIONS
 from tenancy.testing.isolation.observed import basic
@@ -39,6 +39,9 @@ KNOWN = {
     "POST public:account-sessions": "It ends the person's own sessions.",
     "POST public:usersessions_list": "It ends the person's own sessions.",
     "POST public:workspace-new": "Making a tenant commits.",
+    "POST public:workspaces-bring-back": "It is for tenants that were deleted.",
+    "POST workspace-delete": "It asks for the tenant's name.",
+    "POST workspace-export-download": "It removes the file that it sends.",
     "public:workspace-progress": "It is for tenants that are being made, of which there are none.",
     "public:invitation": "It needs the token of an e-mail.",
     "public:hand-over": "It needs what a workspace sends along.",
@@ -68,9 +71,33 @@ def api_key_keys(member) -> list[dict]:
     return [{"pk": row.pk} for row in ApiKey.objects.filter(tenant=connection.tenant)]
 
 
-FACTORIES = {Invitation: invitation, ApiKey: api_key}
+def archive(canary: str) -> Archive:
+    """Return an archive of the current tenant, without its file."""
+    return Archive(
+        tenant=connection.tenant, slug=canary, by=canary, file=f"{canary}.zip", digest=canary
+    )
+
+
+def archive_keys(member) -> list[dict]:
+    return [{"pk": row.pk} for row in Archive.objects.filter(tenant=connection.tenant)]
+
+
+def data_job(canary: str) -> DataJob:
+    """Return a failed job of the current tenant."""
+    tenant, now = connection.tenant, timezone.now()
+    kind = DataJob.Kind.EXPORT
+    return DataJob(tenant=tenant, user=tenant.owner, kind=kind, ended=now, failure=canary)
+
+
+def data_job_keys(member) -> list[dict]:
+    return [{"pk": row.pk} for row in DataJob.objects.filter(tenant=connection.tenant)]
+
+
+FACTORIES = {Archive: archive, DataJob: data_job, Invitation: invitation, ApiKey: api_key}
 ARGUMENTS = {
+    "workspace-export-download": data_job_keys,
     "workspace-invitation": invitation_keys,
+    "workspace-restore": archive_keys,
     "workspace-revoke-key": api_key_keys,
 }
 DATA = {
