@@ -89,7 +89,6 @@ def test_an_export_is_downloaded_once(tenant, tenant_client, ready):
     assert b"".join(answer.streaming_content) == b"All that is ours"
     assert "no-store" in answer["Cache-Control"]
     assert answer["Content-Disposition"].startswith('attachment; filename="first-')
-    answer.close()
     assert not path_of(ready.file).exists()
     assert "downloaded already" in tenant_client.post(url, follow=True).text
     assert "The last one was downloaded" in tenant_client.get(URL).text
@@ -177,7 +176,8 @@ def test_nobody_else_brings_it_back(deleted, tenant, public, ada):
     assert "Deleted workspaces" not in client.get("/workspaces/").text
     assert client.post(url, data).status_code == 404
     late = TenantClient(public)
-    sign_in(late, tenant.owner, confirmed=False)
+    with public:
+        sign_in(late, tenant.owner, confirmed=False)
     assert "reauthenticate" in late.post(url, data).url
     assert Tenant.objects.get(pk=tenant.pk).status == "deleted"
 

@@ -209,7 +209,7 @@ def test_uploads_that_stay_are_named_and_the_next_call_goes_on(doomed, tmp_path)
     elsewhere = folder.rename(tmp_path / "elsewhere")
     folder.symlink_to(elsewhere)
 
-    with pytest.raises(LifecycleError, match=r"Uploads can't be removed: .* Run it again"):
+    with pytest.raises(LifecycleError, match=r"Files can't be removed: .* Run it again"):
         lifecycle.purge(doomed, "ada", now=True)
     folder.unlink()
     lifecycle.purge(doomed, "ada")

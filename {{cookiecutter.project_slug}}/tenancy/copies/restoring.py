@@ -40,7 +40,7 @@ class Restored(NamedTuple):
 
 
 def restore(
-    source: str | Path | BinaryIO,
+    path: str | Path | BinaryIO,
     by: str,
     *,
     slug: str = "",
@@ -50,7 +50,7 @@ def restore(
     is_own: bool = False,
     **fields,
 ) -> Restored:
-    """Make a tenant from a backup. Trust the file like code: its SQL is executed.
+    """Make a tenant from a backup, by its path or open. Trust it like code: its SQL is executed.
 
     Slug, name, organization, owner and the project's own fields default to the backup's. Members
     are found by e-mail, and created if they don't exist. Raises CopyError for a file that is
@@ -61,8 +61,8 @@ def restore(
     of people in its rows are right, the owner is the only member, and domains and the project's
     fields stay behind.
     """
-    source = Path(source) if isinstance(source, str | Path) else source
-    with schema_context(get_public_schema_name()), opened(source) as backup:
+    file = Path(path) if isinstance(path, str | Path) else path
+    with schema_context(get_public_schema_name()), opened(file) as backup:
         header, notes = backup.header, []
         compare_migrations(header["migrations"])
         kept = {key: value for key, value in header.get("fields", {}).items() if key not in fields}

@@ -284,8 +284,9 @@ def noted_tasks(sender: Sender) -> Iterator[None]:
         return
 
     def note(producer, name, message, **options):
-        schema_name = (message.headers or {}).get("_schema_name")
-        content = f"{name} {message.body} {message.headers} {message.properties}"
+        headers = {**message.headers, **(options.get("headers") or {})}
+        schema_name = headers.get("_schema_name")
+        content = f"{name} {message.body} {headers} {message.properties}"
         sender.answer.tasks.append((schema_name, content))
 
     with mock.patch.object(celery.current_app.amqp, "send_task_message", note):

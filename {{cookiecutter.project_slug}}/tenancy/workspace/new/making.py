@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 
 from tenancy import lifecycle
 from tenancy.concrete import Tenant
-from tenancy.exceptions import LifecycleError
+from tenancy.exceptions import LifecycleError, RateLimited
 from tenancy.limits import give_back, limit
 from tenancy.locks import advisory_lock
 from tenancy.models import SIGN_UP, DataJob
@@ -39,7 +39,7 @@ def make(request, name: str, slug: str) -> Tenant:
 
 @contextmanager
 def counted(request) -> Iterator[Callable[[], None]]:
-    """Count one more workspace that the person makes in the block, unless it raises LifecycleError.
+    """Count one more workspace that the person makes in the block, unless the block fails.
 
     Yield a function that takes the count back. A second click waits for the first. Raises
     RateLimited.
@@ -54,7 +54,7 @@ def counted(request) -> Iterator[Callable[[], None]]:
     try:
         with advisory_lock(f"new workspace of {user.pk}"):
             yield give_back_all
-    except LifecycleError:
+    except (LifecycleError, RateLimited):
         give_back_all()
         raise
 
