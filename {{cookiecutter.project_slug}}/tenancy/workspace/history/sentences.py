@@ -51,6 +51,18 @@ KINDS = {
             "revoke key": _("%(by)s revoked the key “%(after)s”."),
         },
     ),
+    "data": Kind(
+        _("Data"),
+        {
+            "export data": _("%(by)s asked for an export of all data."),
+            "download export": _("%(by)s downloaded an export of all data."),
+            "ask for backup": _("%(by)s asked for a backup."),
+            "drop archive": _("%(by)s removed the backup of %(before)s."),
+            "make workspace from data": _(
+                "%(by)s makes the workspace %(after)s from the data here."
+            ),
+        },
+    ),
     "workspace": Kind(
         _("The workspace"),
         {
