@@ -269,6 +269,21 @@ def follow_changelog(project, template):
     home = "website/templates/website/home.html"
     for name in ("templates/base.html", "website/views.py", home, "static/site.css"):
         shutil.copy(template / PROJECT / "server" / name, project.path / "server" / name)
+    # 1.3.0
+    tenant, *moved = (
+        f'    "{name}",\n'
+        for name in (
+            "tenancy.requests.middleware.TenantMiddleware",
+            "django.middleware.security.SecurityMiddleware",
+            "django.middleware.locale.LocaleMiddleware",
+        )
+    )
+    before_any_query = tenant.replace("\n", "  # before any query\n")
+    replace(
+        project.path / "server/settings.py",
+        *((line, "") for line in moved),
+        (before_any_query, before_any_query + "".join(moved)),
+    )
 
     # 1.3.0
     replace(project.path / ".gitignore", ("media/\n", "media/\nprivate/\n"))

@@ -174,6 +174,14 @@ def test_no_middleware_comes_too_late(settings, moved, to):
     assert ids() == ["tenancy.E005"]
 
 
+@pytest.mark.parametrize("name", ["security.SecurityMiddleware", "locale.LocaleMiddleware"])
+def test_nothing_asks_for_a_host_before_it_is_found(settings, name):
+    name = f"django.middleware.{name}"
+    settings.MIDDLEWARE = [name, *(other for other in settings.MIDDLEWARE if other != name)]
+
+    assert ids() == ["tenancy.E037"]
+
+
 def test_a_middleware_of_ones_own_will_do(settings):
     settings.MIDDLEWARE = [
         f"{__name__}.OwnAuthentication" if name.endswith(".AuthenticationMiddleware") else name

@@ -221,6 +221,30 @@ def test_what_was_allowed_before_says_nothing_about_a_host(settings):
         assert visit("first.localhost").status_code == status
 
 
+@pytest.mark.usefixtures("db")
+@pytest.mark.parametrize("secure", [False, True])
+@pytest.mark.parametrize("method", ["get", "post"])
+@pytest.mark.parametrize("path", ["/", "/account/login", "/notes", "//evil.example.com/"])
+def test_nothing_is_made_of_an_unknown_host(settings, path, method, secure):
+    """Neither a link nor a redirect, to TLS, to a final slash or to a language's path."""
+    settings.SECURE_SSL_REDIRECT = True
+    host = "nobody.example.com"
+    headers = {"host": host, "origin": f"https://{host}", "referer": f"https://{host}/"}
+    page = getattr(Client(), method)(path, headers=headers, secure=secure)
+
+    assert page.status_code == 404
+    assert "Location" not in page
+    assert not re.search(rf"(href|action|src|content)=[^>]*{re.escape(host)}", page.text)
+
+
+@pytest.mark.usefixtures("db")
+def test_a_known_host_is_led_to_tls(settings):
+    settings.SECURE_SSL_REDIRECT = True
+    page = visit("first.localhost")
+
+    assert (page.status_code, page["Location"]) == (301, "https://first.localhost/")
+
+
 @pytest.mark.usefixtures("committed_db")
 def test_no_byte_in_a_host_breaks_the_site(settings):
     settings.ALLOWED_HOSTS = ["*"]

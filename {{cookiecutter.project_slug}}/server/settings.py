@@ -29,7 +29,7 @@ DEBUG = env.bool("DEBUG", default=False)
 SECRET_KEY = env.str("SECRET_KEY", validate=validate.Length(min=50))
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 DOMAIN = env.str("DOMAIN", validate=validate.Regexp(hosts.HOST, error=hosts.HOST_RULE))
-ALLOWED_HOSTS = [host.strip() for host in env.list("ALLOWED_HOSTS", default=[f".{DOMAIN}"])]
+ALLOWED_HOSTS = ["*"]  # TenantMiddleware lets in the hosts that the database knows, and no others
 
 PROJECT_NAME = env.str("PROJECT_NAME", default=DOMAIN, validate=validate.Length(max=200))
 PROJECT_SLUG = slugify(PROJECT_NAME) or PROJECT_NAME.encode().hex()[:32]
@@ -184,13 +184,13 @@ PUBLIC_SCHEMA_URLCONF = "server.urls_public"
 WSGI_APPLICATION = "server.wsgi.application"
 
 MIDDLEWARE = [
-    "tenancy.health.probes.ProbesMiddleware",  # before what asks for a host, or for TLS
+    "tenancy.health.probes.ProbesMiddleware",
     "tenancy.requests.request_id.RequestIdMiddleware",
     "tenancy.requests.headers.HeadersMiddleware",
-    "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",  # before the next, for pages at unknown hosts
-    "django.middleware.locale.LocaleMiddleware",  # also for the next one's pages
-    "tenancy.requests.middleware.TenantMiddleware",  # before any query
+    "tenancy.requests.middleware.TenantMiddleware",  # before what asks for a host, or redirects
+    "django.middleware.security.SecurityMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -376,8 +376,11 @@ if MAP_TILES:
     CONTENT_SECURITY_POLICY["DIRECTIVES"]["img-src"].append(tiles)
 # template: endif
 RESPONSE_HEADERS = {
+    "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
 }
 
 # E-mail

@@ -2,6 +2,8 @@
 
 from server.settings import *  # noqa: F403
 
+ALLOWED_HOSTS = [DOMAIN, f"www.{DOMAIN}"]  # noqa: F405
+
 ROOT_URLCONF = "server.urls_public"
 WSGI_APPLICATION = "server.wsgi_main_website.application"
 

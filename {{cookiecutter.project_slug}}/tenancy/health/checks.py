@@ -46,6 +46,13 @@ SEND_MAIL = {outbox.SMTP, "tenancy.outbox.EmailBackend", "tenancy.background.mai
 OWN_CACHES = tuple(
     f"django.core.cache.backends.{name}" for name in ("locmem", "dummy", "db", "filebased")
 )
+# They neither ask for the host, nor redirect, nor render a link.
+ABOVE_TENANT = (
+    "tenancy.health.probes.ProbesMiddleware",
+    "tenancy.requests.request_id.RequestIdMiddleware",
+    "tenancy.requests.headers.HeadersMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+)
 DECORATORS = {"schema_context", "tenant_context"}
 CREATE_EXTENSION = re.compile(r"\bCREATE\s+EXTENSION\b", re.IGNORECASE)
 
@@ -155,6 +162,10 @@ def check_middleware(**kwargs) -> Iterator[CheckMessage]:
     if found != sorted(found):
         names = ", ".join(MIDDLEWARE)
         yield finding("E005", f"MIDDLEWARE doesn't have these in this order: {names}.")
+    elif order[0] is not None:
+        for name in settings.MIDDLEWARE[: order[0]]:
+            if not any(is_a(wanted, name) for wanted in ABOVE_TENANT):
+                yield finding("E037", f"MIDDLEWARE has {name} above {MIDDLEWARE[0]}.")
 
 
 @register("tenants")

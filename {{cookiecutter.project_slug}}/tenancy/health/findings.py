@@ -40,6 +40,7 @@ HINTS = {
     "E044": "Write names of models or fields, like “invoices.Invoice.iban”.",
     "E045": "Set it to a folder of its own.",
     "E036": "Remove it. {reason}",
+    "E037": "Move it below: before TenantMiddleware has found the host, anything may be in it.",
     "E035": "Remove it, and let CONN_MAX_AGE keep connections.",
     # The database. Warnings: the owner may keep other schemas in it, and tables without a model.
     "E100": "Run `manage.py migrate_schemas --shared`.",

@@ -8,6 +8,7 @@ a client that wants none.
 import math
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 
 from django.conf import settings
@@ -17,6 +18,7 @@ from django.db import DataError, InterfaceError, InternalError, OperationalError
 from django.http import HttpResponse, HttpResponseRedirect, JsonResponse, UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
 from django.template.loader import render_to_string
+from django.utils import translation
 from django.utils.html import escape
 from django.utils.log import log_response
 from django.utils.translation import gettext as _
@@ -71,11 +73,11 @@ class AnswersFailures:
         if self.async_mode:
             return self.__acall__(request)
         if damage := getattr(request, "damage", None):
-            return answer_to(damage, request, is_final=True)
+            return final_answer_to(damage, request)
         try:
             response = super().__call__(request)
         except Exception as error:
-            if (answer := answer_to(error, request, is_final=True)) is None:
+            if (answer := final_answer_to(error, request)) is None:
                 raise
             return answer
         return response if response.status_code != ERROR else checked(response, request)
@@ -84,7 +86,7 @@ class AnswersFailures:
         try:
             response = await super().__acall__(request)
         except Exception as error:
-            if (answer := answer_to(error, request, is_final=True)) is None:
+            if (answer := final_answer_to(error, request)) is None:
                 raise
             return answer
         return response if response.status_code != ERROR else checked(response, request)
@@ -105,6 +107,19 @@ def checked(response: HttpResponse, request) -> HttpResponse:
     """Return another answer if the error page is about an error that isn't the site's."""
     error = vars(request).pop("unexpected_error", None)
     return (error and answer_to(error, request)) or response
+
+
+def final_answer_to(error: Exception, request) -> HttpResponse | None:
+    """Like `answer_to`, for an error that no middleware below has seen, or could answer."""
+    with in_browsers_language(request):
+        return answer_to(error, request, is_final=True)
+
+
+@contextmanager
+def in_browsers_language(request) -> Iterator[None]:
+    """Speak the language that LocaleMiddleware, which stands below, would choose."""
+    with translation.override(translation.get_language_from_request(request)):
+        yield
 
 
 def answer_to(error: Exception, request, *, is_final=False) -> HttpResponse | None:

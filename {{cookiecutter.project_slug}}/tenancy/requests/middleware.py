@@ -13,6 +13,8 @@ from django.http import (
     HttpResponseRedirect,
 )
 from django.shortcuts import render
+from django.utils import translation
+from django.utils.cache import patch_vary_headers
 from django.utils.log import log_response
 from django_tenants.middleware.main import TenantMainMiddleware
 from django_tenants.utils import get_public_schema_name
@@ -21,7 +23,7 @@ from tenancy import hosts
 from tenancy.concrete import Tenant, User
 from tenancy.isolation.membership import membership_of
 from tenancy.requests import net, routes, seen
-from tenancy.requests.failures import AnswersFailures
+from tenancy.requests.failures import AnswersFailures, in_browsers_language
 
 PUBLIC = get_public_schema_name()
 ACTIVE = Tenant.Status.ACTIVE
@@ -37,6 +39,9 @@ MAX_HOST_LENGTH = len("www.") + 253 + len(".:65535")  # longer ones would only f
 class TenantMiddleware(AnswersFailures, TenantMainMiddleware):
     """Puts the connection into the schema of the host's tenant.
 
+    It is the only guard of hosts, so no middleware above it may ask for the host, redirect or
+    render a link. ALLOWED_HOSTS can be `["*"]`; a host that it leaves out is unknown here.
+
     For an unknown host, and one whose tenant is suspended or deleted, it answers with a page that
     says so. An earlier host of a tenant redirects. For all these the connection stays in public.
     """
@@ -46,7 +51,11 @@ class TenantMiddleware(AnswersFailures, TenantMainMiddleware):
         connection.leave_tenant()  # an earlier request may have been interrupted
         tenant = find_tenant(request, connection)
         if tenant is None or tenant.status != ACTIVE or tenant.moved_to:
-            return answer_without(request, tenant)
+            with in_browsers_language(request):
+                response = answer_without(request, tenant)
+                response.headers["Content-Language"] = translation.get_language()
+            patch_vary_headers(response, ["Accept-Language"])
+            return response
         if tenant.schema_name == PUBLIC and request._get_raw_host()[:4].lower() == "www.":
             # Sessions and passkeys are of one host.
             url = hosts.main_website_url(request.get_full_path())

@@ -123,7 +123,7 @@ class AccountAdapter(DefaultAccountAdapter):
         return super().is_reauthentication_required(app=app, **options)
 
     def is_safe_url(self, url):
-        # The library's accepts each host in ALLOWED_HOSTS, where customers' domains are.
+        # The library's accepts each host in ALLOWED_HOSTS, which can be all.
         request = context.request
         return url_has_allowed_host_and_scheme(url, {request.get_host()}, request.is_secure())
 
