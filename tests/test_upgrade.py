@@ -270,6 +270,10 @@ def follow_changelog(project, template):
     for name in ("templates/base.html", "website/views.py", home, "static/site.css"):
         shutil.copy(template / PROJECT / "server" / name, project.path / "server" / name)
     # 1.3.0
+    replace(
+        project.path / "pyproject.toml",
+        ('  "django>=', '  "dnspython>=2.7,<3",\n  "publicsuffixlist>=1.0,<2",\n  "django>='),
+    )
     tenant, *moved = (
         f'    "{name}",\n'
         for name in (

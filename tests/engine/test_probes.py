@@ -2,12 +2,15 @@
 
 import json
 import sys
+from datetime import timedelta
 from functools import partial
 
 import pytest
 from django.db import connection
 from django.test import Client
+from django.utils import timezone
 from server.celery import app
+from server.tenants.models import Domain, Tenant
 from tenancy.health import probes
 from tenancy.lifecycle import add_domain, suspend
 
@@ -127,21 +130,60 @@ def test_a_project_adds_a_check_of_its_own(db, ask, monkeypatch):
         ("FIRST.localhost.", 200),
         ("www.first.localhost", 200),
         ("localhost", 200),
+        ("shop.example.org", 200),  # a customer's
         ("shop.localhost", 200),  # an earlier one, which redirects
+        ("other.localhost", 200),  # suspended
+        ("gone.localhost", 200),  # deleted, and can still come back
+        ("long-gone.localhost", 404),
         ("nobody.localhost", 404),
         ("evil.example.com", 404),
-        ("other.localhost", 404),  # suspended
         ("", 404),
         ("10.0.0.1", 404),
         ("a" * 300, 404),
         ("first.localhost\0", 404),
     ],
 )
-def test_certificates_are_for_active_workspaces(tenant, other_tenant, ask, host, status):
+def test_certificates_are_for_hosts_that_lead_somewhere(tenant, other_tenant, ask, host, status):
     add_domain(tenant, "shop.localhost", by="test")
+    add_domain(tenant, "shop.example.org", by="test")
+    add_domain(tenant, "first.localhost", by="test", is_primary=True)
+    Domain.objects.filter(domain="shop.localhost").update(redirects=True)
     suspend(other_tenant, by="test")
+    for slug, days in (("gone", 29), ("long-gone", 31)):
+        deleted_before(tenant, slug, timedelta(days=days))
 
     assert ask("/_tls/ask", {"domain": host}).status_code == status
+
+
+def test_the_main_websites_process_knows_the_workspaces_hosts(tenant, ask, settings):
+    settings.ALLOWED_HOSTS = ["localhost"]
+
+    assert ask("/_tls/ask", {"domain": "first.localhost"}).status_code == 200
+
+
+def deleted_before(tenant, slug, time):
+    row = Tenant.objects.create(
+        name=slug,
+        slug=slug,
+        schema_name=f"{slug}_0a1b2c3d",
+        organization=tenant.organization,
+        owner=tenant.owner,
+        status=Tenant.Status.DELETED,
+        deleted=timezone.now() - time,
+    )
+    Domain.objects.create(tenant=row, domain=f"{slug}.localhost")
+
+
+def test_new_certificates_are_limited_and_known_hosts_are_not(tenant, ask, settings):
+    settings.TENANCY_RATES = {"certificate": "1/1h"}
+    for _ in range(2):
+        assert ask("/_tls/ask", {"domain": "first.localhost"}).status_code == 200
+    assert ask("/_tls/ask", {"domain": "nobody.localhost"}).status_code == 404
+    late = ask("/_tls/ask", {"domain": "other.localhost"})
+
+    assert late.status_code == 429
+    assert int(late["Retry-After"]) > 3000
+    assert ask("/_tls/ask", {"domain": "first.localhost"}).status_code == 200
 
 
 SETTINGS = "INTERNAL_PORT = {port}\nSECURE_SSL_REDIRECT = True\n"

@@ -177,6 +177,14 @@ TENANT_COLOR_ADMIN_APPS = False  # a site shows apps of one kind only
 SERVE_TENANTS = True
 SERVE_PUBLIC = env.bool("SERVE_PUBLIC", default=DEBUG)
 
+# Domains of customers (docs/domains.md). DOMAIN_CHALLENGE holds for new claims.
+
+DOMAIN_CHALLENGE = f"_{PROJECT_SLUG[:40]}-challenge"
+DOMAIN_TARGET = env.str("DOMAIN_TARGET", default=f"domains.{DOMAIN}")
+DOMAIN_ADDRESSES = env.list("DOMAIN_ADDRESSES", default=[])
+DOMAIN_GRACE_DAYS = env.int("DOMAIN_GRACE_DAYS", default=14, validate=validate.Range(min=0))
+DOMAIN_RESOLVER = env.str("DOMAIN_RESOLVER", default="")
+
 # Requests
 
 ROOT_URLCONF = "server.urls"
@@ -491,6 +499,10 @@ CELERY_BEAT_SCHEDULE = {
     "clean-up": {
         "task": "tenancy.background.tasks.clean_up_data",
         "schedule": crontab(minute=20),
+    },
+    "domains": {
+        "task": "tenancy.background.tasks.check_domains",
+        "schedule": crontab(minute="*/10"),
     },
     "resume": {
         "task": "tenancy.background.tasks.resume_unfinished",

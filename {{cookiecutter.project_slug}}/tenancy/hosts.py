@@ -42,9 +42,9 @@ SLUG_RULE = gettext_noop(
 # like by themselves. Scripts ask for `null` and `undefined` by mistake.
 RESERVED_SLUGS = frozenset(
     "abuse account accounts admin administrator api app assets auth autoconfig autodiscover beta"
-    " billing blog broadcasthost cdn demo dev dns docs download downloads email ftp help host"
-    " hostmaster imap internal isatap ldap local localhost login logout mail media mta-sts mx ns"
-    " ns1 ns2 null openpgpkey pay payment payments pg pop pop3 postmaster proxy public register"
+    " billing blog broadcasthost cdn demo dev dns docs domains download downloads email ftp help"
+    " host hostmaster imap internal isatap ldap local localhost login logout mail media mta-sts mx"
+    " ns ns1 ns2 null openpgpkey pay payment payments pg pop pop3 postmaster proxy public register"
     " root secure security sftp sign-in sign-out sign-up signin signout signup smtp sso staging"
     " static status support system test undefined verify vpn webmail webmaster wpad www".split()
 )
@@ -85,6 +85,11 @@ def normalise_host(text: str) -> str | None:
             return None
     name = name.lower().removesuffix(".").removeprefix("www.")
     return name if re.match(HOST, name) else None
+
+
+def is_ours(host: str) -> bool:
+    """Return whether the host is DOMAIN or below it. Others are customers' own."""
+    return host == settings.DOMAIN or host.endswith(f".{settings.DOMAIN}")
 
 
 def host_of(slug: str) -> str:

@@ -130,8 +130,9 @@ class AbstractTenant(TenantBase):
     # The source of a copy, such as “clone of first”, or SIGN_UP. Empty for other tenants.
     origin = models.TextField(blank=True, editable=False)
 
-    # The host to redirect to, set for a request that came to an earlier one (see routes.py).
-    moved_to = None
+    # Of the host of a request (see routes.py): where to redirect to, if it is an earlier one, and
+    # since when it answers over TLS.
+    moved_to = secure_since = None
 
     # What `with tenant:` returns to. The library keeps it for all threads together.
     _entered = ContextVar("entered", default=())
@@ -215,6 +216,8 @@ class AbstractDomain(DomainMixin):
     domain = HostField(max_length=253, unique=True, validators=[hosts.validate_host])
     # A former primary host redirects. Other hosts answer as the primary one does.
     redirects = models.BooleanField(_("redirects to the primary domain"), default=False)
+    # When the host first answered over TLS, for hosts that aren't below DOMAIN (see hsts.py).
+    secure_since = models.DateTimeField(null=True, editable=False)
 
     class Meta:
         abstract = True
@@ -377,6 +380,37 @@ class ApiKey(models.Model):
 
     def __str__(self):
         return self.name
+
+
+class DomainClaim(models.Model):
+    """A host that a workspace wants, or has proved to be its own. `tenancy.domains` writes it.
+
+    Any number of workspaces can claim a host. The first that shows its token in the DNS gets it.
+    """
+
+    tenant = models.ForeignKey(settings.TENANT_MODEL, on_delete=models.CASCADE, related_name="+")
+    host = models.CharField(max_length=253)
+    # The record that proves it: a TXT record of this value, at this label below the host.
+    label = models.CharField(max_length=63)
+    token = models.CharField(max_length=64)
+    # To be made the primary domain as soon as it leads here.
+    as_primary = models.BooleanField(default=False)
+    created = models.DateTimeField(auto_now_add=True)
+    # The last check, and what it found: a key of `tenancy.domains.claims.PROBLEMS`, or nothing.
+    checked = models.DateTimeField(null=True)
+    problem = models.CharField(max_length=20, blank=True)
+    leads_here = models.BooleanField(null=True)
+    verified = models.DateTimeField(null=True)
+    # Since when the record of a verified domain is gone.
+    lost = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "host"], name="%(app_label)s_%(class)s_once")
+        ]
+
+    def __str__(self):
+        return f"{self.host} → {self.tenant_id}"
 
 
 class LastSeen(models.Model):

@@ -19,6 +19,7 @@ from tenancy.background.messages import HEADER
 from tenancy.background.task import PUBLIC
 from tenancy.concrete import Tenant
 from tenancy.copies import jobs
+from tenancy.domains import claims
 from tenancy.exceptions import IllegalTransition, LifecycleError, SlugTaken
 from tenancy.lifecycle.provisioning import FAILED
 from tenancy.models import SIGN_UP
@@ -71,6 +72,20 @@ def purge(pk):
 def prune_history():
     """Delete the lines of the log that are older than TENANCY_HISTORY_DAYS."""
     history.prune()
+
+
+@shared_task(public=True, acks_late=False)
+def check_domains():
+    """Look up the DNS records of customers' domains, each in a task of its own."""
+    claims.delete_old()
+    for pk in claims.due().values_list("pk", flat=True):
+        check_domain.delay(pk)
+
+
+@shared_task(public=True, acks_late=False, throws=LifecycleError)
+def check_domain(pk):
+    if claim := claims.due().filter(pk=pk).first():  # not one that waits twice in the queue
+        claims.check(claim, by="beat")
 
 
 @shared_task(public=True, bind=True, max_retries=5, ignore_result=True)

@@ -6,6 +6,8 @@ from tenancy import hosts
 from tenancy.concrete import Domain, Tenant
 from tenancy.exceptions import HostTaken, InvalidHost, LifecycleError, SlugTaken
 from tenancy.lifecycle.reservation import check_slug, clean_name, refusing_duplicates
+from tenancy.models import DomainClaim
+from tenancy.people.handover.sessions import end_opened_at
 from tenancy.states import transition
 
 
@@ -77,7 +79,7 @@ def add_domain(tenant: Tenant, host: str, by: str, *, is_primary: bool = False, 
         host = rename(tenant, by, domain=host).get_primary_domain().domain
         Domain.objects.filter(domain=host).update(**fields)
         return host
-    with transition("rename", tenant, by) as (row, event):
+    with transition("add domain", tenant, by) as (row, event):
         event.before, event.after = "", as_stored(host)
         save(Domain(tenant=row, domain=event.after, is_primary=False, **fields))
         return event.after
@@ -86,16 +88,19 @@ def add_domain(tenant: Tenant, host: str, by: str, *, is_primary: bool = False, 
 def remove_domain(tenant: Tenant, host: str, by: str) -> str:
     """Let a host lead nowhere; return it as it was stored.
 
-    Raises LifecycleError for the primary domain, for a domain of another tenant, and if rows of the
-    tenant are to keep it (`on_delete`).
+    The sessions that were opened there end, and a claim of the host with them. Raises
+    LifecycleError for the primary domain, for a domain of another tenant, and if rows of the tenant
+    are to keep it (`on_delete`).
     """
-    with transition("rename", tenant, by) as (row, event):
+    with transition("remove domain", tenant, by) as (row, event):
         domain = row.domains.filter(domain=as_stored(host)).first()
         if domain is None:
             raise LifecycleError(f"“{host}” is no domain of “{row.slug}”.")
         if domain.is_primary:
             raise LifecycleError(f"“{domain}” is the primary domain: `rename_tenant` first.")
         event.before, event.after = domain.domain, "removed"
+        end_opened_at(domain.domain, row)
+        DomainClaim.objects.filter(tenant=row, host=domain.domain).delete()
         try:
             with row:
                 domain.delete()

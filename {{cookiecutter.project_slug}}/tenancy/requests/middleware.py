@@ -22,7 +22,7 @@ from django_tenants.utils import get_public_schema_name
 from tenancy import hosts
 from tenancy.concrete import Tenant, User
 from tenancy.isolation.membership import membership_of
-from tenancy.requests import net, routes, seen
+from tenancy.requests import hsts, net, routes, seen
 from tenancy.requests.failures import AnswersFailures, in_browsers_language
 
 PUBLIC = get_public_schema_name()
@@ -65,6 +65,10 @@ class TenantMiddleware(AnswersFailures, TenantMainMiddleware):
         if tenant.schema_name == PUBLIC:
             request.urlconf = settings.PUBLIC_SCHEMA_URLCONF
         return None
+
+    def process_response(self, request, response):
+        hsts.fit(response, request)
+        return response
 
 
 def answer_without(request, tenant: Tenant | None) -> HttpResponse:
@@ -142,11 +146,7 @@ def find_tenant(request, connection) -> Tenant | None:
 
 def allowed_host(request) -> str | None:
     """Return the request's host, normalised; None for one that is malformed or not allowed."""
-    return allowed(request._get_raw_host())
-
-
-def allowed(text: str) -> str | None:
-    """Return the host that the text names, normalised; None if it is malformed or not allowed."""
+    text = request._get_raw_host()
     return host_of(text, *settings.ALLOWED_HOSTS) if len(text) <= MAX_HOST_LENGTH else None
 
 

@@ -6,7 +6,7 @@ tenant that is being provisioned is looked up each time, since nothing notifies 
 """
 
 from django.db import DEFAULT_DB_ALIAS, connection
-from django.db.models import Case, OuterRef, Subquery, When
+from django.db.models import Case, F, OuterRef, Subquery, When
 from django.db.models.base import ModelState
 
 from tenancy.concrete import Domain, Tenant
@@ -18,7 +18,8 @@ MAX_CACHED_HOSTS = 10_000
 def find(host: str, connection=connection) -> Tenant | None:
     """Return the tenant of the normalised `host`, an object of the caller's own.
 
-    Its status says whether the host answers, and `moved_to` is the host to redirect to, if any.
+    Its status says whether the host answers, `moved_to` is the host to redirect to, if any, and
+    `secure_since` the time since which the host answers over TLS.
     `connection` is the default one; a caller that has it saves Django the search for it.
     """
     cache = connection.cache_for(CHANNEL)
@@ -44,7 +45,8 @@ def look_up(host: str) -> Tenant | None:
     tenants = rows.filter(domains__domain=host).exclude(status=Tenant.Status.PURGING)
     primary = Domain.objects.filter(tenant=OuterRef("pk"), is_primary=True).exclude(domain=host)
     to_primary = When(domains__redirects=True, then=Subquery(primary.values("domain")[:1]))
-    return tenants.annotate(moved_to=Case(to_primary)).first()
+    secure_since = F("domains__secure_since")
+    return tenants.annotate(moved_to=Case(to_primary), secure_since=secure_since).first()
 
 
 def copy_of(cached: Tenant) -> Tenant:

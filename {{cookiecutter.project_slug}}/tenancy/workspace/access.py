@@ -6,12 +6,12 @@ from functools import wraps
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
-from django.http import HttpResponseRedirect
-from django.shortcuts import redirect
+from django.http import HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 
-from tenancy import roles
+from tenancy import hosts, roles
 from tenancy.exceptions import LifecycleError, RateLimited
 from tenancy.requests.failures import how_long
 
@@ -52,3 +52,16 @@ def attempt(request, change: Callable[[], str], page: str) -> HttpResponseRedire
 def limit_reached(error: RateLimited) -> str:
     """Return a sentence for a form or a message."""
     return f"{_('This was done too often.')} {how_long(error.wait)}"
+
+
+def at_present_host(request, response: HttpResponse) -> HttpResponse:
+    """Return the response, or a page that leads to the workspace, if this host doesn't any more.
+
+    A redirect there would be blocked: browsers hold redirects after a form to `form-action`.
+    """
+    here = hosts.normalise_host(request.get_host())
+    if request.tenant.domains.filter(domain=here, redirects=False).exists():
+        return response
+    host = request.tenant.get_primary_domain().domain
+    context = {"host": host, "url": hosts.site_url(host, response.url)}
+    return render(request, "tenancy/workspace/moved.html", context)

@@ -4,6 +4,7 @@ from django.urls import path
 from django.views.generic import RedirectView
 
 from tenancy.workspace.data import views as data
+from tenancy.workspace.domains import views as domains
 from tenancy.workspace.history import views as history
 from tenancy.workspace.keys import views as keys
 from tenancy.workspace.people import views as people
@@ -15,6 +16,10 @@ urlpatterns = [
     path("people/<int:pk>/role/", people.role, name="workspace-role"),
     path("people/<int:pk>/remove/", people.remove, name="workspace-remove"),
     path("people/invitations/<int:pk>/", people.invitation, name="workspace-invitation"),
+    path("domains/", domains.domains, name="workspace-domains"),
+    path("domains/primary/", domains.primary, name="workspace-domain-primary"),
+    path("domains/<int:pk>/check/", domains.check, name="workspace-domain-check"),
+    path("domains/<int:pk>/remove/", domains.remove, name="workspace-domain-remove"),
     path("keys/", keys.keys, name="workspace-keys"),
     path("keys/new/", keys.new, name="workspace-new-key"),
     path("keys/<int:pk>/revoke/", keys.revoke_key, name="workspace-revoke-key"),

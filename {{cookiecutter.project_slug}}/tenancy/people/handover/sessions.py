@@ -40,6 +40,15 @@ def end_opened_from(website_session: str) -> None:
         rows.delete()
 
 
+def end_opened_at(host: str, tenant) -> None:
+    """End the sessions that were opened at one of the tenant's hosts, and the codes for it."""
+    rows = HandOver.objects.filter(tenant=tenant, host=host)
+    with tenant:
+        for row in rows.exclude(workspace_session=""):
+            session_store(row.workspace_session).delete()
+    rows.delete()
+
+
 @receiver(user_logged_out)
 def end_browser(request, **kwargs):
     """Sign the browser out everywhere, wherever it signs out: at the main website or a workspace.

@@ -13,7 +13,6 @@ from http import HTTPStatus
 from urllib.parse import urlencode
 
 from allauth.account.adapter import get_adapter
-from django.conf import settings
 from django.contrib import auth
 from django.contrib.auth.decorators import login_not_required
 from django.core import signing as django_signing
@@ -119,7 +118,7 @@ def issue(request):
         return to_set_up(request)
     if fresh and not is_confirmed(request, fresh):
         return accept_next(request, here, page_to_confirm(request.user))
-    if not host.endswith(f".{settings.DOMAIN}") and not may_know(request, host):
+    if not hosts.is_ours(host) and not may_know(request, tenant, host):
         # The customer's domain learns who this is, so the person must want it.
         return render(request, "tenancy/handover/confirm.html", context)
     limit("hand-over", str(request.user.pk), "30/1m")
@@ -204,12 +203,15 @@ def minutes_in(request) -> int | None:
     return min(max(minutes, 1), MAX_MINUTES)
 
 
-def may_know(request, host: str) -> bool:
-    """Return whether the person has let this domain in, in this session or just now."""
-    let_in = request.session.get(LET_IN, [])
-    if request.method == "POST" and host not in let_in:
-        let_in = request.session[LET_IN] = [*let_in, host]
-    return host in let_in
+def may_know(request, tenant: Tenant, host: str) -> bool:
+    """Return whether the person has let this domain in, in this session or just now.
+
+    They mean the workspace that has it: a domain can be given up, and be another's then.
+    """
+    let_in, wanted = request.session.get(LET_IN, []), f"{host} {tenant.pk}"
+    if request.method == "POST" and wanted not in let_in:
+        let_in = request.session[LET_IN] = [*let_in, wanted]
+    return wanted in let_in
 
 
 def cookie_name(request, state: str) -> str:

@@ -19,7 +19,7 @@ from tenant_users.permissions.models import UserTenantPermissions
 from tenancy.concrete import Domain, Organization, Tenant, User
 from tenancy.exceptions import IsolationError, one_line
 from tenancy.isolation.router import is_in_tenants
-from tenancy.models import ApiKey, Archive, DataJob, Invitation, TenantEvent
+from tenancy.models import ApiKey, Archive, DataJob, DomainClaim, Invitation, TenantEvent
 from tenancy.testing.isolation.sides import Side
 
 MOMENT = datetime.datetime(2020, 2, 3, 4, 5, 6, tzinfo=datetime.UTC)
@@ -42,7 +42,7 @@ PIXEL = (  # a GIF image, after which a decoder stops reading
 
 # The proof makes these rows itself, or they are the same for all.
 ROOTS = {Tenant, Domain, Organization, User}
-SHOWN = {ApiKey, Archive, DataJob, Invitation, TenantEvent}
+SHOWN = {ApiKey, Archive, DataJob, DomainClaim, Invitation, TenantEvent}
 NOT_FILLED = {Tenant, Domain, User, UserTenantPermissions, ContentType}
 
 

@@ -8,10 +8,10 @@ from django.apps import apps
 from django.db import connection
 from django.utils import timezone
 
-from tenancy import roles
+from tenancy import hosts, roles
 from tenancy.concrete import Tenant, User
 from tenancy.exceptions import IsolationError
-from tenancy.models import ApiKey, Archive, DataJob, Invitation
+from tenancy.models import ApiKey, Archive, DataJob, DomainClaim, Invitation
 from tenancy.testing.isolation.api_keys import api_key
 from tenancy.testing.isolation.bodies import AUTHENTICATIONS
 from tenancy.testing.isolation.observed import basic
@@ -43,6 +43,7 @@ KNOWN = {
     "POST workspace-delete": "It asks for the tenant's name.",
     "POST workspace-export-download": "It removes the file that it sends.",
     "public:workspace-progress": "It is for tenants that are being made, of which there are none.",
+    "POST workspace-domain-check": "It asks the DNS.",
     "public:invitation": "It needs the token of an e-mail.",
     "public:hand-over": "It needs what a workspace sends along.",
     "public:outbox": "Only development has it.",
@@ -93,16 +94,36 @@ def data_job_keys(member) -> list[dict]:
     return [{"pk": row.pk} for row in DataJob.objects.filter(tenant=connection.tenant)]
 
 
-FACTORIES = {Archive: archive, DataJob: data_job, Invitation: invitation, ApiKey: api_key}
+def claim(canary: str) -> DomainClaim:
+    """Return a claim of a host by the current tenant."""
+    host = f"{canary}.example.org".lower()
+    return DomainClaim(tenant=connection.tenant, host=host, label="_challenge", token=canary)
+
+
+def claim_keys(member) -> list[dict]:
+    return [{"pk": row.pk} for row in DomainClaim.objects.filter(tenant=connection.tenant)]
+
+
+FACTORIES = {
+    ApiKey: api_key,
+    Archive: archive,
+    DataJob: data_job,
+    DomainClaim: claim,
+    Invitation: invitation,
+}
 ARGUMENTS = {
     "workspace-export-download": data_job_keys,
     "workspace-invitation": invitation_keys,
     "workspace-restore": archive_keys,
     "workspace-revoke-key": api_key_keys,
+    "workspace-domain-check": claim_keys,
+    "workspace-domain-remove": claim_keys,
 }
 DATA = {
     "workspace-people": [{"emails": "invited@example.com", "role": roles.MEMBER}],
     "workspace-new-key": [{"name": "backup", "role": roles.MEMBER, "days": 30}],
+    "workspace-domains": [{"host": "claimed.example.org"}],
+    "workspace-domain-primary": [{"host": hosts.host_of("first")}],
 }
 
 if apps.is_installed("allauth.mfa"):

@@ -63,6 +63,16 @@ KINDS = {
             ),
         },
     ),
+    "domains": Kind(
+        _("Domains"),
+        {
+            "claim domain": _("%(by)s claimed the domain %(after)s."),
+            "withdraw claim": _("%(by)s withdrew the claim of the domain %(before)s."),
+            "add domain": _("%(by)s let the domain %(after)s lead to the workspace."),
+            "miss domain": _("The DNS record of the domain %(before)s was gone."),
+            "remove domain": _("%(by)s removed the domain %(before)s."),
+        },
+    ),
     "workspace": Kind(
         _("The workspace"),
         {
