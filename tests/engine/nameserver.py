@@ -105,14 +105,24 @@ def serving():
             except OSError:
                 """The client has gone."""
 
-    with socketserver.ThreadingUDPServer(("127.0.0.1", 0), OverUDP) as udp:
-        nameserver.port = udp.server_address[1]
-        socketserver.ThreadingTCPServer.allow_reuse_address = True
-        with socketserver.ThreadingTCPServer(("127.0.0.1", nameserver.port), OverTCP) as tcp:
-            udp.daemon_threads = tcp.daemon_threads = True
-            servers = udp, tcp
-            for server in servers:
-                Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-            yield nameserver
-            for server in servers:
-                server.shutdown()
+    servers = bind(OverUDP, OverTCP)
+    nameserver.port = servers[0].server_address[1]
+    for server in servers:
+        server.daemon_threads = True
+        Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    try:
+        yield nameserver
+    finally:
+        for server in servers:
+            server.shutdown()
+            server.server_close()
+
+
+def bind(over_udp, over_tcp) -> tuple[socketserver.BaseServer, ...]:
+    """Return servers at one port, which is free for both."""
+    while True:
+        udp = socketserver.ThreadingUDPServer(("127.0.0.1", 0), over_udp)
+        try:
+            return udp, socketserver.ThreadingTCPServer(udp.server_address, over_tcp)
+        except OSError:  # another program has the port for TCP
+            udp.server_close()

@@ -36,6 +36,8 @@ RUN = {
     "resume": lifecycle.resume,
     "rename": lambda tenant, by: lifecycle.rename(tenant, by, name="Renamed"),
     "change": lambda tenant, by: lifecycle.change(tenant, by, name="Changed"),
+    "add domain": lambda tenant, by: lifecycle.add_domain(tenant, "new.localhost", by),
+    "remove domain": lambda tenant, by: lifecycle.remove_domain(tenant, "new.localhost", by),
     "rename schema": rename_schema,
     "create schema": recreate_schema,
     "transfer": lambda tenant, by: lifecycle.transfer(tenant, "other", by),
@@ -49,11 +51,11 @@ LEGAL = {
     Status.PROVISIONING: {"provision", "abandon", "restore"},
     Status.ACTIVE: {
         *("enter", "suspend", "rename", "change", "transfer", "delete", "clone", "back up"),
-        "create schema",
+        *("create schema", "add domain", "remove domain"),
     },
     Status.SUSPENDED: {
         *("enter", "resume", "rename", "change", "transfer", "delete", "clone", "back up"),
-        *("create schema", "rename schema"),
+        *("create schema", "rename schema", "add domain", "remove domain"),
     },
     Status.DELETED: {"enter", "undelete", "purge", "back up", "create schema"},
     Status.PURGING: {"purge"},

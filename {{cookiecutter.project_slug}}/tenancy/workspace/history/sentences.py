@@ -68,7 +68,7 @@ KINDS = {
         {
             "claim domain": _("%(by)s claimed the domain %(after)s."),
             "withdraw claim": _("%(by)s withdrew the claim of the domain %(before)s."),
-            "add domain": _("%(by)s let the domain %(after)s lead to the workspace."),
+            "add domain": _("%(by)s added the domain %(after)s."),
             "miss domain": _("The DNS record of the domain %(before)s was gone."),
             "remove domain": _("%(by)s removed the domain %(before)s."),
         },
