@@ -8,11 +8,10 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from tenancy import hosts
 from tenancy.domains import claims, names
-from tenancy.exceptions import LifecycleError, RateLimited
+from tenancy.exceptions import LifecycleError
 from tenancy.limits import limit
 from tenancy.models import DomainClaim
 from tenancy.people.confirmation import confirmed
-from tenancy.requests.failures import how_long
 from tenancy.workspace.access import at_present_host, attempt, for_the_owner
 from tenancy.workspace.domains.forms import DomainForm
 
@@ -79,6 +78,7 @@ def check(request, pk):
     claim = find(request, pk)
 
     def look_up():
+        count(request)
         row = claims.check(claim, name_of(request))
         sign_out_if_gone(request, claim)
         if row is None:
@@ -87,7 +87,7 @@ def check(request, pk):
             raise LifecycleError(_(claims.PROBLEMS[row.problem]))
         return _("%(host)s leads to this workspace.") % {"host": names.shown(row.host)}
 
-    return at_present_host(request, limited(request, look_up))
+    return at_present_host(request, attempt(request, look_up, PAGE))
 
 
 @for_the_owner
@@ -112,23 +112,16 @@ def primary(request):
     host = request.POST.get("host", "")
 
     def change():
+        count(request)
         claims.make_primary(request.tenant, host, name_of(request))
         return _("%(host)s is the address of this workspace now.") % {"host": names.shown(host)}
 
-    return at_present_host(request, limited(request, change))
+    return at_present_host(request, attempt(request, change, PAGE))
 
 
-def limited(request, work):
-    """Do what asks the DNS, as long as the workspace doesn't do it too often."""
-
-    def count():
-        try:
-            limit("domain-check", request.tenant.schema_name, "60/1h")
-        except RateLimited as error:
-            raise LifecycleError(how_long(error.wait)) from None
-        return work()
-
-    return attempt(request, count, PAGE)
+def count(request) -> None:
+    """Count a question to the DNS. Raises RateLimited."""
+    limit("domain-check", request.tenant.schema_name, "60/1h")
 
 
 def sign_out_if_gone(request, claim: DomainClaim) -> None:
