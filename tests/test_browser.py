@@ -1,5 +1,7 @@
 """A person uses the sites with a real browser: with mouse or keyboard, with and without scripts."""
 
+from contextlib import contextmanager
+
 import pytest
 from browser.authenticator import code_of
 from browser.visitor import Visitor
@@ -23,14 +25,26 @@ def port(acme):
         yield port
 
 
-@pytest.fixture(params=WAYS)
-def visitor(request, chromium, port):
-    way = request.param
+@contextmanager
+def visiting(chromium, port, way):
     context = chromium.new_context(**WAYS.get(way, GERMAN))
     visitor = Visitor(context, port, has_mouse=way != "keyboard", has_scripts=way != "no-scripts")
     yield visitor
     context.close()
     assert visitor.faults == []
+
+
+@pytest.fixture(params=WAYS)
+def visitor(request, chromium, port):
+    with visiting(chromium, port, request.param) as visitor:
+        yield visitor
+
+
+@pytest.fixture
+def guest(request, visitor, chromium, port):
+    """Another person, with a browser of their own."""
+    with visiting(chromium, port, request.node.callspec.params["visitor"]) as guest:
+        yield guest
 
 
 def sign_up(visitor, email):
@@ -117,6 +131,48 @@ def test_from_the_home_page_to_a_passkey(visitor, request):
         visitor.press("Sign out", "/")
         visitor.open("localhost/account/login/")
         visitor.press("Sign in with a passkey", "/")
+
+
+@pytest.mark.parametrize("visitor", ["phone", "desk", "keyboard"], indirect=True)
+def test_a_workspace_is_run_by_its_owner(visitor, guest, request):
+    slug = f"{request.node.callspec.id}-run"
+    host, their_email = f"{slug}.localhost", f"{slug}.guest@example.com"
+    visitor.open("localhost/account/signup/")
+    sign_up(visitor, f"{slug}@example.com")
+    visitor.fill("Name", slug)
+    visitor.press("Create workspace", f"{host}/")
+    visitor.follow("Workspace", "/workspace/people/")
+    visitor.fill("E-mail addresses", their_email)
+    visitor.press("Send invitations", "/workspace/people/")
+
+    guest.open(guest.read_link(their_email))
+    guest.tick("I accept the terms and the privacy policy.")
+    guest.press("Create an account and join", f"{host}/")
+    visitor.open("/workspace/people/")
+    assert their_email in visitor.page.locator("#members").inner_text()
+    assert "2 of 5 seats are taken." in visitor.page.locator("main").inner_text()
+
+    settings = "/workspace/settings/"
+    logo = visitor.page.screenshot(clip={"x": 0, "y": 0, "width": 300, "height": 60})
+    visitor.follow("Settings", settings)
+    visitor.fill("Name", "Good Corp")
+    visitor.press("Save", settings)
+    visitor.choose_file("Logo", "logo.png", logo)
+    visitor.press("Save the logo", settings)
+    visitor.page.get_by_label("Colour").fill("#ffe100")  # too bright for text on a light page
+    visitor.press("Save the colour", settings)
+    visitor.open("/workspace/people/")
+    drawn = visitor.page.get_by_alt_text("Logo of Good Corp")
+    assert drawn.evaluate("image => image.naturalWidth") == 256
+    guest.open("/notes/")
+    assert guest.page.get_by_alt_text("Logo of Good Corp").is_visible()
+
+    visitor.open(settings)
+    visitor.follow("Change the address", f"{host}{settings}address/")
+    visitor.fill("Address", f"{slug}-new")
+    visitor.press("Change the address", f"{host}{settings}address/")
+    visitor.follow("Continue to", f"{slug}-new.localhost{settings}")
+    visitor.open(f"{host}/notes/", end=f"{slug}-new.localhost/notes/")
 
 
 @pytest.mark.parametrize("visitor", ["phone"], indirect=True)

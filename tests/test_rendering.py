@@ -27,6 +27,7 @@ FILES = {
         deploy/compose.yaml
         deploy/gunicorn.conf.py
         docs/api.md
+        docs/billing.md
         docs/code.md
         docs/data.md
         docs/decisions.md
@@ -38,6 +39,7 @@ FILES = {
         docs/sign_up.md
         docs/tenants.md
         docs/upgrade.md
+        docs/workspace.md
         manage.py
         pyproject.toml
         server/__init__.py
@@ -61,9 +63,14 @@ FILES = {
         server/templates/tenant_home.html
         server/tenants/__init__.py
         server/tenants/apps.py
+        server/tenants/management/__init__.py
+        server/tenants/management/commands/__init__.py
+        server/tenants/management/commands/seed_demo.py
         server/tenants/migrations/0001_initial.py
         server/tenants/migrations/0002_initial.py
         server/tenants/migrations/0003_alter_organization_name.py
+        server/tenants/migrations/0005_tenant_accent_tenant_language_tenant_logo_file_and_more.py
+        server/tenants/migrations/0006_tenant_plan_tenant_trial_ends.py
         server/tenants/migrations/__init__.py
         server/tenants/models.py
         server/tenants/receivers.py

@@ -273,6 +273,7 @@ def follow_changelog(project, template):
     replace(
         project.path / "pyproject.toml",
         ('  "django>=', '  "dnspython>=2.7,<3",\n  "publicsuffixlist>=1.0,<2",\n  "django>='),
+        ('  "django>=', '  "pillow>=11,<13",\n  "django>='),
     )
     tenant, *moved = (
         f'    "{name}",\n'

@@ -61,13 +61,24 @@ class Visitor:
     def tick(self, label):
         self.use(self.page.get_by_label(label), "Space")
 
+    def choose_file(self, label, name, data):
+        file = {"name": name, "mimeType": "application/octet-stream", "buffer": data}
+        self.page.get_by_label(label, exact=True).set_input_files(file)
+
     def read_code(self, email):
-        """Return the code in the newest e-mail to the address, from the page of development."""
+        return re.search(r"^[A-Z0-9-]{6,}$", self.read_mail(email), re.M)[0]
+
+    def read_link(self, email):
+        """Return the place on the main website to which the newest e-mail leads."""
+        return f"localhost{re.search(r'/invitations/.+/', self.read_mail(email))[0]}"
+
+    def read_mail(self, email):
+        """Return the newest e-mail to the address, from the page of development."""
         page = self.context.new_page()
         page.goto(f"http://localhost:{self.port}/_mail/")
         text = page.locator("article", has_text=email).first.inner_text()
         page.close()
-        return re.search(r"^[A-Z0-9-]{6,}$", text, re.M)[0]
+        return text
 
     def plug_in_passkeys(self):
         """Give the browser a device that holds passkeys, and recognises the person."""

@@ -4,6 +4,7 @@ from tests.settings import *  # noqa: F403
 
 PROJECT_NAME = "Main Site"
 TENANT_GRACE_DAYS = 30
+TENANCY_LIMITS = {}  # those of `test_seats.py` are its own
 ADMIN_USERNAME, ADMIN_EMAIL = "admin", "admin@localhost"
 
 MORE = ["engine.relations", "django_celery_results"]

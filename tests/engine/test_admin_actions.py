@@ -100,7 +100,7 @@ def test_a_form_that_was_opened_before_undoes_no_transition(public_client, tenan
     tenant.deactivate()
     lifecycle.suspend(tenant, "ada")
 
-    answers = {"name": "Renamed", "organization": tenant.organization_id}
+    answers = {"name": "Renamed", "organization": tenant.organization_id, "plan": "free"}
     public_client.post(f"{URL}{tenant.pk}/change/", answers)
 
     renamed = Tenant.objects.get(pk=tenant.pk)
@@ -137,9 +137,8 @@ def test_what_is_half_made_is_removed(act, tenant):
 
 def test_a_name_that_is_changed_in_the_form_is_in_the_log(public_client, tenant):
     tenant.deactivate()
-    public_client.post(
-        f"{URL}{tenant.pk}/change/", {"name": "Second", "organization": tenant.organization_id}
-    )
+    answers = {"name": "Second", "organization": tenant.organization_id, "plan": "free"}
+    public_client.post(f"{URL}{tenant.pk}/change/", answers)
 
     change = TenantEvent.objects.first()
     assert (change.by, change.action, change.before, change.after) == (

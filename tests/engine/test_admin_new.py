@@ -14,6 +14,7 @@ from tenant_users.permissions.models import UserTenantPermissions
 
 URL = "/admin/tenants/tenant/add/"
 ACME = {"name": "Acme", "slug": "acme", "organization": "Acme Inc.", "username": "other"}
+FORM = ACME | {"plan": "free"}
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def acme():
 def test_without_a_background_it_is_ready_at_once(public_client, settings):
     settings.PROVISION_IN_BACKGROUND = False
 
-    page = public_client.post(URL, ACME, follow=True)
+    page = public_client.post(URL, FORM, follow=True)
 
     assert acme().status == Tenant.Status.ACTIVE
     assert acme().owner.username == "other"
@@ -59,7 +60,7 @@ def test_without_a_background_it_is_ready_at_once(public_client, settings):
 
 
 def test_in_the_background_the_page_shows_the_state(public_client, background):
-    page = public_client.post(URL, ACME, follow=True)
+    page = public_client.post(URL, FORM, follow=True)
 
     assert background == [(acme().pk, "admin")]
     assert "data-pending" in page.text
@@ -79,7 +80,7 @@ def test_in_the_background_the_page_shows_the_state(public_client, background):
 
 
 def test_what_a_killed_process_has_left_is_to_be_finished(public_client, background, settings):
-    url = public_client.post(URL, ACME)["Location"]
+    url = public_client.post(URL, FORM)["Location"]
     settings.PROVISION_IN_BACKGROUND = False
     assert "the action “Finish” makes it" in public_client.get(url).text
 
@@ -126,7 +127,7 @@ def test_what_cannot_be_made_is_refused_at_once(background, wrong, error):
     ],
 )
 def test_the_page_says_what_is_wrong(public_client, wrong, says):
-    page = public_client.post(URL, ACME | wrong)
+    page = public_client.post(URL, FORM | wrong)
 
     assert page.status_code == 200
     assert says in page.text
@@ -138,7 +139,7 @@ def test_it_takes_the_right_to_add(public, public_client):
     UserTenantPermissions.objects.filter(profile=person).update(is_staff=True)
     client = TenantClient(public, person)
 
-    assert client.post(URL, ACME).status_code == 403
+    assert client.post(URL, FORM).status_code == 403
     assert client.get(f"/admin/tenants/tenant/{public.pk}/state/").status_code == 403
     assert public_client.get("/admin/tenants/tenant/0/state/").status_code == 404
 

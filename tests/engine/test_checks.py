@@ -351,6 +351,17 @@ def test_a_malformed_rate_is_named(settings):
     assert ids() == ["tenancy.E029"]
 
 
+@pytest.mark.parametrize("limits", [{"seats": -1}, {"seats": "5"}, {"seats": True}, 5])
+def test_a_malformed_limit_of_a_plan_is_named(settings, limits):
+    settings.TENANCY_LIMITS = {"free": limits, "team": {"seats": 0, "notes": None}}
+    assert ids() == ["tenancy.E047"]
+
+
+def test_a_plan_without_limits_is_named(settings):
+    settings.TENANCY_LIMITS = {"free": {}}
+    assert ids() == ["tenancy.E048"]
+
+
 def test_a_proxy_has_to_tell_addresses(settings):
     settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     assert "tenancy.W030" in ids(include_deployment_checks=True)

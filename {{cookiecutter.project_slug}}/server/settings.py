@@ -174,6 +174,13 @@ TENANCY_HISTORY_DAYS = 365  # how long the log keeps what people did
 GET_EXECUTOR_FUNCTION = "tenancy.fleet.get_executor"
 TENANT_BASE_MIGRATE_COMMAND = "tenancy.fleet.migrate.Command"
 TENANT_COLOR_ADMIN_APPS = False  # a site shows apps of one kind only
+
+# What a workspace may have, by its plan. `tenant.limit("notes")` returns the number, or None if
+# there is none. The engine counts `seats`, and your apps count what is theirs.
+TENANCY_LIMITS = {
+    "free": {"seats": 5, "notes": 100},
+    "team": {"seats": 50},
+}
 SERVE_TENANTS = True
 SERVE_PUBLIC = env.bool("SERVE_PUBLIC", default=DEBUG)
 

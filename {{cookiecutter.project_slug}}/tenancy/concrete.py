@@ -15,6 +15,11 @@ Organization = apps.get_model(settings.TENANT_ORGANIZATION_MODEL)
 User = get_user_model()
 
 
+# The engine's own fields that copies keep, as they keep those that the project adds.
+PROFILE = ("name", "language", "time_zone")  # of a person
+CHOICES = ("logo_file", "accent", "language", "time_zone")  # of a tenant
+
+
 def engine_model(model: type[Model]) -> type[Model]:
     """Return the abstract model that the project's model extends."""
     return next(base for base in model.__mro__ if base.__module__.startswith("tenancy."))

@@ -201,6 +201,10 @@ class AlreadyMember(LifecycleError):
     """A member has the e-mail that was to be invited."""
 
 
+class NoSeat(LifecycleError):
+    """The tenant has as many members and open invitations as its plan allows."""
+
+
 class NotInvited(LifecycleError):
     """The invitation was accepted, revoked, has lapsed, or is for somebody else."""
 

@@ -7,8 +7,10 @@ functions of `tenancy.lifecycle`, `tenancy.people` and `tenancy.copies`, which l
 from contextvars import ContextVar
 
 from django.conf import settings
+from django.core.validators import RegexValidator
 from django.db import connection, models, transaction
 from django.db.models import Q
+from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 from django_tenants.models import DomainMixin, TenantMixin
 from django_tenants.utils import get_public_schema_name
@@ -99,6 +101,7 @@ class TenantManager(models.Manager.from_queryset(TenantQuerySet)):
 
 
 IS_PUBLIC = Q(schema_name="public", slug="public")
+COLOUR = r"\A#[0-9a-f]{6}\Z"
 
 
 class AbstractTenant(TenantBase):
@@ -129,6 +132,15 @@ class AbstractTenant(TenantBase):
     progress = models.TextField(blank=True, editable=False)
     # The source of a copy, such as “clone of first”, or SIGN_UP. Empty for other tenants.
     origin = models.TextField(blank=True, editable=False)
+
+    # What the workspace's owner and admins choose (`tenancy.workspace.settings`). The file is in
+    # the tenant's own storage.
+    logo_file = models.CharField(_("logo"), max_length=100, blank=True, editable=False)
+    accent = models.CharField(
+        _("colour"), max_length=7, blank=True, editable=False, validators=[RegexValidator(COLOUR)]
+    )
+    language = models.CharField(_("language"), max_length=20, blank=True, editable=False)
+    time_zone = models.CharField(_("time zone"), max_length=50, blank=True, editable=False)
 
     # Of the host of a request (see routes.py): where to redirect to, if it is an earlier one, and
     # since when it answers over TLS.
@@ -171,6 +183,16 @@ class AbstractTenant(TenantBase):
 
     def shows_files_to(self, user, tenant) -> bool:
         return seen_tenants(user, tenant).filter(pk=self.pk).exists()
+
+    def get_plan(self) -> str:
+        """Return which limits of TENANCY_LIMITS hold: by default the value of a field `plan`."""
+        return getattr(self, "plan", "")
+
+    def limit(self, name: str) -> int | None:
+        """Return how many the tenant may have of what `name` stands for; None for no limit."""
+        if self.schema_name == get_public_schema_name():
+            return None
+        return getattr(settings, "TENANCY_LIMITS", {}).get(self.get_plan(), {}).get(name)
 
     def check_schema(self):
         """Raise SchemaNotReady while the tenant is being made or purged.
@@ -327,6 +349,12 @@ class HandOver(models.Model):
         return f"{self.user_id} → {self.host}"
 
 
+class InvitationQuerySet(models.QuerySet):
+    def open(self):
+        """Those that can be accepted now, if their senders may still send them."""
+        return self.filter(accepted=None, revoked=None, expires__gt=Now())
+
+
 class Invitation(models.Model):
     """An e-mail that invites an address to a workspace. `tenancy.people.invitations` writes it.
 
@@ -347,6 +375,8 @@ class Invitation(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, related_name="+"
     )
     revoked = models.DateTimeField(null=True)
+
+    objects = InvitationQuerySet.as_manager()
 
     class Meta:
         constraints = [

@@ -1,30 +1,37 @@
-"""A person's language and time zone, for pages and e-mails."""
+"""The language and the time zone of pages and e-mails: a person's own, or else the workspace's."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.conf import settings
+from django.db import connection
 from django.utils import timezone, translation
 
-from tenancy.concrete import User
+from tenancy.concrete import Tenant, User
 
 
-def activate(user: User) -> None:
-    """Use the person's language and time zone, as far as they have chosen any that is there."""
-    if user.language in dict(settings.LANGUAGES):
-        translation.activate(user.language)
-    if user.time_zone:
+def activate(chooser: User | Tenant) -> None:
+    """Use the language and the time zone that a person or a workspace has chosen, if any."""
+    if chooser.language in dict(settings.LANGUAGES):
+        translation.activate(chooser.language)
+    if chooser.time_zone:
         with suppress(ZoneInfoNotFoundError, ValueError):
-            timezone.activate(ZoneInfo(user.time_zone))
+            timezone.activate(ZoneInfo(chooser.time_zone))
 
 
 @contextmanager
-def preferences_of(email: str) -> Iterator[None]:
-    """Use the preferences of the person with this address; the current ones if there is nobody."""
+def preferences_of(email: str, tenant: Tenant | None = None) -> Iterator[None]:
+    """Use the preferences of the person with this address.
+
+    For what they haven't chosen use the tenant's, by default the current one's, and then what is
+    active.
+    """
+    tenant = tenant or connection.tenant
     user = User.objects.filter(email=email).only("language", "time_zone").first()
     language, zone = translation.get_language(), timezone.get_current_timezone()
     with translation.override(language), timezone.override(zone):
-        if user:
-            activate(user)
+        for chooser in (tenant, user):
+            if isinstance(chooser, Tenant | User):  # outside of tenants it is a stand-in
+                activate(chooser)
         yield

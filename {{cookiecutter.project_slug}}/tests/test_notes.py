@@ -17,6 +17,15 @@ def test_an_empty_note_is_refused(tenant_client):
     assert not Note.objects.exists()
 
 
+def test_a_plan_allows_so_many_notes(tenant_client, settings):
+    settings.TENANCY_LIMITS = {"free": {"notes": 1}}
+    tenant_client.post("/notes/", {"text": "One"})
+    page = tenant_client.post("/notes/", {"text": "Two"})
+
+    assert "your plan has up to 1 notes" in page.text
+    assert Note.objects.count() == 1
+
+
 def test_notes_are_for_members(client, tenant):
     response = client.get("/notes/", headers={"host": "first.localhost"})
 

@@ -4,6 +4,7 @@ TENANCY_ROLES |= {
     "billing": {"label": "Billing", "permissions": ["notes.view_note"]},
     "support": {"label": "Support", "is_staff": True},
 }
+TENANCY_LIMITS |= {"enterprise": {}}
 MIDDLEWARE = [
     "server.tenants.wiring.PlanMiddleware" if name.endswith(".TenantMiddleware") else name
     for name in MIDDLEWARE

@@ -1,5 +1,6 @@
 from django.conf import settings
-from django.db import models
+from django.core.exceptions import ValidationError
+from django.db import connection, models
 from django.utils.translation import gettext_lazy as _
 
 
@@ -19,3 +20,10 @@ class Note(models.Model):
 
     def __str__(self):
         return self.text[:50]
+
+    def clean(self):
+        """Refuse a new note if the workspace's plan allows no more of them."""
+        most = connection.tenant.limit("notes")
+        if self._state.adding and most is not None and Note.objects.count() >= most:
+            text = _("A workspace with your plan has up to %(most)d notes.")
+            raise ValidationError(text, params={"most": most})

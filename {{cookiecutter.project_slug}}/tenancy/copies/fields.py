@@ -7,23 +7,21 @@ from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.core.files.storage import Storage
 from django.db.models import Field, FileField, Model
 
-from tenancy.concrete import Tenant, User, added_fields
+from tenancy.concrete import CHOICES, PROFILE, Tenant, User, added_fields
 from tenancy.copies.references import key_of
 from tenancy.exceptions import CopyError, one_line
 
-PROFILE = ("name", "language", "time_zone")  # the engine's own fields of a person, copied likewise
-
 
 def copied_fields(model: type[Model]) -> list[Field]:
-    profile = [model._meta.get_field(name) for name in PROFILE] if model is User else []
-    return added_fields(model) + profile
+    own = {User: PROFILE, Tenant: CHOICES}.get(model, ())
+    return [*added_fields(model), *map(model._meta.get_field, own)]
 
 
 def cloned_values(source: Tenant) -> dict:
     """Return the values that a clone takes over. A unique value stays with the source."""
     return {
         field.attname: getattr(source, field.attname)
-        for field in added_fields(Tenant)
+        for field in copied_fields(Tenant)
         if not field.unique
     }
 

@@ -134,6 +134,23 @@ def check_rates(**kwargs) -> Iterator[CheckMessage]:
             yield finding("E029", f"TENANCY_RATES: “{rate}” is no rate for “{name}”.")
 
 
+@register("tenants")
+def check_limits(**kwargs) -> Iterator[CheckMessage]:
+    plans = getattr(settings, "TENANCY_LIMITS", {})
+    for plan, numbers in plans.items():
+        if not isinstance(numbers, dict):
+            yield finding("E047", f"TENANCY_LIMITS: {numbers!r} has no limits for “{plan}”.")
+            continue
+        for name, most in numbers.items():
+            if most is not None and (type(most) is not int or most < 0):
+                message = f"TENANCY_LIMITS: {most!r} is no limit of “{name}” in “{plan}”."
+                yield finding("E047", message)
+    field = next((field for field in added_fields(Tenant) if field.name == "plan"), None)
+    for plan in dict(field.flatchoices) if field and plans else ():
+        if plan not in plans:
+            yield finding("E048", f"TENANCY_LIMITS lacks the plan “{plan}”.", field)
+
+
 @register("tenants", deploy=True)
 def check_proxies(**kwargs) -> Iterator[CheckMessage]:
     if settings.SECURE_PROXY_SSL_HEADER and not getattr(settings, "TRUSTED_PROXIES", 0):

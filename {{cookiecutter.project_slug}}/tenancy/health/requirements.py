@@ -84,6 +84,7 @@ def missing_at_start() -> Iterator[CheckMessage]:
     yield from package("django-allauth", "65.22", "66")
     yield from package("dnspython", "2.7", "3")
     yield from package("idna", "3.7", "4")
+    yield from package("pillow", "11", "13")
     yield from package("publicsuffixlist", "1.0", "2")
     yield from package("celery", "5.7", "6", app="tenancy.background")
     yield from package("tenant-schemas-celery", "5.0", "5.1", app="tenancy.background")

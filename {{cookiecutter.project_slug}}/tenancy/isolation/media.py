@@ -40,18 +40,23 @@ def media(request, path: str):
     is_shared = path.startswith(PREFIX)
     storage = SharedStorage() if is_shared else default_storage
     name = path.removeprefix(PREFIX)
-    if not is_visible(request, name, is_shared):
-        return no_such_file(request)
+    is_open = is_visible(request, name, is_shared)
+    return (is_open and file_of(storage, name, request)) or no_such_file(request)
+
+
+def file_of(storage, name: str, request) -> HttpResponse | FileResponse | None:
+    """Return the answer that sends a storage's file, or None if there is no such file."""
     try:
         name = validate_file_name(name, allow_relative_path=True)
         folder = Path(storage.path("")).resolve()
         file = Path(storage.path(name)).resolve(strict=True)
     except NotImplementedError:
+        is_shared = isinstance(storage, SharedStorage)
         return HttpResponseRedirect((in_public(url_of) if is_shared else url_of)(name))
     except (OSError, ValueError, SuspiciousFileOperation):  # ValueError: NUL
-        file = None
-    if file is None or not file.is_relative_to(folder) or not file.is_file():
-        return no_such_file(request)
+        return None
+    if not file.is_relative_to(folder) or not file.is_file():
+        return None
     modified = int(file.stat().st_mtime)
     return get_conditional_response(request, last_modified=modified) or send(file, folder, modified)
 

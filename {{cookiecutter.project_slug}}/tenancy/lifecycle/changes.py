@@ -7,10 +7,11 @@ and raises IllegalTransition if the tenant's state forbids the change.
 from django.utils import timezone
 
 from tenancy import roles
-from tenancy.concrete import Tenant
+from tenancy.concrete import CHOICES, Tenant
 from tenancy.exceptions import IllegalTransition
-from tenancy.lifecycle.reservation import clean_fields, clean_name
+from tenancy.lifecycle.reservation import clean_field, clean_fields, clean_name
 from tenancy.people.members import find_user, grant
+from tenancy.people.seats import require_seat
 from tenancy.states import end_of_grace, transition
 
 
@@ -44,7 +45,7 @@ def undelete(tenant: Tenant, by: str) -> Tenant:
 
 
 def change(tenant: Tenant, by: str, **fields) -> Tenant:
-    """Set the tenant's name, its organization, or fields that the project added to its model.
+    """Set the tenant's name, its organization, fields that the project added, or those in CHOICES.
 
     The log gets a line for each field. Raises InvalidName or InvalidField.
     """
@@ -53,6 +54,8 @@ def change(tenant: Tenant, by: str, **fields) -> Tenant:
             event.before = f"{name}: {getattr(tenant, name)}"
             if name == "name":
                 values = {name: clean_name(Tenant, value)}
+            elif name in CHOICES:
+                values = {name: clean_field(Tenant._meta.get_field(name), value)}
             else:
                 values = {name: value} if name == "organization" else clean_fields({name: value})
             for attname, valid in values.items():
@@ -64,13 +67,15 @@ def change(tenant: Tenant, by: str, **fields) -> Tenant:
 def transfer(tenant: Tenant, username: str, by: str) -> Tenant:
     """Give the tenant to another owner, by user name or e-mail. The old owner stays a member.
 
-    Raises UnknownUser.
+    Raises UnknownUser, or NoSeat if the new owner isn't a member.
     """
     with transition("transfer", tenant, by) as (row, event):
         old, new = row.owner, find_user(username, active=True)
         if new == old:
             raise IllegalTransition("transfer", row.slug, f"{new} owns it already")
         event.before, event.after = str(old), str(new)
+        if not row.user_set.contains(new):
+            require_seat(row)
         row.owner = new
         grant(row, old, roles.MEMBER)
         grant(row, new, roles.OWNER)

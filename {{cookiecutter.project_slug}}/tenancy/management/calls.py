@@ -44,7 +44,7 @@ def add_member(tenant, username, role, by):
             "role": roles.assignable_roles()[role],
             "url": hosts.site_url(tenant.get_primary_domain().domain, "/workspace/people/"),
         }
-        mail = partial(send_email, "member_added", tenant.owner.email, context)
+        mail = partial(send_email, "member_added", tenant.owner.email, context, tenant)
         transaction.on_commit(mail, robust=True)
 
 

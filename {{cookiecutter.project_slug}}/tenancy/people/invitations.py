@@ -13,7 +13,7 @@ from functools import partial
 
 from allauth.account.models import EmailAddress
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.text import Truncator
@@ -29,6 +29,7 @@ from tenancy.history import record
 from tenancy.limits import limit
 from tenancy.models import Invitation, Status
 from tenancy.people.members import find_user, grant, locked, log, role_of
+from tenancy.people.seats import require_seat
 
 LIFETIME = timedelta(days=7)
 KEPT = timedelta(days=30)  # a row after its end
@@ -40,7 +41,7 @@ def invite(tenant: Tenant, email: str, role: str, by: User) -> Invitation:
     """Send an invitation; an earlier one to the same address is replaced.
 
     Nothing tells whether the address has an account. Raises InvalidRole, AlreadyMember if a member
-    has the address in the list of members, and RateLimited.
+    has the address in the list of members, NoSeat and RateLimited.
     """
     count(tenant, email)
     with locked(tenant) as row:
@@ -48,10 +49,10 @@ def invite(tenant: Tenant, email: str, role: str, by: User) -> Invitation:
         if row.user_set.filter(email=email).exists():
             message = _("%(email)s is a member already.")
             raise AlreadyMember(message % {"email": email})
-        # A limit of seats belongs here. Those that are taken: members, and `pending(row)`.
         Invitation.objects.filter(tenant=row, expires__lt=timezone.now() - KEPT).delete()
         pending(row).filter(email=email).update(revoked=Now())  # also one that has expired
         invitation = Invitation(tenant=row, email=email, role=role, invited_by=by)
+        require_seat(row)
         send(invitation)
         log_invitation("invite", invitation, by, after=role)
     return invitation
@@ -60,12 +61,14 @@ def invite(tenant: Tenant, email: str, role: str, by: User) -> Invitation:
 def resend(invitation: Invitation, by: User) -> None:
     """Send a pending invitation once more, with a new link in place of the old one.
 
-    Raises NotInvited, InvalidRole and RateLimited.
+    Raises NotInvited, InvalidRole, NoSeat and RateLimited.
     """
     count(invitation.tenant, invitation.email)
     with locked(invitation.tenant) as row:
         invitation = find_pending(row, invitation.pk)
         check_sender(row, by, invitation.role)
+        if invitation.expires <= timezone.now():
+            require_seat(row)
         invitation.invited_by = by
         send(invitation)
         log_invitation("resend invitation", invitation, by, after=invitation.role)
@@ -83,7 +86,8 @@ def revoke(invitation: Invitation, by: User) -> None:
 def accept(token: str, user: User) -> Tenant:
     """Make the person a member, with the invitation's role. A member keeps the role they have.
 
-    Raises NotInvited if the invitation isn't good, or for another address than the person's.
+    Raises NotInvited if the invitation isn't good, or for another address than the person's, and
+    NoSeat if the workspace has fewer seats than when it was sent.
     """
     invitation = find(token)
     if invitation is None:
@@ -96,6 +100,7 @@ def accept(token: str, user: User) -> Tenant:
         own = {"accepted": Now(), "accepted_by": user}
         Invitation.objects.filter(pk=invitation.pk).update(**own)
         if role_of(row, user) is None:
+            require_seat(row)
             grant(row, user, invitation.role)
             log("accept invitation", user, user.get_username(), row, after=invitation.role)
     return row
@@ -103,7 +108,7 @@ def accept(token: str, user: User) -> Tenant:
 
 def find(token: str) -> Invitation | None:
     """Return the invitation if it can be accepted now."""
-    rows = Invitation.objects.filter(open_now(), token=digest(token))
+    rows = Invitation.objects.open().filter(token=digest(token))
     invitation = rows.select_related("tenant", "invited_by").first()
     return invitation if invitation and is_good(invitation) else None
 
@@ -123,10 +128,6 @@ def is_good(invitation: Invitation) -> bool:
     return roles.may_give(role_of(tenant, sender), invitation.role)
 
 
-def open_now() -> Q:
-    return Q(accepted=None, revoked=None, expires__gt=Now())
-
-
 def pending(tenant: Tenant) -> QuerySet[Invitation]:
     """Return the tenant's invitations that were neither accepted nor revoked, the newest first.
 
@@ -138,7 +139,7 @@ def pending(tenant: Tenant) -> QuerySet[Invitation]:
 
 def is_invited(email: str) -> bool:
     """Return whether any workspace invites the address now."""
-    rows = Invitation.objects.filter(open_now(), email=email)
+    rows = Invitation.objects.open().filter(email=email)
     return any(map(is_good, rows.select_related("tenant", "invited_by")))
 
 
@@ -187,7 +188,7 @@ def send(invitation: Invitation) -> None:
         "days": LIFETIME.days,
     }
     # Robust: a failed e-mail is logged, and the invitation can be sent again.
-    mail = partial(send_email, "invitation", invitation.email, context)
+    mail = partial(send_email, "invitation", invitation.email, context, invitation.tenant)
     transaction.on_commit(mail, robust=True)
 
 

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_http_methods
 
 from tenancy import hosts, roles
 from tenancy.concrete import Tenant, User
-from tenancy.exceptions import InvalidUser, NotInvited
+from tenancy.exceptions import InvalidUser, NoSeat, NotInvited
 from tenancy.models import Invitation
 from tenancy.people import invitations
 from tenancy.people.accept_next import accept_next, forget_next
@@ -48,6 +48,8 @@ def invitation(request, token):
             invitations.accept(token, request.user)
         except NotInvited:  # accepted or revoked in this moment
             return ended(request)
+        except NoSeat as error:
+            messages.error(request, str(error))
         return HttpResponseRedirect(request.path)
     sender = invitation.invited_by
     context = {
@@ -79,6 +81,9 @@ def sign_up(request, token: str, invitation: Invitation) -> HttpResponse:
         return accept_next(request, request.path)
     except NotInvited:
         return ended(request)
+    except NoSeat as error:
+        messages.error(request, str(error))
+        return HttpResponseRedirect(request.path)
     # After it the page leads on into the workspace.
     return complete_signup(request, user=user, redirect_url=request.path)
 

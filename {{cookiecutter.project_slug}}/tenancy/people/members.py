@@ -23,6 +23,7 @@ from tenancy.exceptions import InvalidRole, NotAMember, OwnsTenant, UnknownUser
 from tenancy.history import record
 from tenancy.isolation.credentials import delete_credentials
 from tenancy.models import ApiKey, Invitation, LastSeen, Status
+from tenancy.people.seats import require_seat
 from tenancy.states import fetch_for
 
 
@@ -51,7 +52,7 @@ def find_user(username: str, *, active: bool = False, lock: bool = False) -> Use
 def add_member(tenant: Tenant, username: str, role: str = roles.MEMBER, *, by: str) -> None:
     """Make an active person a member of the tenant, or give a member another role.
 
-    `role` is a key of TENANCY_ROLES. Raises InvalidRole or OwnsTenant.
+    `role` is a key of TENANCY_ROLES. Raises InvalidRole, OwnsTenant or NoSeat.
     """
     set_role(tenant, username, role, by)
 
@@ -72,6 +73,8 @@ def set_role(tenant: Tenant, username: str, role: str, by: str, *, of_member=Fal
         refuse_owner(row, user)
         if of_member and before is None:
             raise not_a_member(row, user)
+        if before is None:
+            require_seat(row)
         grant(row, user, role)
         if before != role:
             log("change role" if before else "add member", user, by, row, before, role)

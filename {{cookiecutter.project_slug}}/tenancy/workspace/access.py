@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 
 from tenancy import hosts, roles
-from tenancy.exceptions import LifecycleError, RateLimited
+from tenancy.exceptions import IllegalTransition, LifecycleError, RateLimited
 from tenancy.requests.failures import how_long
 
 
@@ -43,7 +43,7 @@ def attempt(request, change: Callable[[], str], page: str) -> HttpResponseRedire
     try:
         messages.success(request, change())
     except LifecycleError as error:
-        messages.error(request, str(error))
+        messages.error(request, sentence(error))
     except RateLimited as error:
         messages.error(request, limit_reached(error))
     return redirect(page)
@@ -52,6 +52,13 @@ def attempt(request, change: Callable[[], str], page: str) -> HttpResponseRedire
 def limit_reached(error: RateLimited) -> str:
     """Return a sentence for a form or a message."""
     return f"{_('This was done too often.')} {how_long(error.wait)}"
+
+
+def sentence(error: LifecycleError) -> str:
+    """Return why a change isn't possible, for the people of a workspace."""
+    if isinstance(error, IllegalTransition):
+        return _("This can't be changed now, because the site's operator has closed the workspace.")
+    return str(error)
 
 
 def at_present_host(request, response: HttpResponse) -> HttpResponse:

@@ -8,6 +8,8 @@ from tenancy.workspace.domains import views as domains
 from tenancy.workspace.history import views as history
 from tenancy.workspace.keys import views as keys
 from tenancy.workspace.people import views as people
+from tenancy.workspace.settings import look
+from tenancy.workspace.settings import views as settings
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="workspace-people"), name="workspace"),
@@ -16,6 +18,10 @@ urlpatterns = [
     path("people/<int:pk>/role/", people.role, name="workspace-role"),
     path("people/<int:pk>/remove/", people.remove, name="workspace-remove"),
     path("people/invitations/<int:pk>/", people.invitation, name="workspace-invitation"),
+    path("settings/", settings.settings, name="workspace-settings"),
+    path("settings/address/", settings.address, name="workspace-settings-address"),
+    path("logo.webp", look.logo, name="workspace-logo"),
+    path("style.css", look.style, name="workspace-style"),
     path("domains/", domains.domains, name="workspace-domains"),
     path("domains/primary/", domains.primary, name="workspace-domain-primary"),
     path("domains/<int:pk>/check/", domains.check, name="workspace-domain-check"),

@@ -124,6 +124,7 @@ DATA = {
     "workspace-new-key": [{"name": "backup", "role": roles.MEMBER, "days": 30}],
     "workspace-domains": [{"host": "claimed.example.org"}],
     "workspace-domain-primary": [{"host": hosts.host_of("first")}],
+    "workspace-settings-address": [{"address": "moved"}],
 }
 
 if apps.is_installed("allauth.mfa"):

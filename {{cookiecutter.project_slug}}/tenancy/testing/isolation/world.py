@@ -3,6 +3,8 @@
 import time
 
 from django.conf import settings
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
 from django.db import connection
 from django.test import Client
 from django_tenants.utils import get_public_schema_name
@@ -68,9 +70,14 @@ class World:
         self.sign_in()
 
     def name_tenant(self, side: Side) -> None:
-        """Give the tenant and its organization names with canaries."""
+        """Give the tenant and its organization names with canaries, and the tenant a logo."""
         tenant = side.tenant
-        Tenant.objects.filter(pk=tenant.pk).update(name=side.canary("the tenant's name"))
+        with tenant:
+            content = ContentFile(side.canary("the tenant's logo, a file").encode())
+            logo = default_storage.save(side.canary("the tenant's logo"), content)
+        side.uploads.append((default_storage, logo))
+        names = {"name": side.canary("the tenant's name"), "logo_file": logo}
+        Tenant.objects.filter(pk=tenant.pk).update(**names)
         organization = Organization.objects.filter(pk=tenant.organization_id)
         organization.update(name=side.canary("the tenant's organization"))
         side.tenant = Tenant.objects.get(pk=tenant.pk)

@@ -15,8 +15,11 @@ from tenancy.concrete import Domain, Tenant
 NUMBERS = range(2, 20)  # appended to an address that is taken
 
 
-def problem_with(slug: str) -> str:
-    """Return a sentence that says why no workspace can get the address, or ""."""
+def problem_with(slug: str, tenant: Tenant | None = None) -> str:
+    """Return a sentence that says why no workspace can get the address, or "".
+
+    A tenant may get an address back that it had before.
+    """
     if slug in hosts.RESERVED_SLUGS:
         text = _("“%(address)s” is reserved for this site. “%(other)s” is free.")
     elif not is_valid(slug):
@@ -24,7 +27,7 @@ def problem_with(slug: str) -> str:
             "An address has up to %(most)d lower-case letters, digits and single hyphens, and"
             " begins with a letter."
         ) % {"most": hosts.SLUG_LENGTH}
-    elif taken_among([slug]):
+    elif taken_among([slug], tenant):
         text = _("“%(address)s” is taken. “%(other)s” is free.")
     else:
         return ""
@@ -56,9 +59,12 @@ def suggest(text: str) -> str:
     return next(free, None) or f"{slug[: hosts.SLUG_LENGTH - 9]}-{secrets.token_hex(4)}"
 
 
-def taken_among(slugs: list[str]) -> set[str]:
-    """Return those that a workspace has, or had: its former host leads there."""
+def taken_among(slugs: list[str], besides: Tenant | None = None) -> set[str]:
+    """Return those that another workspace has, or had: its former host leads there."""
     slug_of = {hosts.host_of(slug): slug for slug in slugs}
-    domains = Domain.objects.filter(domain__in=slug_of).values_list("domain", flat=True)
-    tenants = Tenant.all_objects.filter(slug__in=slugs).values_list("slug", flat=True)
-    return {*tenants, *(slug_of[domain] for domain in domains)}
+    domains, tenants = Domain.objects.all(), Tenant.all_objects.all()
+    if besides:
+        domains, tenants = domains.exclude(tenant=besides.pk), tenants.exclude(pk=besides.pk)
+    found = domains.filter(domain__in=slug_of).values_list("domain", flat=True)
+    slugs = tenants.filter(slug__in=slugs).values_list("slug", flat=True)
+    return {*slugs, *(slug_of[domain] for domain in found)}

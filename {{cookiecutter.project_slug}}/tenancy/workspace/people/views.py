@@ -15,6 +15,7 @@ from tenancy.exceptions import LifecycleError, RateLimited
 from tenancy.models import Invitation, LastSeen
 from tenancy.people import invitations, members
 from tenancy.people.confirmation import confirmed
+from tenancy.people.seats import seats_of
 from tenancy.requests.failures import how_long
 from tenancy.workspace.access import attempt, for_managers, for_the_owner
 from tenancy.workspace.people.forms import InviteForm, OwnerForm
@@ -40,6 +41,7 @@ def people(request):
     definitions = [(label_of(name), roles.describe(name)) for name in roles.all_roles()]
     context = {
         "form": form,
+        "seats": seats_of(request.tenant),
         "page": page,
         "invitations": pending(request.tenant),
         "choices": roles.assignable_roles(),
