@@ -396,7 +396,7 @@ def test_it_costs_few_statements(browser, django_assert_num_queries):
     url = browser.open("http://first.localhost/sign-in/?fresh=10", until="/hand-over/")
     with django_assert_num_queries(8):
         url = browser.at("localhost").get(url.removeprefix("http://localhost")).url
-    with django_assert_num_queries(14):
+    with django_assert_num_queries(13):
         browser.at("first.localhost").get(url.removeprefix("http://first.localhost"))
 
 

@@ -82,8 +82,8 @@ def test_each_line_is_a_sentence(admin, tenant, ada, public):
 
 
 def test_every_action_of_a_tenant_has_a_sentence_or_is_the_operators():
-    known = {*sentences.all_sentences(), *sentences.HIDDEN, "enter"}
-    assert not TRANSITIONS.keys() - known
+    logged = {name for name, transition in TRANSITIONS.items() if transition.signal}
+    assert not logged - {*sentences.all_sentences(), *sentences.HIDDEN}
 
 
 def test_what_is_the_operators_is_not_shown(admin, tenant, settings):
@@ -142,14 +142,13 @@ def test_it_is_paged_by_key(admin, tenant, monkeypatch):
         record("send invoice", tenant, "ada", after=str(number))
 
     page, seen = admin.get(f"{URL}?person=ada&kind=other"), []
-    while True:
+    for _ in range(3):
         seen += texts(page)
         record("send invoice", tenant, "ada", after="meanwhile")  # moves no line to the next page
         older = re.search(r'href="(\?[^"]*before=[^"]*)#lines"', page.text)
-        if older is None:
-            break
-        page = admin.get(URL + older[1].replace("&amp;", "&"))
+        page = admin.get(URL + older[1].replace("&amp;", "&")) if older else None
 
+    assert page is None
     assert seen == [f"ada: send invoice, {number}" for number in (4, 3, 2, 1, 0)]
     assert len(rows(admin, "?kind=other")) == 8
 
@@ -252,6 +251,18 @@ def test_a_sign_in_is_noted_and_so_is_one_that_is_refused(browser, tenant):
     assert {*page[1:]} == {
         f"A sign-in{of} was refused: {sentences.REASONS['code']}." for of in ("", " of admin")
     }
+
+
+def test_a_fresh_confirmation_is_no_further_sign_in(browser, tenant):
+    browser.sign_in()
+    browser.open(browser.code())
+    browser.open("http://first.localhost/sign-in/?fresh=10")
+    assert len(signed_in()) == 1
+
+    User.objects.filter(username="admin").update(session_epoch=7)  # ends the session
+    browser.sign_in()
+    browser.open("http://first.localhost/sign-in/?fresh=10")
+    assert len(signed_in()) == 2
 
 
 def test_a_stranger_who_is_refused_stays_unnamed(browser, tenant, ada):

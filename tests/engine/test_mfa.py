@@ -201,6 +201,8 @@ def test_wrong_codes_are_limited(app):
     expire()
     enter(browser, code_of())
     assert is_signed_in(browser)
+    page = browser.get("/account/")
+    assert page.context["failed"].count == 5
 
 
 def test_many_addresses_guess_no_code_together_nor_lock_the_person_out(app):

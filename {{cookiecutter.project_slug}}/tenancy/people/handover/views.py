@@ -153,6 +153,7 @@ def finish(request):
     if handover:
         user = UserBackend().get_user(handover.user_id)  # None for a deactivated person
     if user and membership_of(user, request.tenant):
+        was_signed_in = is_session_of(request, user)  # and comes with a fresh confirmation
         auth.login(request, user, backend=BACKEND)
         if handover.confirmed:
             keep_confirmation(request, handover.method, handover.confirmed.timestamp())
@@ -160,8 +161,9 @@ def finish(request):
             forget_confirmation(request)  # of this browser's earlier session
         key = {"workspace_session": request.session.session_key}
         if HandOver.objects.filter(pk=handover.pk).update(**key):
-            name = user.get_username()
-            record("sign in", request.tenant, name, username=name)
+            if not was_signed_in:
+                name = user.get_username()
+                record("sign in", request.tenant, name, username=name)
             response = HttpResponseRedirect(goal)
             response.delete_cookie(cookie_name(request, codes.digest(state)))
             return response
@@ -186,6 +188,13 @@ def refuse(tenant: Tenant, reason: str, user=None) -> None:
 
 def is_member(request) -> bool:
     return membership_of(request.user, request.tenant) is not None
+
+
+def is_session_of(request, user) -> bool:
+    """Return whether the request has a session of the person's that is still good."""
+    session = request.session
+    is_theirs = session.get(auth.SESSION_KEY) == str(user.pk)
+    return is_theirs and session.get(auth.HASH_SESSION_KEY) == user.get_session_auth_hash()
 
 
 def page_to_confirm(user) -> str:
