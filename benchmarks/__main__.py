@@ -11,7 +11,17 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import background, births, fleet, machine, migrating, projects, report, requests
+from benchmarks import (
+    background,
+    births,
+    fleet,
+    machine,
+    migrating,
+    projects,
+    report,
+    requests,
+    starting,
+)
 from tests.projects import UV
 
 HERE = Path(__file__).parent
@@ -87,6 +97,8 @@ def measure(mode):
             large_births[str(size)] = births.measure_large(large, mode.short_rounds)
         step("Run tasks")
         tasks = background.measure(sides, mode.short_rounds, mode.rounds)
+        step("Start processes")
+        start = starting.measure(ours, sides.plain, mode.short_rounds)
         versions = ours.do("versions")
         step("Clean up")
     step("Done")
@@ -100,6 +112,7 @@ def measure(mode):
         "fleets": found,
         "large_births": large_births,
         "tasks": tasks,
+        "start": start,
     }
 
 

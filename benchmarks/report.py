@@ -3,7 +3,7 @@
 from statistics import median
 from typing import NamedTuple
 
-from benchmarks import background
+from benchmarks import background, starting
 from benchmarks.rounds import ratio
 
 COMMAND = "uv run --group benchmarks python -m benchmarks"
@@ -39,6 +39,7 @@ WAIT = Goal(most=0.1)
 SIGNING_UP = Goal(most=2)
 NOTHING = Goal(most=0.5, at=LARGEST)
 TASKS = Goal(least=0.95), Goal(least=4)
+START = Goal(most=1.3)
 SHARE = {"anonymous": Goal(least=0.95), "signed in": Goal(least=0.9)}
 
 
@@ -73,6 +74,7 @@ def tables(results):
         migrating(fleets, their_rounds),
         requests(fleets),
         running,
+        starting.section(results["start"], judged, table, time, START),
     )
     return "\n".join([line for part in parts for line in part] + [""])
 

@@ -292,6 +292,9 @@ def follow_changelog(project, template):
 
     # 1.3.0
     replace(project.path / ".gitignore", ("media/\n", "media/\nprivate/\n"))
+    for name in ("server/settings.py", "manage.py"):
+        replace(project.path / name, ("from environs import", "from tenancy.environment import"))
+    replace(project.path / "pyproject.toml", ('"environs>=14,<16"', '"python-dotenv>=1.1,<2"'))
 
 
 def test_a_project_takes_over_the_present_engine(older, template):

@@ -10,9 +10,9 @@ def main():
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "server.settings")
     try:
         from django.core.management import execute_from_command_line
-        from environs import EnvError
 
         from tenancy import env_file
+        from tenancy.environment import EnvError
         from tenancy.exceptions import LocalPostgresError, MissingRequirement
     except ImportError as error:
         sys.exit(

@@ -1,8 +1,11 @@
 """No setting and no code that would mix tenants up passes `manage.py check`."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.postgres.operations import TrigramExtension
 from django.core.checks import Tags, run_checks
@@ -368,3 +371,16 @@ def test_a_proxy_has_to_tell_addresses(settings):
 
     settings.TRUSTED_PROXIES = 1
     assert "tenancy.W030" not in ids(include_deployment_checks=True)
+
+
+def test_a_process_imports_no_checks_before_they_run():
+    """Nor what takes as long, and is needed for them alone."""
+    start = "from django.core.wsgi import get_wsgi_application; get_wsgi_application()"
+    slow = {"tenancy.health.checks", "tenancy.background.checks", "tenancy.fleet", "marshmallow"}
+    command = [sys.executable, "-c", f"{start}; import sys; print(*sys.modules)"]
+    said = subprocess.run(
+        command, cwd=settings.BASE_DIR, capture_output=True, text=True, check=True
+    ).stdout.split()
+
+    assert "django.core.checks" in said
+    assert not slow & {*said}

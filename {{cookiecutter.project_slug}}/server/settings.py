@@ -11,9 +11,9 @@ from pathlib import Path
 from csp.constants import NONCE
 from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
-from environs import Env, EnvError, validate
 
 from tenancy import email_provider, hosts
+from tenancy.environment import Env, EnvError, validate
 from tenancy.people.social import providers
 from tenancy.postgres import embedded
 

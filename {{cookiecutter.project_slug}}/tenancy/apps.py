@@ -3,7 +3,7 @@ from importlib.util import find_spec
 
 from django.apps import AppConfig, apps
 from django.contrib.admin import apps as admin
-from django.core.checks import CheckMessage
+from django.core.checks import CheckMessage, Tags
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import request_finished
 from django.db import DEFAULT_DB_ALIAS, connections
@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from tenancy import masking
 from tenancy.exceptions import MissingRequirement
-from tenancy.health import requirements
+from tenancy.health import lazy, requirements
 from tenancy.isolation import logs
 from tenancy.isolation.storage import share_files
 from tenancy.requests.reading import Request
@@ -33,13 +33,14 @@ class TenancyConfig(AppConfig):
     def ready(self):
         from tenant_users.tenants import tasks
 
-        from tenancy.health import apis, checks  # noqa: F401 (the imports register them)
         from tenancy.isolation import deletion, router
         from tenancy.lifecycle import provision_tenant
         from tenancy.people import failed  # noqa: F401 (the import connects its receiver)
         from tenancy.people.account import receivers  # noqa: F401 (the import connects them)
         from tenancy.people.mfa.factors import APP
 
+        lazy.install("tenancy.health.checks", Tags.database, "tenants")
+        lazy.install("tenancy.health.apis", "tenants")
         masking.install()
         router.install()
         deletion.install()

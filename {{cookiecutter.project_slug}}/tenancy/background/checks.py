@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from celery import current_app
 from django.apps import apps
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.checks import CheckMessage, Error, Warning
 from django_tenants.routers import TenantSyncRouter
 
 from tenancy.background.task import TenantTask
+from tenancy.health.lazy import register
 
 LOSES_TASKS = ("filesystem:", "memory:")
 REDIS = ("redis", "rediss", "valkey", "sentinel")

@@ -6,12 +6,13 @@ from typing import Any, get_args, get_type_hints
 
 from django.apps import apps
 from django.conf import settings
-from django.core.checks import CheckMessage, register
+from django.core.checks import CheckMessage
 from django.db.models import Model
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils.module_loading import import_string
 
 from tenancy.health.findings import finding
+from tenancy.health.lazy import register
 from tenancy.health.requirements import is_a
 from tenancy.isolation.credentials import credential_models
 from tenancy.isolation.router import is_in_tenants

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.contrib.admin.sites import all_sites
 from django.contrib.postgres.operations import CreateExtension
 from django.core.cache.backends.redis import RedisCache
-from django.core.checks import CheckMessage, Tags, register
+from django.core.checks import CheckMessage, Tags
 from django.core.exceptions import FieldDoesNotExist
 from django.core.files.storage import FileSystemStorage
 from django.db import router
@@ -30,6 +30,7 @@ from tenancy.copies.omissions import EXCLUDE, INCLUDE, named
 from tenancy.exceptions import one_line
 from tenancy.health import doctor, library_settings, manifest, requirements
 from tenancy.health.findings import finding
+from tenancy.health.lazy import register
 from tenancy.health.requirements import MIDDLEWARE, is_a
 from tenancy.isolation.admin_site import HostSite
 from tenancy.isolation.media import TenantStorage
