@@ -20,7 +20,8 @@ from django_tenants import migration_executors
 from django_tenants.migration_executors.base import MigrationExecutor
 
 from tenancy.exceptions import one_line
-from tenancy.fleet import plan
+from tenancy.fleet import plan, rolling
+from tenancy.fleet.plan import Cohort
 from tenancy.fleet.report import Report
 from tenancy.fleet.run import Run
 from tenancy.fleet.strategies import FLEET, migrate_by_django
@@ -56,10 +57,11 @@ class FleetExecutor(MigrationExecutor):
         if self.options.get("plan") or self.options.get("check_unapplied"):
             self.look(schemas)
             return
+        report = Report(self.stdout, self.options.get("verbosity", 1))
         if self.PUBLIC_SCHEMA_NAME in schemas:
             schemas.remove(self.PUBLIC_SCHEMA_NAME)
+            report.warn(rolling.lines(self.plan([self.PUBLIC_SCHEMA_NAME])[0]))
             self.migrate_public()
-        report = Report(self.stdout, self.options.get("verbosity", 1))
         run = Run(self.connection, self.args, self.options, report)
         try:
             run.migrate(schemas)
@@ -79,10 +81,13 @@ class FleetExecutor(MigrationExecutor):
         except Exception as error:
             raise CommandError(f"{self.PUBLIC_SCHEMA_NAME}: {one_line(error)}") from error
 
+    def plan(self, schemas: list[str]) -> tuple[list[Cohort], list[str]]:
+        return plan.make(self.connection, schemas, self.options)
+
     def look(self, schemas: list[str]) -> None:
-        cohorts, missing = plan.make(self.connection, schemas, self.options)
+        cohorts, missing = self.plan(schemas)
         if self.options.get("plan"):
-            for line in plan.describe(cohorts, missing):
+            for line in (*plan.describe(cohorts, missing), *rolling.lines(cohorts)):
                 self.stdout.write(f"{line}\n")
         work = any(cohort.steps or cohort.error for cohort in cohorts)
         if self.options.get("check_unapplied") and (work or missing):

@@ -150,15 +150,19 @@ def parts(operation: Operation) -> Iterator[object]:
     yield from filter(None, inner + added)
 
 
-def is_plain(sql) -> bool:
-    """Return whether RunSQL's argument, texts with or without parameters, is of STATEMENTS."""
-    texts = [
+def texts(sql) -> list:
+    """Return the texts in RunSQL's argument, without their parameters."""
+    return [
         each[0] if isinstance(each, (list, tuple)) else each
         for each in (sql if isinstance(sql, (list, tuple)) else [sql])
     ]
-    return all(type(text) is str for text in texts) and all(
+
+
+def is_plain(sql) -> bool:
+    """Return whether RunSQL's argument, texts with or without parameters, is of STATEMENTS."""
+    return all(type(text) is str for text in texts(sql)) and all(
         STATEMENTS.match(statement.lstrip("( \n"))
-        for text in texts
+        for text in texts(sql)
         for statement in sqlparse.split(sqlparse.format(text, strip_comments=True))
         if statement.strip(" \n;")
     )

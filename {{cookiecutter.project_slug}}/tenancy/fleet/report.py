@@ -40,6 +40,10 @@ class Report:
         """Return the schemas that have no outcome yet."""
         return [schema for schema in schemas if schema not in self.outcomes]
 
+    def warn(self, lines: Iterable[str]) -> None:
+        if not self.silent:
+            self.stdout.writelines(f"{line}\n" for line in lines)
+
     def has_migrated(self, schema: str, message: str) -> None:
         self.outcomes[schema] = Outcome.MIGRATED
         self.tell(schema, message, counted=True)

@@ -9,7 +9,7 @@ from django.core.management import CommandError
 from django.db import DatabaseError, InterfaceError
 
 from tenancy.exceptions import HalfDone, one_line
-from tenancy.fleet import drift, plan
+from tenancy.fleet import drift, plan, rolling
 from tenancy.fleet.plan import Cohort
 from tenancy.fleet.report import Outcome, Report
 from tenancy.fleet.strategies import Strategies, make_table
@@ -33,6 +33,7 @@ class Run:
         """Raises what `plan.make` raises, and DatabaseError or InterfaceError for no tenant's."""
         self.report.schemas += schemas
         cohorts, missing = plan.make(self.connection, schemas, self.options)
+        self.report.warn(rolling.lines(cohorts))
         for schema in missing:
             self.report.has_failed(schema, "there is no such schema")
         for cohort in cohorts:

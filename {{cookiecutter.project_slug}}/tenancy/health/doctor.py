@@ -18,6 +18,7 @@ from tenant_users.permissions.models import UserTenantPermissions
 
 from tenancy.concrete import Domain, Tenant
 from tenancy.database import pooler
+from tenancy.fleet import rolling
 from tenancy.health import structure
 from tenancy.health.findings import finding
 from tenancy.isolation.router import table_of
@@ -106,6 +107,8 @@ def examine() -> Iterator[CheckMessage]:
     for cohort in cohorts:
         if not cohort.error:
             yield from structure.compare(cohort)
+    for migration, how in rolling.breaking(cohorts).items():
+        yield finding("W116", f"breaks code that runs meanwhile: it {how}.", migration)
     yield from half_members(with_rights)
     for name in sorted(tables.keys() - set(getattr(settings, "PG_EXTRA_SEARCH_PATHS", []))):
         # A template of the blueprint is dropped when the next one is made, at the latest.

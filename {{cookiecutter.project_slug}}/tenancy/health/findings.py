@@ -70,6 +70,8 @@ HINTS = {
     "W115": "After a deployment that was taken back, deploy it again and undo them with `manage.py"
     " migrate_schemas APP NAME`. Of squashed migrations, `manage.py migrate_schemas --prune APP`"
     " removes the records. Of removed apps, delete them from django_migrations: {apps}.",
+    "W116": "Make it in two deployments (see docs/deploy.md), or acknowledge it by the line"
+    " `breaks_running_code = False` in the migration's class.",
     "E120": "Or connect to PostgreSQL directly.",
 }
 
