@@ -1,27 +1,34 @@
 """docs/deploy.md, typed: two gunicorns behind Caddy with TLS, as far as a machine alone can."""
 
-import contextlib
 import json
 import os
 import re
+import shutil
 import signal
-import socket
 import ssl
-import subprocess
-import sys
-import threading
 from pathlib import Path
 
 import pytest
 import yaml
-from projects import UV, Project, environment, wait_for
+from deployment import (
+    CUSTOMER,
+    DOMAIN,
+    PORTS,
+    WORKSPACE,
+    Crowd,
+    Site,
+    ask,
+    free_ports,
+    production,
+    start_caddy,
+    start_gunicorns,
+)
+from playwright.sync_api import sync_playwright
+from projects import UV, Project, environment, need, wait_for
 from test_documents import blocks
 from test_production import DEPLOY
-from tls import TlsBrowser, sign_in
+from tls import TlsBrowser
 
-CADDY = Path(sys.executable).with_name("caddy")
-DOMAIN, WORKSPACE, CUSTOMER = "acme.example.com", "initech.acme.example.com", "www.shop.example.org"
-HERE = {"local_certs", "skip_install_trust", "admin off", "persist_config off"}
 # The blocks of the page that aren't run as they stand, by their beginning, and why.
 NOT_TYPED = {
     "docker compose": "needs Docker; `release` runs what `site` runs, and the services are checked",
@@ -30,44 +37,6 @@ NOT_TYPED = {
     "uv run manage.py migrate_schemas --plan": "test_documents.py parses it",
     "uv run --no-dev celery": "the engine's tests run workers",
 }
-
-
-def free_ports(count):
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
-
-
-class Site:
-    """A deployment: its processes by name, and browsers that go to its proxy."""
-
-    def __init__(self, project, folder, ports):
-        self.project, self.folder, self.ports, self.processes = project, folder, ports, {}
-
-    def start(self, name, command, **env):
-        log = (self.folder / f"{name}.log").open("a")
-        self.processes[name] = subprocess.Popen(
-            [str(part) for part in command],
-            cwd=self.project.path,
-            env=self.project.env | {key: str(value) for key, value in env.items()},
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-
-    def log(self, name):
-        return (self.folder / f"{name}.log").read_text()
-
-    def browser(self, host):
-        root = self.folder / "caddy/pki/authorities/local/root.crt"
-        return TlsBrowser(host, self.ports["https"], root)
-
-    def stop(self):
-        for process in self.processes.values():
-            process.terminate()
-        for process in self.processes.values():
-            process.wait(timeout=60)
 
 
 @pytest.fixture(scope="module")
@@ -80,23 +49,8 @@ def site(acme, tmp_path_factory):
     server, _, _ = json.loads(acme.run(*acme.python, "-c", DEPLOY).stdout).rpartition("/")
     create = "from django.db import connection; connection.cursor().execute('CREATE DATABASE app')"
     acme.manage("shell", "-c", create)
-    names = ("http", "https", "web", "website", "web_internal", "website_internal")
-    ports = dict(zip(names, free_ports(len(names)), strict=True))
-    made = re.findall(r"^(\w+)=(.+)$", (acme.path / ".env.production").read_text(), re.M)
-    variables = {name: value.strip('"') for name, value in made} | {
-        "BIND": "127.0.0.1",
-        "DATABASE_URL": f"{server}/app",
-        "EMAIL_HOST": "127.0.0.1",
-        "LOG_FORMAT": "json",
-        "MAIN_WEBSITE_URL": f"https://{DOMAIN}:{ports['https']}",
-        "MEDIA_ROOT": folder / "media",
-        "MFA_REQUIRED": "off",
-        "SENDFILE_HEADER": "X-Accel-Redirect",
-        "TRUSTED_PROXIES": "1",
-        "TRUST_PROXY": "on",
-        "WEB_CONCURRENCY": "2",
-        "WORKSPACE_PORT": ports["https"],
-    }
+    ports = free_ports(*PORTS)
+    variables = production(acme, folder, ports, f"{server}/app")
     path = f"{Path(UV).parent}{os.pathsep}{os.environ['PATH']}"
     site = Site(Project(folder / "acme", env=environment(**variables, PATH=path)), folder, ports)
     page = (acme.path / "docs/deploy.md").read_text()
@@ -108,57 +62,10 @@ def site(acme, tmp_path_factory):
     try:
         start_gunicorns(site, page)
         start_caddy(site)
-        yield site
+        with site.mailbox:
+            yield site
     finally:
         site.stop()
-
-
-def start_gunicorns(site, page):
-    [typed] = [block for block in blocks(page) if block.startswith("PORT=8000")]
-    for name, line in zip(("web", "website"), typed.splitlines(), strict=True):
-        command = f"exec {line[line.index('uv ') :]}"
-        internal = site.ports[f"{name}_internal"]
-        env = {"PORT": site.ports[name], "INTERNAL_PORT": internal}
-        site.start(name, ["bash", "-c", command], **env)
-        wait_for(lambda internal=internal: is_ready(internal))
-
-
-def is_ready(port):
-    with contextlib.suppress(OSError):
-        return "200" in ask(port, "/_health/ready").splitlines()[0]
-
-
-def ask(port, path):
-    with socket.create_connection(("127.0.0.1", port), timeout=30) as asked:
-        asked.sendall(f"GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n".encode())
-        return asked.makefile().read()
-
-
-def start_caddy(site, name="caddy", tls="on-demand", **ports):
-    ports = site.ports | ports
-    text = (site.project.path / "deploy/Caddyfile").read_text()
-    own = {*HERE, f"http_port {ports['http']}", f"https_port {ports['https']}"}
-    own.add(f"storage file_system {site.folder}/caddy")
-    text = text.replace("{\n", "{\n\t" + "\n\t".join(sorted(own)) + "\n", 1)
-    (site.folder / f"{name}.caddyfile").write_text(text.replace("/certs/", f"{site.folder}/"))
-    site.start(
-        name,
-        [CADDY, "run", "--adapter", "caddyfile", "--config", site.folder / f"{name}.caddyfile"],
-        ACME_EMAIL="ada@example.com",
-        ASK=f"127.0.0.1:{ports['website_internal']}",
-        MEDIA_ROOT=site.folder / "media",
-        WEB=f"127.0.0.1:{ports['web']}",
-        WEBSITE=f"127.0.0.1:{ports['website']}",
-        WORKSPACE_TLS=tls,
-    )
-    wait_for(lambda: "serving initial configuration" in site.log(name))
-    wait_for(lambda: has_certificate(site))
-
-
-def has_certificate(site):
-    """Caddy gets the main website's by itself, soon after its start."""
-    with contextlib.suppress(OSError):
-        return site.browser(DOMAIN).get("/_health/live").status == 200
 
 
 def test_each_block_of_the_page_is_typed_or_listed(acme):
@@ -180,6 +87,46 @@ def test_every_host_gets_its_page_over_tls(site):
         page = site.browser(host).get("/")
         assert (page.status, text in page.text) == (200, True), page.text
         assert "max-age" in page.headers["Strict-Transport-Security"]
+
+
+def test_a_person_signs_up_and_opens_their_new_workspace_over_tls(site, trusting_chromium):
+    """In a browser that trusts Caddy's root alone. Each new host gets its certificate by itself."""
+    page = trusting_chromium.new_page()
+    address = f"https://{DOMAIN}:{site.ports['https']}"
+
+    page.goto(f"{address}/account/signup/")
+    page.get_by_label("E-mail address").fill("grace@example.com")
+    page.get_by_label("I accept").check()
+    page.get_by_role("button", name="Sign up").click()
+    page.get_by_label("Code").fill(site.mailbox.code("grace@example.com"))
+    page.get_by_role("button", name="Continue").click()
+    page.get_by_label("Name", exact=True).fill("Navy")
+    page.get_by_role("button", name="Create workspace").click()
+    page.wait_for_url(f"https://navy.{DOMAIN}:{site.ports['https']}/")
+
+    assert "Welcome to Navy" in page.locator("main").inner_text()
+    assert site.browser(f"navy.{DOMAIN}").get("/").status == 200
+
+
+@pytest.fixture
+def trusting_chromium(site, tmp_path):
+    """A browser that finds all hosts on this machine, with Caddy's root in its own store."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    need(path, "chromium")
+    need(shutil.which("certutil"), "certutil (libnss3-tools)")
+    store = tmp_path / ".pki/nssdb"
+    store.mkdir(parents=True)
+    for options in (
+        ["-N", "--empty-password"],
+        ["-A", "-n", "Caddy", "-t", "C,,", "-i", site.root],
+    ):
+        site.project.run("certutil", "-d", f"sql:{store}", *options)
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(
+            executable_path=path,
+            args=["--no-sandbox", "--host-resolver-rules=MAP * 127.0.0.1"],
+            env=os.environ | {"HOME": str(tmp_path)},
+        ).new_context()
 
 
 @pytest.mark.parametrize("host", ["nobody.acme.example.com", "evil.example.net", "10.0.0.1"])
@@ -204,21 +151,16 @@ def test_one_certificate_for_all_workspaces(site):
     key = ("-keyout", site.folder / "wildcard.key", "-out", site.folder / "wildcard.crt")
     new = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1")
     site.project.run(*new, *subject, *key)
-    http, https = free_ports(2)
-    start_caddy(site, "wildcard", "files", http=http, https=https)
+    ports = free_ports("http", "https")
+    start_caddy(site, "wildcard", "files", **ports)
 
-    page = TlsBrowser(WORKSPACE, https, site.folder / "wildcard.crt").get("/")
+    page = TlsBrowser(WORKSPACE, ports["https"], site.folder / "wildcard.crt").get("/")
     site.processes["wildcard"].terminate()
 
     assert "Welcome to Initech" in page.text
 
 
-def signed_in(site, acme):
-    password = site.project.env["ADMIN_PASSWORD"]
-    return sign_in(site.browser(DOMAIN), WORKSPACE, "ada", password)
-
-
-def test_a_member_gets_an_upload_from_the_proxy(site, acme):
+def test_a_member_gets_an_upload_from_the_proxy(site):
     print_schema = (
         "from server.tenants.models import Tenant as T\n"
         "print(T.objects.get(slug='initech').schema_name)"
@@ -228,7 +170,7 @@ def test_a_member_gets_an_upload_from_the_proxy(site, acme):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "a b.txt").write_text("milk")
     (folder / "page.html").write_text("<script>")
-    browser = signed_in(site, acme)
+    browser = site.signed_in()
 
     text, page = browser.get("/media/a%20b.txt"), browser.get("/media/page.html")
 
@@ -257,41 +199,60 @@ def test_the_access_log_names_tenant_and_request_and_no_query(site):
     assert "secret" not in str(line)
 
 
-def test_a_reload_fails_no_request(site, acme):
-    """Each write that was acknowledged is there in the end."""
-    people = [signed_in(site, acme) for _ in range(4)]
-    acknowledged, failed, done = [], [], threading.Event()
+def test_a_reload_fails_no_request(site):
+    with Crowd(site) as crowd:
+        for _ in range(3):
+            crowd.goes_on()
+            reload(site)
+        crowd.goes_on()
 
-    def use(number, browser):
-        count = 0
-        while not done.is_set():
-            count += 1
-            text = f"note {number}-{count}"
-            try:
-                answer = browser.post("/notes/", text=text)
-                (acknowledged if answer.status == 302 else failed).append(text)
-            except Exception as error:
-                failed.append(f"{text}: {error!r}")
+    assert crowd.failed == []
+    assert {*crowd.acknowledged} <= {*site.notes()}
 
-    threads = [threading.Thread(target=use, args=each) for each in enumerate(people)]
-    for thread in threads:
-        thread.start()
-    for number in range(1, 4):
-        wait_for(lambda number=number: len(acknowledged) + len(failed) >= 40 * number)
-        os.kill(site.processes["web"].pid, signal.SIGHUP)
-        wait_for(lambda number=number: site.log("web").count("Hang up") >= number)
-    wait_for(lambda: len(acknowledged) + len(failed) >= 200)
-    done.set()
-    for thread in threads:
-        thread.join()
 
-    assert failed == []
-    read = (
-        "from server.tenants.models import Tenant as T; from server.notes.models import Note\n"
-        "with T.objects.get(slug='initech'): print(*Note.objects.values_list('text'), sep='\\n')"
-    )
-    written = site.project.manage("shell", "-v0", "-c", read).stdout
-    assert [text for text in acknowledged if f"'{text}'" not in written] == []
+def reload(site):
+    count = site.log("web").count("Hang up") + 1
+    os.kill(site.processes["web"].pid, signal.SIGHUP)
+    wait_for(lambda: site.log("web").count("Hang up") >= count)
+
+
+COLOR = "models.CharField(max_length=9, null=True, blank=True)"
+MIGRATION = f"""
+from django.db import migrations, models
+
+class Migration(migrations.Migration):
+    dependencies = [("notes", "0001_initial")]
+    operations = [migrations.AddField("note", "color", {COLOR})]
+"""
+
+
+def test_a_new_version_migrates_while_the_old_one_serves(site):
+    """A rolling deployment: old code, the migration under it, then both, then new code alone."""
+    notes = site.project.path / "server/notes"
+    page = notes / "templates/notes/notes.html"
+    with Crowd(site) as crowd:
+        crowd.goes_on()
+        (notes / "migrations/0002_color.py").write_text(MIGRATION)
+        replace(notes / "models.py", "    created =", f"    color = {COLOR}\n    created =")
+        replace(notes / "views.py", 'fields = ["text"]', 'fields = ["text", "color"]')
+        replace(page, "{{ form.text }}", "{{ form.text }}{{ form.color }}")
+        said = site.project.manage("migrate_schemas").stdout
+        crowd.goes_on()
+        assert 'name="color"' not in crowd.browsers[0].get("/notes/").text
+        reload(site)
+        wait_for(lambda: 'name="color"' in crowd.browsers[0].get("/notes/").text)
+        crowd.goes_on()
+
+    assert "notes.0002_color" in said
+    assert "Warning" not in said
+    assert crowd.failed == []
+    assert {*crowd.acknowledged} <= {*site.notes()}
+
+
+def replace(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
 
 
 def test_make_env_makes_secrets_once(acme):

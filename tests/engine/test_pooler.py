@@ -1,11 +1,14 @@
 """PgBouncer is accepted in session mode only. These tests run a real one."""
 
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
-from contextlib import closing, contextmanager
+import time
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
 
 import pytest
 from django.conf import settings
@@ -17,6 +20,8 @@ from tenancy.exceptions import MixingPooler
 from tenancy.health import doctor
 from tenancy.postgres import programs
 
+from engine.site import serving
+
 CONFIGURATION = """
 [databases]
 * = host={HOST} port={PORT} user={USER} password={PASSWORD}
@@ -27,7 +32,8 @@ unix_socket_dir =
 auth_type = any
 pool_mode = {mode}
 default_pool_size = {size}
-query_wait_timeout = 60
+max_client_conn = {clients}
+query_wait_timeout = {wait}
 """
 TRIES = 20
 
@@ -94,14 +100,15 @@ def wait_for(address, process):
 
 
 @contextmanager
-def pgbouncer(folder, server, mode, size=20):
+def pgbouncer(folder, server, mode, size=20, clients=100, wait=60):
     """Yield the address of a PgBouncer in that mode, in front of the server."""
     program = shutil.which("pgbouncer", path=os.environ["PATH"] + ":/usr/sbin")
     assert program, "bash .ci/install installs it"
     folder.chmod(0o755)
     port = free_port()
     file = folder / "pgbouncer.ini"
-    file.write_text(CONFIGURATION.format(**server, listen=port, mode=mode, size=size))
+    limits = {"size": size, "clients": clients, "wait": wait}
+    file.write_text(CONFIGURATION.format(**server, **limits, listen=port, mode=mode))
     process = subprocess.Popen([*programs.without_root(folder), program, "-q", str(file)])
     address = server | {"HOST": "127.0.0.1", "PORT": port}
     try:
@@ -197,6 +204,43 @@ def test_commands_say_in_a_line_what_to_set(committed_db, tmp_path, command):
     assert result.returncode == 1, said
     assert "pool_mode = session" in said
     assert "Traceback" not in said
+
+
+POOLED = """
+DATABASES["default"] |= {address!r} | {{"SERVER": None}}
+"""
+NEEDED = 3  # connections of a process: its own, and two for the question above
+
+
+def documented_wait():
+    """Return the seconds that docs/deploy.md sets as PgBouncer's query_wait_timeout."""
+    page = Path(settings.BASE_DIR, "docs/deploy.md").read_text()
+    return int(re.search(r"^query_wait_timeout = (\d+)$", page, re.M)[1])
+
+
+@pytest.mark.parametrize("limit", ["size", "clients"])
+def test_a_full_pool_is_answered_with_503_and_no_wait(committed_db, tmp_path, free_port, limit):
+    """Neither PgBouncer's two minutes, nor an error of the site. It is well again by itself."""
+    names = ("HOST", "PORT", "USER", "PASSWORD", "NAME")
+    server = {name: connection.settings_dict[name] for name in names}
+    limits = {"wait": documented_wait(), limit: NEEDED}
+    with (
+        pgbouncer(tmp_path, server, "session", **limits) as address,
+        serving(tmp_path, free_port, POOLED.format(address=address)) as site,
+    ):
+        with ExitStack() as others:
+            for _ in range(NEEDED):
+                other = others.enter_context(wrapper_at(address))
+                parameters = other.get_connection_params()
+                held = others.enter_context(closing(other.Database.connect(**parameters)))
+                pooler.ask(held.cursor)
+            began = time.monotonic()
+            page = site.get()
+            waited = time.monotonic() - began
+        assert (page.status, page.getheader("Retry-After")) == (503, "10")
+        assert "We'll be back soon" in page.text
+        assert waited < documented_wait() + 3
+        assert site.get().status == 200
 
 
 def test_the_doctor_names_nothing_else(committed_db, monkeypatch):
