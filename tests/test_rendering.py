@@ -37,6 +37,7 @@ FILES = {
         docs/operate.md
         docs/people.md
         docs/sign_up.md
+        docs/support.md
         docs/tenants.md
         docs/upgrade.md
         docs/workspace.md

@@ -134,6 +134,20 @@ def test_the_page_says_what_is_wrong(public_client, wrong, says):
     assert not Tenant.all_objects.filter(slug="acme").exists()
 
 
+def test_a_new_address_gets_an_account_if_that_is_wanted(public_client, settings):
+    settings.PROVISION_IN_BACKGROUND = False
+    grace = FORM | {"username": "Grace@example.com"}
+    assert "There is no active user" in public_client.post(URL, grace).text
+
+    public_client.post(URL, grace | {"is_new": "on"})
+    owner = acme().owner
+    assert (owner.email, owner.is_verified, owner.has_usable_password()) == (
+        *("grace@example.com", False, False),
+    )
+    page = public_client.post(URL, FORM | {"username": "nonsense", "is_new": "on"})
+    assert page.context["form"].errors["username"]
+
+
 def test_it_takes_the_right_to_add(public, public_client):
     person = get_user_model().objects.create_user("p@localhost", "password", username="p")
     UserTenantPermissions.objects.filter(profile=person).update(is_staff=True)

@@ -16,8 +16,10 @@ from tenancy.models import Invitation, LastSeen, TenantEvent
 from tenancy.people import invitations
 from tenancy.people.account.export import data_of
 from tenancy.people.accounts import anonymise, create_user, deactivate
-from tenancy.people.invitations import accept, invite, resend, revoke
+from tenancy.people.invitations import accept, invite, invite_owner, resend, revoke
 from tenancy.people.members import add_member, change_role, remove_member
+from tenancy.testing import TenantClient
+from tenant_users.permissions.models import UserTenantPermissions
 
 from engine.browser import Browser
 from engine.copies import cleaned_up, provision
@@ -170,8 +172,8 @@ def test_a_new_person_gets_an_account_and_is_in_the_workspace(browser, outside, 
     assert user.is_verified
     assert EmailAddress.objects.get(user=user).verified
     assert not user.has_usable_password()
-    actions = [*TenantEvent.objects.values_list("action", flat=True)[:3]]
-    assert actions == ["accept invitation", "accept terms", "invite"]
+    actions = [*TenantEvent.objects.values_list("action", flat=True)[:4]]
+    assert actions == ["sign in", "accept invitation", "accept terms", "invite"]
     assert Invitation.objects.get().accepted_by == user
 
 
@@ -448,3 +450,51 @@ def test_the_token_reaches_no_log(link, caplog):
     Browser().at("localhost").get(f"{path}nowhere/")  # a 404 that Django logs
     assert caplog.records
     assert token_of(path) not in caplog.text
+
+
+# By an operator, to own the workspace
+
+
+@pytest.fixture
+def owners_link(outside, public, mails):
+    create_user("bob", "bob@example.com")
+    lifecycle.transfer(outside, "bob", by="test")
+    remove_member(outside, "admin", by="test")
+    [mail] = mails(invite_owner, outside, GRACE, public.owner)
+    return path_in(mail)
+
+
+def test_whoever_accepts_it_owns_the_workspace(browser, outside, owners_link):
+    page = browser.at("localhost").get(owners_link).text
+    assert "Each workspace has one owner." in page
+    assert Tenant.objects.get(pk=outside.pk).owner.username == "bob"
+
+    join(browser, owners_link, terms="on")
+
+    owner = Tenant.objects.get(pk=outside.pk).owner
+    assert owner.email == GRACE
+    assert roles_of(outside) == {"bob": "member", owner.username: "owner"}
+    transfer = TenantEvent.objects.filter(action="transfer").first()
+    assert (transfer.before, transfer.after) == ("bob", owner.username)
+
+
+def test_it_lapses_when_the_operator_is_none_any_more(browser, public, owners_link):
+    UserTenantPermissions.objects.filter(profile=public.owner).update(is_staff=False)
+    assert browser.at("localhost").get(owners_link).status_code == 404
+
+
+def test_it_is_the_operators_to_give(outside, ada):
+    for sender in (ada, outside.owner):
+        UserTenantPermissions.objects.filter(profile=sender).update(is_superuser=False)
+        with pytest.raises(InvalidRole):
+            invite_owner(outside, GRACE, sender)
+
+
+def test_the_workspaces_managers_see_it_and_revoke_it(outside, public, owners_link):
+    client = TenantClient(outside, User.objects.get(username="bob"))
+    page = client.get("/workspace/people/").text
+    assert GRACE in page
+    assert "may not invite people" not in page
+    url = f"/workspace/people/invitations/{Invitation.objects.get().pk}/"
+    assert "give this role" in client.post(url, follow=True).text
+    assert "is revoked" in client.post(url, {"revoke": ""}, follow=True).text

@@ -33,11 +33,11 @@ class TenancyConfig(AppConfig):
     def ready(self):
         from tenant_users.tenants import tasks
 
+        from tenancy.factors import APP
         from tenancy.isolation import deletion, router
         from tenancy.lifecycle import provision_tenant
         from tenancy.people import failed  # noqa: F401 (the import connects its receiver)
         from tenancy.people.account import receivers  # noqa: F401 (the import connects them)
-        from tenancy.people.mfa.factors import APP
 
         lazy.install("tenancy.health.checks", Tags.database, "tenants")
         lazy.install("tenancy.health.apis", "tenants")

@@ -69,6 +69,10 @@ class RateLimited(Exception):
         return f"The limit “{self.name}” is reached. Wait {self.wait} s."
 
 
+class ReadOnly(Exception):
+    """A request that may only read was about to send a task, which could write."""
+
+
 class SchemaNotReady(Exception):
     """A tenant can't be entered while its schema is being made or purged."""
 

@@ -341,6 +341,8 @@ class HandOver(models.Model):
     # When and how the person has confirmed that it is them, if the workspace has asked for it.
     confirmed = models.DateTimeField(null=True)
     method = models.CharField(max_length=40, blank=True)
+    # What lets in a person who isn't a member.
+    grant = models.ForeignKey("SupportGrant", on_delete=models.CASCADE, null=True, related_name="+")
     # The keys of the session that handed over, and of the one that was opened.
     website_session = models.CharField(max_length=40, db_index=True)
     workspace_session = models.CharField(max_length=40, blank=True, db_index=True)
@@ -516,3 +518,28 @@ class DataJob(models.Model):
 
     def __str__(self):
         return f"{self.kind} of {self.tenant_id}"
+
+
+class SupportGrant(models.Model):
+    """A workspace's owner lets operators in, for a while. `tenancy.support` writes it."""
+
+    tenant = models.ForeignKey(settings.TENANT_MODEL, on_delete=models.CASCADE, related_name="+")
+    allowed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+"
+    )
+    may_write = models.BooleanField()
+    created = models.DateTimeField(auto_now_add=True)
+    expires = models.DateTimeField()
+    ended = models.DateTimeField(null=True)
+
+    class Meta:
+        default_permissions = ()
+        permissions = [("support_tenant", "May enter workspaces as support")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant"], condition=Q(ended=None), name="%(app_label)s_%(class)s_open"
+            )
+        ]
+
+    def __str__(self):
+        return f"{self.tenant_id} until {self.expires}"

@@ -66,16 +66,21 @@ def fetch_for(action: str, tenant: Tenant, *, lock: bool = False) -> Tenant:
     if lock:
         # NO KEY: sign-ins and new memberships refer to the row, and need not wait.
         rows = rows.select_for_update(no_key=True)
-    row, starts = rows.first(), TRANSITIONS[action].starts
-    if row is None:
-        reason = "it is purged"
-    elif row.schema_name == get_public_schema_name() and action not in MEMBERSHIP_TRANSITIONS:
-        reason = "it is the main website"
-    elif row.status not in starts:
-        reason = f"it is {row.status}, not {' or '.join(starts)}"
-    else:
-        return row
-    raise IllegalTransition(action, (row or tenant).slug, reason)
+    row = rows.first()
+    reason = reason_against(action, row) if row else "it is purged"
+    if reason:
+        raise IllegalTransition(action, (row or tenant).slug, reason)
+    return row
+
+
+def reason_against(action: str, tenant: Tenant) -> str:
+    """Return why the tenant's state forbids the transition, or ""."""
+    starts = TRANSITIONS[action].starts
+    if tenant.schema_name == get_public_schema_name() and action not in MEMBERSHIP_TRANSITIONS:
+        return "it is the main website"
+    if tenant.status not in starts:
+        return f"it is {tenant.status}, not {' or '.join(starts)}"
+    return ""
 
 
 @contextmanager

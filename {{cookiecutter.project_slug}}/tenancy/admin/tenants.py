@@ -4,35 +4,49 @@ Every change goes through `tenancy.lifecycle`, which checks and logs it.
 """
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
-from django.urls import path
+from django.urls import path, reverse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_POST
+from django_tenants.utils import get_public_schema_name
 
-from tenancy import hosts, lifecycle
-from tenancy.admin.actions import TENANT_ACTIONS
+from tenancy import hosts, lifecycle, support
+from tenancy.admin.actions import TENANT_ACTIONS, legal_actions
 from tenancy.admin.base import LifecycleAdmin, never
-from tenancy.concrete import Domain, Tenant, editable_fields
+from tenancy.concrete import Domain, Tenant, User, editable_fields
 from tenancy.exceptions import (
     AmbiguousOrganization,
     InvalidSlug,
-    ProvisioningError,
+    InvalidUser,
+    LifecycleError,
+    RateLimited,
     SlugTaken,
     UnknownOrganization,
     UnknownUser,
 )
 from tenancy.isolation.deletion import ignoring_tenants
+from tenancy.isolation.membership import membership_of
 from tenancy.lifecycle.organizations import organization_from
-from tenancy.lifecycle.origins import origin_of, with_maker
+from tenancy.lifecycle.origins import origin_of, with_maker, with_use
 from tenancy.lifecycle.provisioning import in_background
+from tenancy.lifecycle.schema_names import all_names
+from tenancy.models import TenantEvent
+from tenancy.people.accounts import create_user, new_username
+from tenancy.requests.failures import how_long
 
+PUBLIC = get_public_schema_name()
+MOST_EVENTS = 20  # on a tenant's page
+PLAN = ["plan"] * any(field.name == "plan" for field in Tenant._meta.get_fields())
 FIELDS = {
     InvalidSlug: "slug",
     SlugTaken: "slug",
     UnknownUser: "username",
+    InvalidUser: "username",
     AmbiguousOrganization: "organization",
     UnknownOrganization: "organization",
 }
@@ -54,6 +68,11 @@ class NewTenantForm(forms.Form):
         ),
     )
     username = forms.CharField(label=_("Owner"), help_text=_("A user name or e-mail."))
+    is_new = forms.BooleanField(
+        label=_("Make an account for this e-mail"),
+        required=False,
+        help_text=_("It gets an e-mail when all is ready, and signs in with a code."),
+    )
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -62,25 +81,40 @@ class NewTenantForm(forms.Form):
     def values(self) -> dict:
         """Return what was entered, without the files that were not chosen.
 
-        Raises UnknownOrganization.
+        Makes the owner's account, if there is none and it is wanted. Raises UnknownOrganization
+        or InvalidUser.
         """
         values = {
             name: value
             for name, value in self.cleaned_data.items()
-            if value or not isinstance(self.fields[name], forms.FileField)
+            if name != "is_new" and (value or not isinstance(self.fields[name], forms.FileField))
         }
+        if self.cleaned_data["is_new"]:
+            values["username"] = account_for(values["username"]).username
         return values | {"organization": organization_from(values["organization"])}
+
+
+def account_for(email: str) -> User:
+    """Return the person with the e-mail: a new one, if there is none.
+
+    The account is nobody's before a code from the mailbox has confirmed the address.
+    """
+    return User.objects.filter(email=email).first() or create_user(new_username(email), email)
 
 
 class TenantAdmin(LifecycleAdmin):
     """Name, organization and the project's own fields are edited here. Actions do the rest.
 
-    “Add tenant” makes the tenant in the background, if there is one, and shows its progress.
+    A tenant's page has those that its state allows, its history, and the way in for support. “Add
+    tenant” makes the tenant in the background, if there is one, and shows its progress.
     """
 
     actions = TENANT_ACTIONS
 
-    list_display = ["name", "slug", "organization", "owner", "status", "created", "came_by"]
+    list_display = [
+        *("name", "slug", "organization", "owner", "status", *PLAN),
+        *("members", "last_use", "created", "came_by"),
+    ]
     list_filter = ["status"]
     list_select_related = ["organization", "owner"]
     search_fields = ["name", "slug", "domains__domain", "owner__username", "owner__email"]
@@ -88,6 +122,7 @@ class TenantAdmin(LifecycleAdmin):
     readonly_fields = ["slug", "schema_name", "owner", "status", "created", "progress"]
     autocomplete_fields = ["organization"]
     has_delete_permission = never
+    change_form_template = "tenancy/admin/tenant.html"
 
     @property
     def state_name(self) -> str:
@@ -95,14 +130,27 @@ class TenantAdmin(LifecycleAdmin):
 
     def get_urls(self):
         state = self.admin_site.admin_view(self.state_view)
-        return [path("<int:pk>/state/", state, name=self.state_name), *super().get_urls()]
+        ask = self.admin_site.admin_view(require_POST(self.ask_view))
+        return [
+            path("<int:pk>/state/", state, name=self.state_name),
+            path("<int:pk>/ask/", ask, name=self.state_name.replace("state", "ask")),
+            *super().get_urls(),
+        ]
 
     def get_fields(self, request, obj=None):
         is_being_made = obj is not None and obj.status == Tenant.Status.PROVISIONING
         return [*self.fields, *editable_fields(Tenant), *["progress"] * is_being_made]
 
     def get_queryset(self, request):
-        return with_maker(Tenant.all_objects.order_by("slug"))
+        return with_use(with_maker(Tenant.all_objects.order_by("slug")))
+
+    @admin.display(description=_("members"), ordering="member_count")
+    def members(self, tenant):
+        return tenant.member_count or 0
+
+    @admin.display(description=_("last use"), ordering="last_use")
+    def last_use(self, tenant):
+        return tenant.last_use
 
     @admin.display(description=_("origin"), ordering="origin")
     def came_by(self, tenant):
@@ -121,12 +169,61 @@ class TenantAdmin(LifecycleAdmin):
         if form.is_valid():
             try:
                 tenant = lifecycle.request_tenant(**form.values(), by=request.user.username)
-            except ProvisioningError as error:
+            except LifecycleError as error:
                 form.add_error(FIELDS.get(type(error)), str(error))
             else:
                 return redirect(f"{self.admin_site.name}:{self.state_name}", tenant.pk)
         title = gettext("Add tenant")
         return self.page(request, "tenancy/admin/new_tenant.html", title=title, form=form)
+
+    def change_view(self, request, object_id, form_url="", extra_context=None):
+        tenant = self.get_object(request, unquote(object_id))
+        context = self.about(request, tenant) if tenant else {}
+        return super().change_view(request, object_id, form_url, context | (extra_context or {}))
+
+    def about(self, request, tenant) -> dict:
+        """Return what the tenant's page shows below the form."""
+        events = TenantEvent.objects.filter(schema_name__in=all_names(tenant.schema_name))
+        log = reverse(
+            f"{self.admin_site.name}:tenancy_tenantevent_changelist",
+            current_app=self.admin_site.name,
+        )
+        has_more = events[MOST_EVENTS:].exists()
+        return {
+            "actions": [
+                {"name": each.__name__, "title": each.title, "is_grave": each.is_grave}
+                for each in legal_actions(tenant)
+                if self.has_change_permission(request, tenant)
+            ],
+            "checkbox": admin.helpers.ACTION_CHECKBOX_NAME,
+            "support": self.support_for(request, tenant),
+            "events": events[:MOST_EVENTS],
+            "events_url": f"{log}?q={tenant.schema_name}" if has_more else "",
+        }
+
+    def support_for(self, request, tenant) -> dict | None:
+        """Return how the operator gets into the workspace, if it has an open host."""
+        if tenant.schema_name == PUBLIC or tenant.status != Tenant.Status.ACTIVE:
+            return None
+        return {
+            "is_member": membership_of(request.user, tenant) is not None,
+            "is_operator": support.is_operator(request.user),
+            "grant": support.current_grant(tenant),
+            "url": hosts.site_url(hosts.host_of(tenant.slug), "/sign-in/support/"),
+        }
+
+    def ask_view(self, request, pk):
+        tenant = get_object_or_404(Tenant.objects.active().exclude(schema_name=PUBLIC), pk=pk)
+        if not (self.has_view_permission(request) and support.is_operator(request.user)):
+            raise PermissionDenied
+        try:
+            support.ask(tenant, request.user)
+        except RateLimited as error:
+            self.message_user(request, how_long(error.wait), messages.ERROR)
+        else:
+            self.message_user(request, gettext("The owner has an e-mail that asks for access."))
+        change = f"{self.admin_site.name}:{self.opts.app_label}_{self.opts.model_name}_change"
+        return redirect(change, pk)
 
     def state_view(self, request, pk):
         if not self.has_view_permission(request):

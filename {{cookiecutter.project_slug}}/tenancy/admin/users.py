@@ -29,7 +29,8 @@ class UserCreationForm(AdminUserCreationForm):
 
 class RightsInline(admin.StackedInline):
     model = UserTenantPermissions
-    fields = ["is_staff", "is_superuser"]
+    fields = ["is_staff", "is_superuser", "groups", "user_permissions"]
+    filter_horizontal = ["groups", "user_permissions"]
     verbose_name = verbose_name_plural = _("rights on the public site")
     can_delete = False
     extra = 0

@@ -27,6 +27,7 @@ from tenancy.database import cursors, pooler
 from tenancy.database.client import Client
 from tenancy.database.current import PUBLIC, NamedSchema, Place, current, search_path_of
 from tenancy.database.notified import NotifyInvalidatedCache
+from tenancy.database.read_only import is_wanted as read_only_is_wanted
 from tenancy.database.schema import SchemaEditor
 from tenancy.exceptions import MixingPooler
 
@@ -136,6 +137,7 @@ class DatabaseWrapper(NotifyInvalidatedCache, base.DatabaseWrapper):
         self.search_path = None  # what is in force for certain, if the server doesn't report it
         self.last_set = None  # what the last SET of ours was
         self.reported = None  # what the server reported then, if it does
+        self.read_only = False  # whether its transactions are, by a SET of ours
         self.allowed = sys.maxsize  # how many schemas the connection may go to before it's closed
         before = current.set(PUBLIC)
         try:
@@ -216,6 +218,7 @@ class DatabaseWrapper(NotifyInvalidatedCache, base.DatabaseWrapper):
         """Enter public, and trust nothing that is remembered of the search_path."""
         if current.get() is not PUBLIC:
             self._enter(PUBLIC)
+        read_only_is_wanted.set(False)
         for each in self.aliases():
             each.search_path = None
 
@@ -291,6 +294,7 @@ class DatabaseWrapper(NotifyInvalidatedCache, base.DatabaseWrapper):
 
     def init_connection_state(self):
         self.search_path = self.last_set = self.reported = None
+        self.read_only = False
         self.max_schemas = self.settings_dict.get("CONN_MAX_SCHEMAS", MAX_SCHEMAS)
         self.allowed = self.max_schemas
         super().init_connection_state()
@@ -337,12 +341,27 @@ class DatabaseWrapper(NotifyInvalidatedCache, base.DatabaseWrapper):
     def _set_autocommit(self, autocommit):
         if not autocommit and self.connection.autocommit:
             with self.wrap_database_errors:
+                self.set_read_only()
                 self.set_search_path()  # what is set before the transaction can be remembered
         super()._set_autocommit(autocommit)
 
     def _handle_search_path(self, cursor=None):
         """Do nothing. The library calls this for a new cursor, but the tenant may change until the
         cursor sends something."""
+
+    def set_read_only(self):
+        """Let the open connection's next transactions only read, if `read_only()` says so.
+
+        The transaction that is open stays as it began. The driver's errors pass.
+        """
+        wanted = read_only_is_wanted.get()
+        if wanted is self.read_only or not self.is_outside_transaction():
+            return
+        self.read_only = None  # a signal's handler may interrupt this
+        with self.unguarded_cursor() as own:
+            change = "SET default_transaction_read_only = on"
+            own.execute(change if wanted else "RESET default_transaction_read_only")
+        self.read_only = wanted
 
     def set_search_path(self):
         """Put the open connection into the current tenant's schema. The driver's errors pass."""

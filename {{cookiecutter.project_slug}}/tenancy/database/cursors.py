@@ -16,7 +16,10 @@ if not is_psycopg3:
 
 
 class sending:  # noqa: N801 (a context manager)
-    """Sets the search_path before the block, which sends the statement over the connection."""
+    """Sets the search_path before the block, which sends the statement over the connection.
+
+    It also sets whether the statement may write.
+    """
 
     __slots__ = ("statement", "wrapper")
 
@@ -28,6 +31,7 @@ class sending:  # noqa: N801 (a context manager)
 
     def __enter__(self):
         if self.wrapper:
+            self.wrapper.set_read_only()
             self.wrapper.set_search_path()
 
     def __exit__(self, *error):

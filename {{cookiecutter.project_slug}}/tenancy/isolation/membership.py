@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from django.contrib.auth import get_user_model
 from django.db import connection
+from django.db.models import Model
 from django.utils.functional import LazyObject
 from django_tenants.utils import get_public_schema_name, tenant_context
 from tenant_users.constants import TENANT_CACHE_NAME
@@ -17,11 +18,13 @@ class Membership:
     """What a person may in a tenant.
 
     `role` is a key of TENANCY_ROLES, `owner`, or None. `rights` is the person's row in the tenant's
-    schema. On the main website it is None for people without rights there.
+    schema. On the main website it is None for people without rights there. `support` is the grant
+    by which an operator is in the tenant for this request; they have no row, and no role.
     """
 
     role: str | None
     rights: UserTenantPermissions | None
+    support: Model | None = None
 
 
 def membership_of(user, tenant) -> Membership | None:
@@ -63,7 +66,7 @@ def remember(user, schema_name: str, rights: UserTenantPermissions | None) -> No
         # `rights.profile = user` would set the reverse, and the user would take this row to other
         # tenants.
         rights._state.fields_cache["profile"] = user
-        membership = Membership(rights.role, rights)
+        membership = Membership(rights.role, rights, getattr(rights, "support", None))
     elif schema_name == get_public_schema_name():
         membership = Membership(None, None)
     memberships = vars(user).setdefault(TENANT_CACHE_NAME, {})

@@ -6,12 +6,10 @@ and raises IllegalTransition if the tenant's state forbids the change.
 
 from django.utils import timezone
 
-from tenancy import roles
 from tenancy.concrete import CHOICES, Tenant
 from tenancy.exceptions import IllegalTransition
 from tenancy.lifecycle.reservation import clean_field, clean_fields, clean_name
-from tenancy.people.members import find_user, grant
-from tenancy.people.seats import require_seat
+from tenancy.people.members import make_owner
 from tenancy.states import end_of_grace, transition
 
 
@@ -69,14 +67,4 @@ def transfer(tenant: Tenant, username: str, by: str) -> Tenant:
 
     Raises UnknownUser, or NoSeat if the new owner isn't a member.
     """
-    with transition("transfer", tenant, by) as (row, event):
-        old, new = row.owner, find_user(username, active=True)
-        if new == old:
-            raise IllegalTransition("transfer", row.slug, f"{new} owns it already")
-        event.before, event.after = str(old), str(new)
-        if not row.user_set.contains(new):
-            require_seat(row)
-        row.owner = new
-        grant(row, old, roles.MEMBER)
-        grant(row, new, roles.OWNER)
-        return row
+    return make_owner(tenant, username, by)

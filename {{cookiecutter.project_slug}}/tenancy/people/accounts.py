@@ -31,11 +31,11 @@ from tenancy.exceptions import (
     OwnsTenant,
     one_line,
 )
+from tenancy.factors import APP
 from tenancy.history import BY_KEY
 from tenancy.isolation.credentials import delete_credentials, delete_sign_ins
 from tenancy.models import ApiKey, Archive, DataJob, FailedSignIn, HandOver, Invitation, TenantEvent
 from tenancy.people.members import find_user, grant, locked, log, revoke
-from tenancy.people.mfa.factors import APP
 
 
 def create_user(username: str, email: str, password: str | None = None) -> User:

@@ -3,6 +3,9 @@
 `by` is the member who invites or revokes. The link in the e-mail has a token, which is good once
 and for a week, for a person whose account has that e-mail address confirmed. It lapses when the
 member who sent it may no longer give the role.
+
+Ownership is given by operators alone, who needn't be members. The person who accepts owns the
+workspace.
 """
 
 import hashlib
@@ -19,7 +22,7 @@ from django.utils import timezone
 from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
-from django_tenants.utils import get_public_schema_name
+from django_tenants.utils import get_public_schema_name, schema_context
 
 from tenancy import hosts, roles
 from tenancy.concrete import Tenant, User
@@ -28,7 +31,7 @@ from tenancy.exceptions import AlreadyMember, InvalidRole, NotInvited
 from tenancy.history import record
 from tenancy.limits import limit
 from tenancy.models import Invitation, Status
-from tenancy.people.members import find_user, grant, locked, log, role_of
+from tenancy.people.members import find_user, grant, locked, log, make_owner, role_of
 from tenancy.people.seats import require_seat
 
 LIFETIME = timedelta(days=7)
@@ -46,16 +49,20 @@ def invite(tenant: Tenant, email: str, role: str, by: User) -> Invitation:
     count(tenant, email)
     with locked(tenant) as row:
         check_sender(row, by, role)
-        if row.user_set.filter(email=email).exists():
-            message = _("%(email)s is a member already.")
-            raise AlreadyMember(message % {"email": email})
-        Invitation.objects.filter(tenant=row, expires__lt=timezone.now() - KEPT).delete()
-        pending(row).filter(email=email).update(revoked=Now())  # also one that has expired
-        invitation = Invitation(tenant=row, email=email, role=role, invited_by=by)
-        require_seat(row)
-        send(invitation)
-        log_invitation("invite", invitation, by, after=role)
-    return invitation
+        return make(row, email, role, by)
+
+
+def invite_owner(tenant: Tenant, email: str, by: User) -> Invitation:
+    """Invite an address to own the workspace, which stays its owner's until that is accepted.
+
+    `by` is an operator: staff of the main website who may change tenants. Raises what `invite`
+    does.
+    """
+    count(tenant, email)
+    with locked(tenant) as row:
+        if not may_hand_over(by):
+            raise InvalidRole(_("You can't give this role."))
+        return make(row, email, roles.OWNER, by)
 
 
 def resend(invitation: Invitation, by: User) -> None:
@@ -99,7 +106,10 @@ def accept(token: str, user: User) -> Tenant:
             raise NotInvited(_("This invitation isn't good any more."))
         own = {"accepted": Now(), "accepted_by": user}
         Invitation.objects.filter(pk=invitation.pk).update(**own)
-        if role_of(row, user) is None:
+        if invitation.role == roles.OWNER:
+            if row.owner_id != user.pk:
+                make_owner(row, user.get_username(), user.get_username())
+        elif role_of(row, user) is None:
             require_seat(row)
             grant(row, user, invitation.role)
             log("accept invitation", user, user.get_username(), row, after=invitation.role)
@@ -125,7 +135,17 @@ def is_good(invitation: Invitation) -> bool:
     tenant, sender = invitation.tenant, invitation.invited_by
     if tenant.status != Status.ACTIVE or not sender.is_active_anywhere:
         return False
+    if invitation.role == roles.OWNER:
+        return may_hand_over(sender)
     return roles.may_give(role_of(tenant, sender), invitation.role)
+
+
+def may_hand_over(operator: User) -> bool:
+    """Return whether the person may change the owners of workspaces, as in the public admin."""
+    opts = Tenant._meta
+    with schema_context(get_public_schema_name()):
+        may_change = operator.has_perm(f"{opts.app_label}.change_{opts.model_name}")
+        return operator.is_staff and may_change
 
 
 def pending(tenant: Tenant) -> QuerySet[Invitation]:
@@ -159,9 +179,22 @@ def count(tenant: Tenant, email: str) -> None:
     limit("invitation-recipient", email, "5/1h")
 
 
-def check_sender(tenant: Tenant, by: User, role: str) -> None:
-    if tenant.schema_name == get_public_schema_name():
+def make(row: Tenant, email: str, role: str, by: User) -> Invitation:
+    if row.schema_name == get_public_schema_name():
         raise InvalidRole(_("The main website has no members to invite."))
+    if row.user_set.filter(email=email).exists():
+        message = _("%(email)s is a member already.")
+        raise AlreadyMember(message % {"email": email})
+    Invitation.objects.filter(tenant=row, expires__lt=timezone.now() - KEPT).delete()
+    pending(row).filter(email=email).update(revoked=Now())  # also one that has expired
+    invitation = Invitation(tenant=row, email=email, role=role, invited_by=by)
+    require_seat(row)
+    send(invitation)
+    log_invitation("invite", invitation, by, after=role)
+    return invitation
+
+
+def check_sender(tenant: Tenant, by: User, role: str) -> None:
     if not roles.may_give(role_of(tenant, by), role):
         raise InvalidRole(_("You can't give this role."))
 

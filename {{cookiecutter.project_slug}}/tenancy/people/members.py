@@ -17,14 +17,14 @@ from django_tenants.utils import get_public_schema_name, schema_context
 from tenant_users.permissions.models import UserTenantPermissions
 from tenant_users.tenants.models import tenant_user_added, tenant_user_removed
 
-from tenancy import roles
+from tenancy import roles, support
 from tenancy.concrete import Tenant, User
-from tenancy.exceptions import InvalidRole, NotAMember, OwnsTenant, UnknownUser
+from tenancy.exceptions import IllegalTransition, InvalidRole, NotAMember, OwnsTenant, UnknownUser
 from tenancy.history import record
 from tenancy.isolation.credentials import delete_credentials
 from tenancy.models import ApiKey, Invitation, LastSeen, Status
 from tenancy.people.seats import require_seat
-from tenancy.states import fetch_for
+from tenancy.states import fetch_for, transition
 
 
 class ListedMember(NamedTuple):
@@ -90,6 +90,22 @@ def remove_member(tenant: Tenant, username: str, *, by: str) -> None:
         refuse_owner(row, user)
         if not revoke(row, user, by):
             raise not_a_member(row, user)
+
+
+def make_owner(tenant: Tenant, username: str, by: str) -> Tenant:
+    """Give the tenant to another owner; see `lifecycle.transfer`."""
+    with transition("transfer", tenant, by) as (row, event):
+        old, new = row.owner, find_user(username, active=True)
+        if new == old:
+            raise IllegalTransition("transfer", row.slug, f"{new} owns it already")
+        event.before, event.after = str(old), str(new)
+        if not row.user_set.contains(new):
+            require_seat(row)
+        row.owner = new
+        support.end(row, by)  # what the old owner has allowed
+        grant(row, old, roles.MEMBER)
+        grant(row, new, roles.OWNER)
+        return row
 
 
 def list_members(tenant: Tenant) -> list[ListedMember]:

@@ -24,7 +24,7 @@ from django.utils.log import log_response
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from tenancy.exceptions import LocalPostgresError, RateLimited, one_line
+from tenancy.exceptions import LocalPostgresError, RateLimited, ReadOnly, one_line
 
 RETRY_AFTER = 10  # seconds
 ERROR = HTTPStatus.INTERNAL_SERVER_ERROR
@@ -32,7 +32,8 @@ HTML, JSON = "text/html", "application/json"
 
 # PostgreSQL's classes of errors: connection exception, insufficient resources (connections, memory,
 # disk), shutdown; and read_only_sql_transaction, as during a failover.
-AWAY = ("08", "53", "57P", "25006")
+READ_ONLY = "25006"
+AWAY = ("08", "53", "57P", READ_ONLY)
 DATABASE_ERRORS = (OperationalError, InterfaceError, InternalError)
 NUL_IN_TEXT = ("22021", "22P05")
 DIVISION_BY_ZERO = "22012"
@@ -131,6 +132,11 @@ def answer_to(error: Exception, request, *, is_final=False) -> HttpResponse | No
         response = answer(request, HTTPStatus.TOO_MANY_REQUESTS, how_long(error.wait), error.wait)
         response._has_been_logged = True  # by `limit`
         return response
+    if is_write_of_support(error, request):
+        detail = _("You are here as support and may only read. Nothing was changed.")
+        response = answer(request, HTTPStatus.FORBIDDEN, detail)
+        log(one_line(error), response, request, "warning")
+        return response
     if is_away(error):
         response = answer(
             request, HTTPStatus.SERVICE_UNAVAILABLE, _("Please try again soon."), RETRY_AFTER
@@ -158,6 +164,16 @@ def is_away(error: BaseException) -> bool:
     )
 
 
+def is_write_of_support(error: BaseException, request) -> bool:
+    """Return True if the request may only read (`tenancy.requests.support`), and would write."""
+    if not getattr(request, "is_read_only", False):
+        return False
+    return any(
+        isinstance(each, ReadOnly) or (is_of_database(each) and sqlstate_of(each) == READ_ONLY)
+        for each in with_causes(error)
+    )
+
+
 def with_causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
@@ -174,12 +190,17 @@ def sqlstate(error: BaseException) -> str:
     return getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or ""
 
 
+def sqlstate_of(error: BaseException) -> str:
+    """Return the code of the driver's error, which Django's has as its cause."""
+    return sqlstate(error.__cause__ or error)
+
+
 def has_left(error: BaseException) -> bool:
     """Return True for a code of PostgreSQL's in AWAY, or for a connection that is lost.
 
     A lost or refused connection has no code. So has a driver's complaint about a closed cursor.
     """
-    code = sqlstate(error.__cause__ or error)
+    code = sqlstate_of(error)
     return code.startswith(AWAY) if code else "cursor" not in str(error)
 
 
@@ -189,7 +210,7 @@ def is_garbled(error: BaseException, request) -> bool:
     That is a NUL character, which no text can have. If the request only reads, it is any value: a
     number that is out of range, a regular expression that isn't one.
     """
-    code = sqlstate(error.__cause__ or error)
+    code = sqlstate_of(error)
     reads = request.method in ("GET", "HEAD") and code.startswith("22")
     return "NUL (0x00)" in str(error) or code in NUL_IN_TEXT or (reads and code != DIVISION_BY_ZERO)
 

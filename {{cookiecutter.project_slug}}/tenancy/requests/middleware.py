@@ -1,6 +1,6 @@
 """Finds a request's tenant, and keeps out people who aren't its members."""
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from http import HTTPStatus
 
 from django.conf import settings
@@ -22,7 +22,7 @@ from django_tenants.utils import get_public_schema_name
 from tenancy import hosts
 from tenancy.concrete import Tenant, User
 from tenancy.isolation.membership import membership_of
-from tenancy.requests import hsts, net, routes, seen
+from tenancy.requests import hsts, net, routes, seen, support
 from tenancy.requests.failures import AnswersFailures, in_browsers_language
 
 PUBLIC = get_public_schema_name()
@@ -50,7 +50,7 @@ class TenantMiddleware(AnswersFailures, TenantMainMiddleware):
         connection = connections[DEFAULT_DB_ALIAS]
         connection.leave_tenant()  # an earlier request may have been interrupted
         tenant = find_tenant(request, connection)
-        if tenant is None or tenant.status != ACTIVE or tenant.moved_to:
+        if not (tenant and tenant.status == ACTIVE and support.is_answered(request, tenant)):
             with in_browsers_language(request):
                 response = answer_without(request, tenant)
                 response.headers["Content-Language"] = translation.get_language()
@@ -110,20 +110,23 @@ class MembershipMiddleware:
 
     Views marked with Django's `login_not_required` stay open, so that people can sign out. Those of
     Django REST framework are marked, too. Whom a view has identified by itself is checked after it.
+    An operator who is there as support counts as a member.
     """
 
     def __init__(self, get_response):
         self.get_response = get_response
 
     def __call__(self, request):
-        return net.catch(request, self.get_response)
+        return support.serve(request, partial(net.catch, get_response=self.get_response))
 
     def process_view(self, request, view, args, kwargs):
         is_open = not getattr(view, "login_required", True)
         if not is_open and is_signed_in(request):
-            if membership_of(request.user, request.tenant) is None:
+            membership = membership_of(request.user, request.tenant)
+            if membership is None:
                 return render(request, "tenancy/not_a_member.html", status=403)
-            if request.tenant.schema_name != PUBLIC and net.is_from_session(request.user):
+            is_of_public = request.tenant.schema_name == PUBLIC
+            if not (is_of_public or membership.support) and net.is_from_session(request.user):
                 seen.note(request)
         else:
             net.begin(request, view)

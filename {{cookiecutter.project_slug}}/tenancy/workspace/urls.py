@@ -10,6 +10,7 @@ from tenancy.workspace.keys import views as keys
 from tenancy.workspace.people import views as people
 from tenancy.workspace.settings import look
 from tenancy.workspace.settings import views as settings
+from tenancy.workspace.support import views as support
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="workspace-people"), name="workspace"),
@@ -38,4 +39,6 @@ urlpatterns = [
     path("data/backup/<int:pk>/restore/", data.copy, name="workspace-restore"),
     path("data/duplicate/", data.copy, name="workspace-duplicate"),
     path("data/delete/", data.delete, name="workspace-delete"),
+    path("support/", support.allow, name="workspace-support"),
+    path("support/end/", support.end, name="workspace-support-end"),
 ]

@@ -5,10 +5,18 @@ from allauth.usersessions.models import UserSession
 from django.utils.encoding import is_protected_type
 
 from tenancy.concrete import Tenant, User, editable_fields
-from tenancy.models import ApiKey, Archive, DataJob, Invitation, LastSeen, TenantEvent
+from tenancy.factors import set_up_by
+from tenancy.models import (
+    ApiKey,
+    Archive,
+    DataJob,
+    Invitation,
+    LastSeen,
+    SupportGrant,
+    TenantEvent,
+)
 from tenancy.people.failed import find as find_failed
 from tenancy.people.members import role_of
-from tenancy.people.mfa.factors import set_up_by
 from tenancy.people.social.connections import connections_of
 
 PROFILE = ("username", "name", "email", "language", "time_zone", "last_login")
@@ -60,6 +68,11 @@ def data_of(user: User) -> dict:
             )
         ],
         "backups": [*Archive.objects.filter(by=user.username).values("slug", "made", "size")],
+        "support_allowed": [
+            *SupportGrant.objects.filter(allowed_by=user).values(
+                "tenant__name", "may_write", "created", "expires", "ended"
+            )
+        ],
         "changes": [*changes.values("at", "action", "slug", "before", "after")],
     }
 

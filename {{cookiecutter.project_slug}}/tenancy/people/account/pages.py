@@ -17,13 +17,13 @@ from django_tenants.utils import get_public_schema_name
 from tenancy import hosts
 from tenancy.concrete import Domain, Tenant, User
 from tenancy.exceptions import OwnsTenant
+from tenancy.factors import set_up_by
 from tenancy.models import SIGN_UP
 from tenancy.people import accounts, failed
 from tenancy.people.account.export import data_of
 from tenancy.people.account.forms import DeleteForm, ProfileForm
 from tenancy.people.handover.sessions import opened_from
 from tenancy.people.members import remove_member
-from tenancy.people.mfa.factors import set_up_by
 from tenancy.people.social.connections import connections_of
 
 # In this order, because most browsers claim to be others as well.

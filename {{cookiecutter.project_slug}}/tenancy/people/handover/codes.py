@@ -13,7 +13,7 @@ from django.views.decorators.debug import sensitive_variables
 from django_tenants.utils import get_public_schema_name, schema_context
 
 from tenancy.concrete import Tenant, User
-from tenancy.models import HandOver
+from tenancy.models import HandOver, SupportGrant
 from tenancy.people.confirmation import Confirmation
 from tenancy.people.handover.sessions import session_store
 
@@ -33,11 +33,12 @@ def issue(
     state: str,
     website_session: str,
     confirmation: Confirmation | None = None,
+    grant: SupportGrant | None = None,
 ) -> str:
     """Return a code that opens a session at the host, once and within a minute.
 
     `state` is the digest of what the person's browser keeps in a cookie of that host. The session
-    gets the `confirmation`.
+    gets the `confirmation`. The `grant` is what lets in a person who isn't a member.
     """
     code = secrets.token_urlsafe(32)
     over = Q(used=None, expires__lt=Now()) | Q(expires__lt=Now() - MAX_AGE)
@@ -52,6 +53,7 @@ def issue(
         website_session=website_session,
         confirmed=confirmation and datetime.fromtimestamp(confirmation.at, UTC),
         method=confirmation.method if confirmation else "",
+        grant=grant,
     )
     return code
 

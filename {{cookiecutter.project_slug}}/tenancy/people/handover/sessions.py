@@ -10,6 +10,7 @@ from django.db import connection
 from django.dispatch import receiver
 from django_tenants.utils import get_public_schema_name, schema_context
 
+from tenancy import support
 from tenancy.models import WITHOUT_SCHEMA, HandOver
 
 
@@ -33,10 +34,12 @@ def end_opened_from(website_session: str) -> None:
     """End the sessions in workspaces that this session of the main website opened."""
     with schema_context(get_public_schema_name()):
         rows = HandOver.objects.filter(website_session=website_session)
-        for row in rows.exclude(workspace_session="").select_related("tenant"):
+        for row in rows.exclude(workspace_session="").select_related("tenant", "user"):
             if row.tenant.status not in WITHOUT_SCHEMA:
                 with row.tenant:
                     session_store(row.workspace_session).delete()
+            if row.grant_id:
+                support.leave(row.tenant, row.user, row.workspace_session, "signed out")
         rows.delete()
 
 

@@ -13,8 +13,10 @@ from http import HTTPStatus
 from urllib.parse import urlencode
 
 from allauth.account.adapter import get_adapter
+from django.conf import settings
 from django.contrib import auth
 from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.models import AnonymousUser
 from django.core import signing as django_signing
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponseRedirect
@@ -22,7 +24,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django_tenants.utils import get_public_schema_name
 
 from tenancy import hosts
@@ -44,8 +46,9 @@ from tenancy.people.confirmation import (
 )
 from tenancy.people.handover import codes
 from tenancy.people.mfa.required import is_missing_for, to_set_up
-from tenancy.requests import routes
+from tenancy.requests import routes, support
 from tenancy.requests.middleware import answer_without
+from tenancy.support import ENTER, be_there, describe, grant_for, leave
 
 PUBLIC = get_public_schema_name()
 BACKEND = f"{UserBackend.__module__}.{UserBackend.__name__}"
@@ -55,6 +58,7 @@ MAX_COOKIES = 5  # tries that were begun and not finished, in one browser
 STATE = re.compile(r"[0-9a-f]{64}")
 LET_IN = "handed_over"  # in the main website's session: the domains that may know the person
 MAX_MINUTES = 10_000
+FRESH_OF_SUPPORT = 10  # minutes
 
 
 @login_not_required
@@ -71,22 +75,33 @@ def begin(request):
         return HttpResponseRedirect(goal)
     if request.get_host().lower().startswith("www."):  # codes go to stored domains, without it
         return HttpResponseRedirect(hosts.own_url(request, request.get_full_path()))
+    return to_main_website(request, goal, {"fresh": fresh} if fresh else {})
+
+
+@login_not_required
+@never_cache
+@require_safe
+def begin_as_support(request):
+    """Do the same for an operator, who has confirmed just now that it is them."""
+    home = reverse("home")
+    if is_member(request):
+        return HttpResponseRedirect(home)
+    response = to_main_website(request, home, {"fresh": FRESH_OF_SUPPORT, "support": "1"})
+    set_cookie(request, response, support.COOKIE, "1", settings.SESSION_COOKIE_AGE)
+    return response
+
+
+def to_main_website(request, goal: str, query: dict) -> HttpResponseRedirect:
     hide(request, state := secrets.token_urlsafe(32))
     # Only its digest leaves this host, and the browser keeps the state itself.
-    query = {"host": hosts.normalise_host(request.get_host()), "state": codes.digest(state)}
-    query |= {"fresh": fresh} if fresh else {}
+    host = hosts.normalise_host(request.get_host())
+    query = {"host": host, "state": codes.digest(state)} | query
     url = hosts.main_website_url(f"/hand-over/?{urlencode(query)}")
     response = HttpResponseRedirect(url)
     for name in [name for name in request.COOKIES if COOKIE in name][MAX_COOKIES - 1 :]:
         response.delete_cookie(name)
-    response.set_cookie(
-        cookie_name(request, query["state"]),
-        signing.dumps([state, goal]),
-        max_age=COOKIE_AGE,
-        secure=request.is_secure(),
-        httponly=True,
-        samesite="Lax",  # not Strict, which isn't sent when the main website redirects
-    )
+    name = cookie_name(request, query["state"])
+    set_cookie(request, response, name, signing.dumps([state, goal]), COOKIE_AGE)
     return response
 
 
@@ -101,19 +116,24 @@ def issue(request):
         raise Http404("There is no such workspace.")
     if tenant.status != Tenant.Status.ACTIVE:
         return answer_without(request, tenant)
-    if tenant.moved_to:  # renamed meanwhile: begin anew there
+    as_support = "support" in request.GET and host == hosts.host_of(tenant.slug)
+    if tenant.moved_to and not as_support:  # renamed meanwhile: begin anew there
         return HttpResponseRedirect(hosts.site_url(tenant.moved_to, "/sign-in/"))
-    fresh = minutes_in(request)
+    fresh = FRESH_OF_SUPPORT if as_support else minutes_in(request)
     query = {"host": host, "state": state} | ({"fresh": fresh} if fresh else {})
+    query |= {"support": "1"} if as_support else {}
     here = f"{reverse('hand-over')}?{urlencode(query | {'after': 'form'})}"
     if not request.user.is_authenticated:
         return accept_next(request, here)
     context = {"tenant": tenant, "host": host, "here": here}
-    membership = membership_of(request.user, tenant)
+    membership, grant = membership_of(request.user, tenant), None
     if membership is None:
-        refuse(tenant, "no member")  # without the name, which any link would tell any workspace
-        return render(request, "tenancy/handover/no_access.html", context, status=403)
-    if is_missing_for(request, membership):
+        grant = grant_for(tenant, request.user) if as_support else None
+        if grant is None:
+            # Without the name, which any link would tell any workspace.
+            refuse(tenant, "no member")
+            return render(request, "tenancy/handover/no_access.html", context, status=403)
+    elif is_missing_for(request, membership):
         refuse(tenant, "second factor", request.user)
         return to_set_up(request)
     if fresh and not is_confirmed(request, fresh):
@@ -124,7 +144,7 @@ def issue(request):
     limit("hand-over", str(request.user.pk), "30/1m")
     confirmation = last_confirmation(request) if fresh else None
     session_key = request.session.session_key
-    code = codes.issue(request.user, tenant, host, state, session_key, confirmation)
+    code = codes.issue(request.user, tenant, host, state, session_key, confirmation, grant)
     hide(request, code)
     query = urlencode({"code": code, "state": state})
     url = hosts.site_url(host, f"/sign-in/finish/?{query}")
@@ -152,6 +172,12 @@ def finish(request):
         handover = codes.redeem(code, request.tenant, host, codes.digest(state))
     if handover:
         user = UserBackend().get_user(handover.user_id)  # None for a deactivated person
+    grant = None
+    if user and handover.grant_id and membership_of(user, request.tenant) is None:
+        grant = grant_for(request.tenant, user)
+        if grant and grant.pk == handover.grant_id:
+            be_there(user, request.tenant, grant)
+            request.session.flush()  # nothing of an earlier session comes along
     if user and membership_of(user, request.tenant):
         was_signed_in = is_session_of(request, user)  # and comes with a fresh confirmation
         auth.login(request, user, backend=BACKEND)
@@ -161,11 +187,14 @@ def finish(request):
             forget_confirmation(request)  # of this browser's earlier session
         key = {"workspace_session": request.session.session_key}
         if HandOver.objects.filter(pk=handover.pk).update(**key):
-            if not was_signed_in:
-                name = user.get_username()
-                record("sign in", request.tenant, name, username=name)
+            name = user.get_username()
             response = HttpResponseRedirect(goal)
             response.delete_cookie(cookie_name(request, codes.digest(state)))
+            if grant:
+                request.session[support.KEY] = grant.pk
+                record(ENTER, request.tenant, name, **describe(grant))
+            elif not was_signed_in:
+                record("sign in", request.tenant, name, username=name)
             return response
         auth.logout(request)  # the session at the main website ended in this moment
     elif is_member(request):  # the back button, or a reload
@@ -184,6 +213,19 @@ def refuse(tenant: Tenant, reason: str, user=None) -> None:
         limit("hand-over-refused", f"{tenant.pk} {user.pk if user else ''}", "10/1h")
         name = user.get_username() if user else ""
         record("refuse sign-in", tenant, name or "sign-in", username=name, after=reason)
+
+
+@login_not_required
+@never_cache
+@require_POST
+def leave_as_support(request):
+    """End an operator's session in the workspace, and nothing else of theirs."""
+    if support.KEY in request.session:
+        leave(request.tenant, request.user, request.session.session_key, "left")
+        request.session.flush()
+    request.user = AnonymousUser()
+    context = {"url": hosts.main_website_url("/admin/")}
+    return render(request, "tenancy/support/over.html", context)
 
 
 def is_member(request) -> bool:
@@ -221,6 +263,17 @@ def may_know(request, tenant: Tenant, host: str) -> bool:
     if request.method == "POST" and wanted not in let_in:
         let_in = request.session[LET_IN] = [*let_in, wanted]
     return wanted in let_in
+
+
+def set_cookie(request, response, name: str, value: str, max_age: int) -> None:
+    response.set_cookie(
+        name,
+        value,
+        max_age=max_age,
+        secure=request.is_secure(),
+        httponly=True,
+        samesite="Lax",  # not Strict, which isn't sent when the main website redirects
+    )
 
 
 def cookie_name(request, state: str) -> str:

@@ -7,8 +7,8 @@ from django.db.models.signals import post_delete
 from django.dispatch import receiver
 
 from tenancy.concrete import User
+from tenancy.factors import FACTORS
 from tenancy.people.account.receivers import keep_session
-from tenancy.people.mfa.factors import FACTORS
 
 
 @receiver(post_delete, sender=Authenticator)

@@ -12,8 +12,8 @@ from django.http import HttpResponseRedirect
 from django.urls import reverse
 from django_tenants.utils import get_public_schema_name
 
+from tenancy.factors import APP, has_second_factor
 from tenancy.isolation.membership import Membership
-from tenancy.people.mfa.factors import APP, has_second_factor
 from tenancy.requests.net import SAFE_METHODS, is_certainly_anonymous
 
 GOAL = "mfa_goal"  # in the session: where the person was going

@@ -25,6 +25,8 @@ def changelist(model) -> str:
 # Of the engine's pages, what has no effect in the state that the proof makes.
 KNOWN = {
     changelist(Tenant).replace("changelist", "add"): "Making a tenant commits.",
+    "POST " + changelist(Tenant).replace("changelist", "ask"): "It needs a second factor.",
+    "POST support-leave": "It ends an operator's own session.",
     **{
         f"POST {action} {changelist(Tenant)}": "It is for tenants in another state."
         for action in ("resume", "undelete", "purge", "finish", "abandon")

@@ -8,7 +8,7 @@ from django.db.models import Q
 from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
-from tenancy import roles
+from tenancy import roles, support
 from tenancy.concrete import Tenant, added_fields
 from tenancy.models import TenantEvent
 
@@ -71,6 +71,17 @@ KINDS = {
             "add domain": _("%(by)s added the domain %(after)s."),
             "miss domain": _("The DNS record of the domain %(before)s was gone."),
             "remove domain": _("%(by)s removed the domain %(before)s."),
+        },
+    ),
+    "support": Kind(
+        _("Support"),
+        {
+            support.ALLOW: _("%(by)s allowed support to read until %(after)s."),
+            support.END: _("%(by)s ended the access of support."),
+            support.EXPIRE: _("The access of support was over on %(after)s."),
+            support.ENTER: _("%(by)s entered as support."),
+            support.LEAVE: _("%(by)s left as support."),
+            support.ASK: _("%(by)s asked for access as support."),
         },
     ),
     "workspace": Kind(
@@ -161,6 +172,8 @@ def template_of(event: TenantEvent) -> str | None:
     """Return the sentence of the action, which may depend on what was changed."""
     if event.action == "refuse sign-in" and event.username:
         return gettext("A sign-in of %(person)s was refused: %(after)s.")
+    if event.action == support.ALLOW and event.before == support.WRITE:
+        return gettext("%(by)s allowed support to read and write until %(after)s.")
     if event.action == "rename" and not event.before:
         return gettext("%(by)s added the domain %(after)s.")
     if event.action == "rename" and event.after == "removed":

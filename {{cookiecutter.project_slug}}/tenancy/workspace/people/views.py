@@ -63,13 +63,16 @@ def label_of(role: str) -> str:
 
 def pending(tenant) -> list[Invitation]:
     """Return the invitations that wait, each with its state."""
-    found = [*invitations.pending(tenant).select_related("invited_by")]
+    found = [*invitations.pending(tenant).select_related("invited_by", "tenant")]
     senders = all_members().filter(profile__in={each.invited_by_id for each in found})
     own = {member.profile_id: members.role_from(tenant, member) for member in senders}
     for each in found:
         each.label = label_of(each.role)
         each.has_expired = each.expires <= timezone.now()
-        each.has_lapsed = not roles.may_give(own.get(each.invited_by_id), each.role)
+        if each.role == roles.OWNER:  # by an operator
+            each.has_lapsed = not invitations.is_good(each)
+        else:
+            each.has_lapsed = not roles.may_give(own.get(each.invited_by_id), each.role)
     return found
 
 
