@@ -1,5 +1,6 @@
 """The settings of a workspace: for the owner and the admins, the address for the owner."""
 
+from html import unescape
 from io import BytesIO
 from zlib import crc32
 
@@ -76,6 +77,18 @@ def test_each_change_is_a_line_of_the_history(admin, tenant):
         ("ada", "time_zone: ", "time_zone: Pacific/Auckland"),
         ("ada", "accent: ", "accent: #aa0033"),
     ]
+    admin.post(URL, {"section": "colour", "remove": ""})
+    admin.post(URL, logo_from(picture()))
+    admin.post(URL, {"section": "logo", "remove": ""})
+    page = unescape(admin.get("/workspace/history/").text)
+    for text in (
+        "ada changed the name from “First Tenant” to “Good Corp”.",
+        "ada set the colour to “#aa0033”.",
+        "ada removed the colour “#aa0033”.",
+        "ada changed the logo.",
+        "ada removed the logo.",
+    ):
+        assert text in page
 
 
 @pytest.mark.parametrize(

@@ -178,7 +178,22 @@ def template_of(event: TenantEvent) -> str | None:
         return gettext("%(by)s added the domain %(after)s.")
     if event.action == "rename" and event.after == "removed":
         return gettext("%(by)s removed the domain %(before)s.")
+    if event.action == "change" and "change" not in own_sentences():
+        return template_of_change(event)
     return all_sentences().get(event.action)
+
+
+def template_of_change(event: TenantEvent) -> str:
+    """Return the sentence for a field that was empty, or is now. A logo is no text to quote."""
+    name, _colon, before = event.before.partition(": ")
+    after = event.after.partition(": ")[2]
+    if name == "logo_file":
+        return gettext("%(by)s changed the logo.") if after else gettext("%(by)s removed the logo.")
+    if not before:
+        return gettext("%(by)s set the %(field)s to “%(after)s”.")
+    if not after:
+        return gettext("%(by)s removed the %(field)s “%(before)s”.")
+    return KINDS["workspace"].sentences["change"]
 
 
 def in_short(event: TenantEvent) -> str:
