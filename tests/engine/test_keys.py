@@ -124,6 +124,14 @@ def test_what_is_not_allowed_is_told_and_makes_no_key(client, change):
     assert not ApiKey.objects.exists()
 
 
+def test_a_limit_is_told_on_the_page(client, settings):
+    settings.TENANCY_RATES = {"key": "1/1d"}
+    assert client.post(NEW, FORM).context["secret"]
+    page = client.post(NEW, FORM)
+    assert "This was done too often. Try again in 24 hours." in page.text
+    assert ApiKey.objects.count() == 1
+
+
 def test_making_one_asks_for_a_fresh_confirmation(tenant, admin):
     late = TenantClient(tenant)
     sign_in(late, admin, confirmed=False)

@@ -12,8 +12,7 @@ from tenancy.exceptions import LifecycleError, RateLimited
 from tenancy.people.confirmation import confirmed
 from tenancy.people.keys import keys_of, make, revoke
 from tenancy.people.members import role_from
-from tenancy.requests.failures import how_long
-from tenancy.workspace.access import attempt, for_managers
+from tenancy.workspace.access import attempt, for_managers, limit_reached, sentence
 from tenancy.workspace.keys.forms import KeyForm
 
 
@@ -44,9 +43,9 @@ def new(request):
         try:
             key, secret = make(request.tenant, request.user, **form.cleaned_data)
         except LifecycleError as error:
-            form.add_error(None, str(error))
+            form.add_error(None, sentence(error))
         except RateLimited as error:
-            form.add_error(None, f"{_('The limit of new keys is reached.')} {how_long(error.wait)}")
+            form.add_error(None, limit_reached(error))
         else:
             context |= {"key": key, "secret": secret}
     return render(request, "tenancy/workspace/new_key.html", context)
