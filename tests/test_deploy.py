@@ -280,7 +280,7 @@ COMPOSE_ALONE = {"ACME_EMAIL", "BIND", "POSTGRES_PASSWORD", "WORKSPACE_TLS"}
 def test_compose_runs_what_the_options_need(bake, use_celery, use_postgis):
     project = bake(use_celery=use_celery, use_postgis=use_postgis).path
     compose = yaml.safe_load((project / "deploy/compose.yaml").read_text())
-    services = {"proxy", "web", "website", "release", "postgres", "redis"}
+    services = {"proxy", "web", "website", "release", "backup", "postgres", "redis"}
     scheme = "postgis" if use_postgis else "postgres"
 
     assert compose["services"].keys() == services | ({"worker", "beat"} if use_celery else set())

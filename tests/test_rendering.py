@@ -27,12 +27,14 @@ FILES = {
         deploy/compose.yaml
         deploy/gunicorn.conf.py
         docs/api.md
+        docs/backups.md
         docs/billing.md
         docs/code.md
         docs/data.md
         docs/decisions.md
         docs/deploy.md
         docs/email.md
+        docs/incidents.md
         docs/isolation.md
         docs/operate.md
         docs/people.md
@@ -40,6 +42,7 @@ FILES = {
         docs/support.md
         docs/tenants.md
         docs/upgrade.md
+        docs/uploads.md
         docs/workspace.md
         manage.py
         pyproject.toml

@@ -15,7 +15,9 @@ from tenancy.schemas.ddl import FORMER
 NAME = "Copied"
 SCHEMAS = """
     SELECT nspname FROM pg_namespace
-    WHERE obj_description(oid, 'pg_namespace') IS DISTINCT FROM %s ORDER BY 1
+    WHERE obj_description(oid, 'pg_namespace') IS DISTINCT FROM %s
+        AND nspname NOT LIKE 'pg_%%temp%%'
+    ORDER BY 1
 """
 
 

@@ -21,7 +21,7 @@ from tenancy.copies.archive import opened
 from tenancy.exceptions import CopyError, IllegalTransition, LifecycleError, SlugTaken
 from tenancy.models import TenantEvent
 from tenancy.people import accounts, members
-from tenancy.schemas.uploads import folder_of
+from tenancy.schemas.uploads import uploads_of
 from tenancy.testing import TenantClient
 from tenant_users.permissions.models import UserTenantPermissions
 
@@ -432,7 +432,7 @@ PEOPLE = {"model": "users.User", "field": "id", "columns": [], "keys": []}
 @pytest.mark.usefixtures("committed_db")
 def test_a_forged_file_leaves_nothing(kept, changes, entries, says):
     people = get_user_model().objects.count()
-    folders = {*folder_of("any").parent.iterdir()}
+    folders = {*uploads_of("any").path.parent.iterdir()}
 
     with pytest.raises(LifecycleError, match=says) as refusal:
         restore(forged(kept, changes, **entries), "ada", slug="again")
@@ -440,7 +440,7 @@ def test_a_forged_file_leaves_nothing(kept, changes, entries, says):
     assert len(str(refusal.value).splitlines()) == 1
     assert not Tenant.all_objects.filter(slug="again").exists()
     assert get_user_model().objects.count() == people
-    assert {*folder_of("any").parent.iterdir()} == folders
+    assert {*uploads_of("any").path.parent.iterdir()} == folders
 
 
 @pytest.mark.usefixtures("source")

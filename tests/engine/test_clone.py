@@ -21,9 +21,9 @@ from tenancy.fleet import recording
 from tenancy.lifecycle import provisioning
 from tenancy.models import TenantEvent
 from tenancy.people import keys, members
-from tenancy.schemas import blueprint, dump, uploads
+from tenancy.schemas import blueprint, dump
 from tenancy.schemas.dump import rename
-from tenancy.schemas.uploads import folder_of
+from tenancy.schemas.uploads import uploads_of
 from tenancy.testing import TenantClient
 from tenant_users.permissions.models import UserTenantPermissions
 
@@ -300,16 +300,16 @@ def test_people_sign_in_meanwhile(source, monkeypatch):
         " ADD FOREIGN KEY (author_id) REFERENCES public.users_user"
     )
 
-    def meanwhile(*names):
+    def meanwhile(schema_name):
         signing_in = connection.copy()
         with signing_in.cursor() as cursor:
             cursor.execute("SET lock_timeout = 500")
             cursor.execute("UPDATE users_user SET last_login = now()")
             cursor.execute("UPDATE tenants_tenant SET modified = now() WHERE slug = 'source'")
         signing_in.close()
-        uploads.copy_files(*names)
+        return uploads_of(schema_name)
 
-    monkeypatch.setattr("tenancy.copies.cloning.copy_files", meanwhile)
+    monkeypatch.setattr("tenancy.copies.cloning.uploads_of", meanwhile)
 
     assert copy_of(source).user_set.count() == 2
 
@@ -322,7 +322,7 @@ def killed():
     kill(stop_before("blueprint.send_schema_signals", code), "provision the-copy")
     left = get("the-copy")
     assert (left.status, left.origin) == (Status.PROVISIONING, "clone of source")
-    assert folder_of(left.schema_name).exists()
+    assert uploads_of(left.schema_name).path.exists()
     return left
 
 
@@ -346,15 +346,15 @@ def test_half_a_clone_is_abandoned():
     lifecycle.abandon(left, "ada")
 
     assert not Tenant.all_objects.filter(slug="the-copy").exists()
-    assert not folder_of(left.schema_name).exists()
+    assert not uploads_of(left.schema_name).path.exists()
 
 
 @contextmanager
 def nothing_left():
-    folders = {*folder_of("any").parent.iterdir()}
+    folders = {*uploads_of("any").path.parent.iterdir()}
     yield
     assert not Tenant.all_objects.filter(slug="the-copy").exists()
-    assert {*folder_of("any").parent.iterdir()} == folders
+    assert {*uploads_of("any").path.parent.iterdir()} == folders
 
 
 @pytest.mark.parametrize("step", [(blueprint, "send_schema_signals"), (provisioning, "activate")])
@@ -366,7 +366,7 @@ def test_a_clone_that_fails_leaves_nothing(source, monkeypatch, step):
 
 
 def test_uploads_that_cannot_be_copied_leave_nothing(source):
-    os.mkfifo(folder_of(source.schema_name) / "pipe")
+    os.mkfifo(uploads_of(source.schema_name).path / "pipe")
 
     with nothing_left(), pytest.raises(CopyError, match=r"Uploads can't be copied: .*named pipe"):
         clone(source, "the-copy", "ada")

@@ -40,7 +40,7 @@ from tenancy.lifecycle.schema_names import rename_schema
 from tenancy.models import TenantEvent
 from tenancy.people import accounts, members
 from tenancy.schemas.ddl import drop_schema
-from tenancy.schemas.uploads import folder_of
+from tenancy.schemas.uploads import uploads_of
 
 from engine.people import erase
 
@@ -306,7 +306,7 @@ class Lives(RuleBasedStateMachine):
                 member.user.username: member.role for member in members.list_members(tenant)
             }
             assert found == replace(life, old_hosts=set())
-            uploads = [path for path in folder_of(life.schema).rglob("*") if path.is_file()]
+            uploads = [path for path in uploads_of(life.schema).path.rglob("*") if path.is_file()]
             assert sorted(path.read_text() for path in uploads) == sorted(texts)
 
     @invariant()

@@ -16,7 +16,7 @@ from tenancy.health import doctor
 from tenancy.lifecycle import schema_names
 from tenancy.lifecycle.schema_names import rename_schema
 from tenancy.models import TenantEvent
-from tenancy.schemas.uploads import folder_of
+from tenancy.schemas.uploads import uploads_of
 
 from engine.copies import execute
 from engine.processes import start
@@ -31,7 +31,7 @@ def suspended(tenant):
     default_storage.save("kept.txt", ContentFile(b"kept"))
     connection.set_schema_to_public()
     yield lifecycle.suspend(tenant, "ada")
-    for folder in folder_of("x").parent.glob("first_*"):
+    for folder in uploads_of("x").path.parent.glob("first_*"):
         for file in folder.iterdir():
             file.unlink()
         folder.rmdir()
@@ -51,7 +51,7 @@ def test_everything_is_there_under_the_new_name(suspended):
         assert connection.schema_name == NEW
         assert Note.objects.get().text == "kept"
         assert default_storage.open("kept.txt").read() == b"kept"
-    assert not folder_of(old).exists()
+    assert not uploads_of(old).path.exists()
     assert Client().get("/", headers={"host": "first.localhost"}).status_code == 200
     change = TenantEvent.objects.get(action="rename schema")
     assert (change.by, change.schema_name, change.before, change.after) == ("ada", old, old, NEW)
@@ -153,7 +153,7 @@ def test_a_name_that_was_ever_used_is_refused(suspended, other_tenant):
     )
     with connection.cursor() as cursor:
         cursor.execute('CREATE SCHEMA "left_00000000"')
-    folder_of("files_00000000").mkdir(parents=True)
+    uploads_of("files_00000000").path.mkdir(parents=True)
     rename_schema(suspended, "ada", NEW)
     used = [suspended.schema_name, NEW, other_tenant.schema_name, "gone_00000000"]
     for name in [*used, "left_00000000", "files_00000000"]:
@@ -161,7 +161,7 @@ def test_a_name_that_was_ever_used_is_refused(suspended, other_tenant):
             continue  # that is the same call again
         with pytest.raises(SchemaNameTaken, match=f"“{name}” is or was in use"):
             rename_schema(suspended, "ada", name)
-    folder_of("files_00000000").rmdir()
+    uploads_of("files_00000000").path.rmdir()
     assert now().schema_name == NEW
 
 
@@ -180,7 +180,7 @@ def test_what_was_interrupted_the_same_call_finishes(suspended, monkeypatch):
         patch.setattr(schema_names, "move_uploads", lambda *_: None)
         rename_schema(suspended, "ada", NEW)
     assert now().schema_name == NEW
-    assert folder_of(old).exists()
+    assert uploads_of(old).path.exists()
 
     call_command("rename_schema", rename_from=old, rename_to=NEW)
     with now():
@@ -189,7 +189,7 @@ def test_what_was_interrupted_the_same_call_finishes(suspended, monkeypatch):
 
 
 def test_purging_removes_what_was_interrupted(suspended, monkeypatch):
-    folder = folder_of(suspended.schema_name)
+    folder = uploads_of(suspended.schema_name).path
     with monkeypatch.context() as patch:  # as if it was killed after the commit
         patch.setattr(schema_names, "move_uploads", lambda *_: None)
         rename_schema(suspended, "ada", NEW)

@@ -1,5 +1,6 @@
 """The project's settings, read anew with other variables."""
 
+import re
 import runpy
 import traceback
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 from tenancy.environment import EnvError
+from tenancy.exceptions import MissingRequirement
 
 SECRET = "hunter2"
 PRODUCTION = {
@@ -95,3 +97,40 @@ def test_a_provider_is_a_line_of_the_environment(read):
     }
     assert "allauth.socialaccount.providers.google" in found["SHARED_APPS"]
     assert not read(OIDC="", GOOGLE="")["SOCIALACCOUNT_PROVIDERS"]
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("{}", "write it like s3://KEY:SECRET@host/bucket"),
+        ("https://key:{}@host/bucket", "write it like"),
+        ("s3://key:{}@host", "write it like"),
+        ("s3://key:{}/x@host/bucket", "write it like"),
+        ("s3://key:{}@host/bucket/folder", "write it like"),
+        ("s3://key:{}@host/Bucket", "write it like"),
+        ("s3://key:{}@host/bucket?tls=maybe", "tls is on or off"),
+        ("s3://key:{}@host/bucket?regoin=x", "unknown parameter 'regoin'"),
+    ],
+)
+def test_a_garbled_bucket_is_one_line_without_its_secret(read, url, says):
+    with pytest.raises(MissingRequirement, match=f"^UPLOADS_URL: {re.escape(says)}") as caught:
+        read(UPLOADS_URL=url.format(SECRET))
+
+    assert len(str(caught.value).splitlines()) == 1
+    assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
+def test_pages_show_pictures_from_the_bucket(read):
+    found = read(UPLOADS_URL="s3://key:p%2Fss@s3.example.com:8443/files?region=eu")
+
+    assert found["STORAGES"]["default"]["OPTIONS"] == {
+        "access_key": "key",
+        "secret_key": "p/ss",
+        "endpoint_url": "https://s3.example.com:8443",
+        "bucket_name": "files",
+        "region_name": "eu",
+    }
+    for kind in ("img-src", "media-src"):
+        hosts = found["CONTENT_SECURITY_POLICY"]["DIRECTIVES"][kind]
+        assert {"'self'", "https://s3.example.com:8443"} <= {*hosts}
+    assert "s3.example.com" not in str(read(UPLOADS_URL="")["CONTENT_SECURITY_POLICY"])

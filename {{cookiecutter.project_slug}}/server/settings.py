@@ -12,7 +12,7 @@ from csp.constants import NONCE
 from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
 
-from tenancy import email_provider, hosts
+from tenancy import email_provider, hosts, s3
 from tenancy.environment import Env, EnvError, validate
 from tenancy.people.social import providers
 from tenancy.postgres import embedded
@@ -441,6 +441,22 @@ STORAGES = {
         else "whitenoise.storage.CompressedManifestStaticFilesStorage"
     },
 }
+
+UPLOADS_URL = env.str("UPLOADS_URL", default="")
+if UPLOADS_URL:  # uploads are objects in a bucket, which browsers get from its server
+    bucket = s3.options("UPLOADS_URL", UPLOADS_URL)
+    STORAGES["default"] = {
+        "BACKEND": "tenancy.isolation.objects.ObjectStorage",
+        "OPTIONS": bucket,
+    }
+    CONTENT_SECURITY_POLICY["DIRECTIVES"]["img-src"].append(bucket["endpoint_url"])
+    CONTENT_SECURITY_POLICY["DIRECTIVES"]["media-src"] = ["'self'", bucket["endpoint_url"]]
+
+# Archives of the tenants (docs/backups.md): an absolute path, or a bucket with a key of its own.
+BACKUPS_URL = env.str("BACKUPS_URL", default="")
+BACKUPS_KEEP = env.int("BACKUPS_KEEP", default=7, validate=validate.Range(min=1))
+BACKUPS_DAYS = env.int("BACKUPS_DAYS", default=30, validate=validate.Range(min=0))
+BACKUPS_PURGED_DAYS = env.int("BACKUPS_PURGED_DAYS", default=30, validate=validate.Range(min=0))
 
 if DEBUG:  # WhiteNoise serves the files from the apps, and STATIC_ROOT needn't exist
     warnings.filterwarnings("ignore", message="No directory at")

@@ -13,6 +13,8 @@ os.environ |= {
     "GOOGLE": "",
     "OIDC": "",
     "MFA_REQUIRED": "off",
+    "UPLOADS_URL": "",
+    "BACKUPS_URL": "",
     # template: if cookiecutter.use_celery
     "CELERY_BROKER_URL": "",
     "CELERY_RESULT_BACKEND": "",

@@ -1,9 +1,9 @@
 """Write a tenant into a file: its schema, rows, members, domains and uploads at one moment."""
 
 import json
-import logging
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,10 +23,8 @@ from tenancy.copies.consistent import consistent_read, quote_table, sequences_of
 from tenancy.copies.fields import export_digests, export_fields
 from tenancy.copies.references import export_keys, key_of
 from tenancy.exceptions import CopyError
-from tenancy.schemas.uploads import folder_of
+from tenancy.schemas.uploads import uploads_of
 from tenancy.states import fetch_for, log_event, new_event
-
-logger = logging.getLogger(__name__)
 
 
 def backup(tenant: Tenant, path: str | Path, by: str, *, overwrite: bool = False) -> Path:
@@ -134,10 +132,11 @@ def copy_out(sql: str, file: BinaryIO) -> None:
 
 
 def add_files(archive: ZipFile, schema_name: str) -> None:
-    folder = folder_of(schema_name)
-    if folder is None:
-        logger.warning("The storage has no folders: its uploads are not in the backup.")
-        return
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        with suppress(FileNotFoundError):  # a tenant in use has deleted it meanwhile
-            archive.write(file, f"{FILES}{file.relative_to(folder).as_posix()}")
+    uploads = uploads_of(schema_name)
+    for name in uploads.names():
+        with (
+            suppress(FileNotFoundError),  # a tenant in use has deleted it meanwhile
+            uploads.open(name) as file,
+            archive.open(f"{FILES}{name}", "w", force_zip64=True) as entry,
+        ):
+            shutil.copyfileobj(file, entry)

@@ -19,7 +19,7 @@ from tenancy.schemas import blueprint
 from tenancy.schemas.ddl import create_schema
 from tenancy.schemas.dump import rename
 from tenancy.schemas.undo import undoing
-from tenancy.schemas.uploads import copy_files, remove_files
+from tenancy.schemas.uploads import remove_files, uploads_of
 from tenancy.states import fetch_for
 
 
@@ -76,7 +76,7 @@ def copied(source: Tenant, schema_name: str) -> Iterator[None]:
         repoint_self_references(source, Tenant.all_objects.get(schema_name=new))
         undo.callback(remove_files, new)
         try:
-            copy_files(old, new)
+            uploads_of(old).copy_to(uploads_of(new))
         except OSError as error:  # its message may have a line for each file
             raise CopyError(f"Uploads can't be copied: {str(error)[:300]!a}.") from error
         # Last, because a foreign key to a shared table keeps others from writing to that.

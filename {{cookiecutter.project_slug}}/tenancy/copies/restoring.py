@@ -31,7 +31,7 @@ from tenancy.people.members import grant
 from tenancy.schemas import blueprint
 from tenancy.schemas.ddl import create_schema
 from tenancy.schemas.undo import undoing
-from tenancy.schemas.uploads import folder_of, remove_files
+from tenancy.schemas.uploads import Unknown, remove_files, uploads_of
 
 
 class Restored(NamedTuple):
@@ -125,21 +125,10 @@ def restored(
         undoing() as undo,
         schema_context(new),
         transaction.atomic(durable=True),
-        connection.cursor() as cursor,
     ):
         undo.callback(remove_files, new)
         write_files(backup, notes, new)
-        create_schema(new)
-        run(backup.before, old, new)
-        cursor.execute(EXACT)
-        left = left_behind()  # backups by earlier versions have it
-        for number, table in enumerate(header["tables"]):
-            if table[0] in left.tables:
-                continue
-            with backup.archive.open(rows_of(number)) as rows:
-                copy_in(cursor, f"COPY {table_name(new, *table)} FROM STDIN", rows)
-        clear(new, left.columns)
-        set_sequences(new, header["sequences"])
+        load_tables(backup, new)
         # Before `translate`, which would create them without the fields that the project added.
         for member in [] if is_own else header["members"]:
             if find_person(member["person"][0]) is None:
@@ -152,6 +141,22 @@ def restored(
         run(backup.after, old, new)
         blueprint.send_schema_signals(new)
         yield
+
+
+def load_tables(backup: Backup, new: str) -> None:
+    """Make the schema with its tables and rows, and without what comes after rows."""
+    left = left_behind()  # backups by earlier versions have it
+    create_schema(new)
+    run(backup.before, backup.header["schema_name"], new)
+    with connection.cursor() as cursor:
+        cursor.execute(EXACT)
+        for number, table in enumerate(backup.header["tables"]):
+            if table[0] in left.tables:
+                continue
+            with backup.archive.open(rows_of(number)) as rows:
+                copy_in(cursor, f"COPY {table_name(new, *table)} FROM STDIN", rows)
+    clear(new, left.columns)
+    set_sequences(new, backup.header["sequences"])
 
 
 def clear(schema_name: str, columns: set[tuple[str, str]]) -> None:
@@ -172,15 +177,14 @@ def copy_in(cursor, sql: str, file) -> None:
 
 
 def write_files(backup: Backup, notes: list[str], schema_name: str) -> None:
-    folder = folder_of(schema_name)
-    if folder is None and backup.files:
-        notes.append(f"{len(backup.files)} uploads stay in the file: the storage has no folders.")
+    uploads = uploads_of(schema_name)
+    if isinstance(uploads, Unknown):
+        if backup.files:
+            notes.append(f"{len(backup.files)} uploads stay in the file: the storage is your own.")
         return
     for name in backup.files:
-        target = folder / name.removeprefix(FILES)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with backup.archive.open(name) as source, target.open("xb") as file:
-            shutil.copyfileobj(source, file)
+        with backup.archive.open(name) as file:
+            uploads.write(name.removeprefix(FILES), file)
 
 
 def grant_ownership(tenant: Tenant) -> None:

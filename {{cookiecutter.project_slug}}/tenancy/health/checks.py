@@ -15,7 +15,7 @@ from django.contrib.postgres.operations import CreateExtension
 from django.core.cache.backends.redis import RedisCache
 from django.core.checks import CheckMessage, Tags
 from django.core.exceptions import FieldDoesNotExist
-from django.core.files.storage import FileSystemStorage
+from django.core.files.storage import FileSystemStorage, default_storage
 from django.db import router
 from django.db.migrations import RunSQL, SeparateDatabaseAndState
 from django.db.migrations.loader import MigrationLoader
@@ -200,6 +200,14 @@ def check_separation(**kwargs) -> Iterator[CheckMessage]:
         if not cache["BACKEND"].startswith(OWN_CACHES) and not cache.get("KEY_PREFIX"):
             message = f"CACHES: another project has the same keys as “{alias}” in the same server."
             yield finding("W034", message)
+
+
+@register("tenants", deploy=True)
+def check_object_storage(**kwargs) -> Iterator[CheckMessage]:
+    """The bucket of UPLOADS_URL is there, and open to its key."""
+    fault = getattr(default_storage, "fault", str)()
+    if fault:
+        yield finding("E050", f"UPLOADS_URL: {' '.join(fault.split())}")
 
 
 @register("tenants")

@@ -41,6 +41,8 @@ HINTS = {
     "E043": "Write names of models, like “invoices.Key”.",
     "E044": "Write names of models or fields, like “invoices.Invoice.iban”.",
     "E045": "Set it to a folder of its own.",
+    "E050": "Compare host, bucket and key with the provider's. The key must be allowed to list,"
+    " read, write and delete.",
     "E036": "Remove it. {reason}",
     "E037": "Move it below: before TenantMiddleware has found the host, anything may be in it.",
     "E035": "Remove it, and let CONN_MAX_AGE keep connections.",

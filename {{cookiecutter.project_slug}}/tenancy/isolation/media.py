@@ -6,7 +6,7 @@ from urllib.parse import quote, urlsplit
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
-from django.core.exceptions import ImproperlyConfigured, SuspiciousFileOperation
+from django.core.exceptions import ImproperlyConfigured, SuspiciousOperation
 from django.core.files.storage import default_storage
 from django.core.files.utils import validate_file_name
 from django.db import connection
@@ -35,7 +35,7 @@ def media(request, path: str):
     """Send the file `path` of the current tenant's storage, or of a shared row, or answer 404.
 
     MembershipMiddleware has already refused people who aren't members. With SENDFILE_HEADER the web
-    server sends the file. A storage that isn't a folder gives a URL to redirect to.
+    server sends the file. An object storage sends it by a link that is good for a minute.
     """
     is_shared = path.startswith(PREFIX)
     storage = SharedStorage() if is_shared else default_storage
@@ -48,12 +48,14 @@ def file_of(storage, name: str, request) -> HttpResponse | FileResponse | None:
     """Return the answer that sends a storage's file, or None if there is no such file."""
     try:
         name = validate_file_name(name, allow_relative_path=True)
+        if hasattr(storage, "link"):
+            return redirect(storage, name) if storage.exists(name) else None
         folder = Path(storage.path("")).resolve()
         file = Path(storage.path(name)).resolve(strict=True)
     except NotImplementedError:
         is_shared = isinstance(storage, SharedStorage)
         return HttpResponseRedirect((in_public(url_of) if is_shared else url_of)(name))
-    except (OSError, ValueError, SuspiciousFileOperation):  # ValueError: NUL
+    except (OSError, ValueError, SuspiciousOperation):  # ValueError: NUL
         return None
     if not file.is_relative_to(folder) or not file.is_file():
         return None
@@ -85,16 +87,25 @@ def send(file: Path, folder: Path, modified: int) -> HttpResponse | FileResponse
         response = HttpResponse(headers={settings.SENDFILE_HEADER: quote(str(file))})
     else:
         response = FileResponse(file.open("rb"))
-    kind, encoding = mimetypes.guess_type(file.name, strict=False)
-    if kind is None or encoding:
-        kind = "application/octet-stream"
-    response["Content-Type"] = kind
-    response["Content-Disposition"] = content_disposition_header(
-        kind not in INLINE_TYPES, file.name
-    )
+    response["Content-Type"], response["Content-Disposition"] = headers_of(file.name)
     response["X-Content-Type-Options"] = "nosniff"
     response["Last-Modified"] = http_date(modified)
     return response
+
+
+def redirect(storage, name: str) -> HttpResponse:
+    """Send the browser on to the object. The link is for this browser, and soon void."""
+    response = HttpResponseRedirect(storage.link(name, *headers_of(name.rsplit("/", 1)[-1])))
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def headers_of(name: str) -> tuple[str, str]:
+    """Return Content-Type and Content-Disposition of a file."""
+    kind, encoding = mimetypes.guess_type(name, strict=False)
+    if kind is None or encoding:
+        kind = "application/octet-stream"
+    return kind, content_disposition_header(kind not in INLINE_TYPES, name)
 
 
 def url_of(name: str) -> str:

@@ -9,12 +9,23 @@ from django.db import connection
 from django.db.models import FileField, Model
 from django_tenants.utils import get_public_schema_name, schema_context
 
+from tenancy.exceptions import NoTenant
 from tenancy.isolation.router import is_in_tenants
 
 PREFIX = "_shared/"  # begins the addresses of shared models' files, at every host
 
 
-class TenantStorage(FileSystemStorage):
+class TenantFiles:
+    """A storage that keeps each tenant's files apart, and the public schema's."""
+
+    @property
+    def schema_name(self) -> str:
+        if connection.schema_name is None:
+            raise NoTenant("A file belongs to a tenant, and none is current.")
+        return connection.schema_name
+
+
+class TenantStorage(TenantFiles, FileSystemStorage):
     """Keeps files in `<location>/<schema of the current tenant>/`; MEDIA_ROOT is the default.
 
     django-tenants' own storage ignores the tenant if a location is given, and writes the schema
@@ -24,7 +35,7 @@ class TenantStorage(FileSystemStorage):
     @property
     def base_location(self):
         folder = self._value_or_setting(self._location, settings.MEDIA_ROOT)
-        return os.path.join(folder, connection.schema_name)  # noqa: PTH118
+        return os.path.join(folder, self.schema_name)  # noqa: PTH118
 
     @property
     def location(self):
@@ -46,12 +57,13 @@ class SharedStorage:
 
     def url(self, name: str) -> str:
         """Return an address that is good at every host, unless the storage has its own."""
-        prefix = PREFIX if self.storage is default_storage and self.has_folders() else ""
+        prefix = PREFIX if self.storage is default_storage and self.has_view() else ""
         return in_public(self.storage.url)(f"{prefix}{name}")
 
-    def has_folders(self) -> bool:
+    def has_view(self) -> bool:
+        """Return whether its addresses are those of the view `media`."""
         try:
-            return bool(self.path(""))
+            return isinstance(self.storage, TenantFiles) or bool(self.path(""))
         except NotImplementedError:
             return False
 
@@ -73,6 +85,6 @@ def share_files(sender: type[Model], **kwargs) -> None:
     for field in sender._meta.local_fields:
         if isinstance(field, FileField) and not is_in_tenants(sender):
             storage = field.storage
-            if storage is default_storage or isinstance(storage, TenantStorage):
+            if storage is default_storage or isinstance(storage, TenantFiles):
                 vars(field).setdefault("_storage_callable", storage)
                 field.storage = SharedStorage(storage)

@@ -17,7 +17,7 @@ from tenancy.concrete import Tenant
 from tenancy.exceptions import InvalidSchemaName, LifecycleError, SchemaNameTaken
 from tenancy.models import TenantEvent
 from tenancy.schemas.ddl import leaving_tombstones
-from tenancy.schemas.uploads import folder_of
+from tenancy.schemas.uploads import uploads_of
 from tenancy.states import exclusive, fetch_for, transition
 
 ACTION = "rename schema"
@@ -85,8 +85,7 @@ def name_now(schema_name: str) -> str | None:
 def check_never_used(name: str) -> None:
     rows = Q(schema_name=name)
     in_use = Tenant.all_objects.filter(rows).exists() or TenantEvent.objects.filter(rows).exists()
-    folder = folder_of(name)
-    if in_use or schema_exists(name) or (folder and folder.exists()):
+    if in_use or schema_exists(name) or uploads_of(name).exist():
         raise SchemaNameTaken(f"“{name}” is or was in use.")
 
 
@@ -107,13 +106,12 @@ def move_tables(old: str, new: str) -> None:
 
 
 def move_uploads(old: str, new: str) -> None:
-    """Rename the folder of uploads, if the storage has folders. Raises LifecycleError."""
-    source, target = folder_of(old), folder_of(new)
-    if source is None or not source.exists():
-        return
-    if target.exists():
-        raise LifecycleError(f"Uploads are in {source} and in {target}: put them together by hand.")
+    """Move the uploads along. Raises LifecycleError."""
+    source, target = uploads_of(old), uploads_of(new)
     try:
-        source.rename(target)
+        source.move_to(target)
+    except FileExistsError:
+        message = f"Uploads are in {source} and in {target}: put them together by hand."
+        raise LifecycleError(message) from None
     except OSError as error:
         raise LifecycleError(f"Uploads are left in {source}: {error}. Run it again.") from None

@@ -59,6 +59,7 @@ def servers_away() -> tuple[type[Exception], ...]:
         LocalPostgresError,
         *classes("redis.exceptions", "ConnectionError", "TimeoutError", "ReadOnlyError"),
         *classes("kombu.exceptions", "OperationalError"),
+        *classes("botocore.exceptions", "ConnectionError", "HTTPClientError"),
     )
 
 
@@ -157,7 +158,7 @@ def log(reason: str, response: HttpResponse, request, level: str) -> None:
 
 
 def is_away(error: BaseException) -> bool:
-    """Return True if the database, the cache or the broker can't work at the moment."""
+    """Return True if a server, such as the database, can't work at the moment."""
     return any(
         isinstance(each, servers_away()) or (is_of_database(each) and has_left(each))
         for each in with_causes(error)
