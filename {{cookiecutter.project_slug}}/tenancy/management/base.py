@@ -2,6 +2,7 @@
 
 from argparse import ArgumentTypeError
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
@@ -20,6 +21,17 @@ def text(help: str, **options) -> dict:
 def flag(help: str, **options) -> dict:
     """An option without a value."""
     return {"action": "store_true", "help": help, **options}
+
+
+def count(help: str, setting: str, default: int) -> dict:
+    """An option that takes a number, 0 or more. Its default is in a setting."""
+    return {"type": natural, "default": getattr(settings, setting, default), "help": help}
+
+
+def natural(text: str) -> int:
+    if not text.isdecimal():
+        raise ArgumentTypeError(f"it takes a number, not “{text}”")
+    return int(text)
 
 
 def parse_field(text: str) -> tuple[str, str]:

@@ -1,4 +1,5 @@
 from tenancy import copies
+from tenancy.copies.places import archive_at
 from tenancy.lifecycle.organizations import organization_from
 from tenancy.management.base import FIELD, LifecycleCommand, text
 
@@ -9,7 +10,7 @@ class Command(LifecycleCommand):
         " like code: its statements are executed. Run it again if it was interrupted."
     )
     arguments = {
-        "path": text("a file that `backup_tenant` wrote"),
+        "path": text("a file that `backup_tenant` wrote, or a name that `archives` prints"),
         "--slug": text("another slug"),
         "--name": text("another name for people"),
         "--owner": text("another owner, by user name or e-mail"),
@@ -17,7 +18,8 @@ class Command(LifecycleCommand):
         **FIELD,
     }
 
-    def perform(self, *, field, **values):
+    def perform(self, *, path, field, **values):
         values["organization"] = organization_from(values["organization"])
-        restored = copies.restore(**values, **dict(field))
+        with archive_at(path) as file:
+            restored = copies.restore(file, **values, **dict(field))
         return "\n".join([*restored.notes, restored.host])
