@@ -6,8 +6,11 @@ import pytest
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.cache import cache
+from django.core.management import CommandError, call_command
 from django.test import Client
+from django_tenants.utils import schema_context
 from server import settings as settings_file
+from tenancy.models import TenantEvent
 from tenancy.testing import TenantClient
 
 OWN_PAGES = ["/", "/notes/", "/admin/", "/admin/notes/note/", "/admin/logout/", "/media/x.txt"]
@@ -136,3 +139,39 @@ def test_no_other_host_can_set_a_cookie_where_tls_is_on(monkeypatch):
         assert secure[f"{cookie}_NAME"].startswith("__Host-")
         assert secure[f"{cookie}_SECURE"]
         assert not {f"{cookie}_DOMAIN", f"{cookie}_PATH"} & secure.keys()
+
+
+def signed_in(client, path="/notes/"):
+    return client.get(path).status_code == 200
+
+
+@pytest.mark.usefixtures("_engine")
+def test_all_sessions_end_at_once(tenant_client, other_client, public_client, run):
+    def states():
+        return [
+            signed_in(tenant_client),
+            signed_in(other_client),
+            signed_in(public_client, "/account/"),
+        ]
+
+    assert states() == [True, True, True]
+
+    assert run("end_sessions", "--all", by="ada").startswith("The sessions of ")
+
+    assert states() == [False, False, False]
+    with schema_context("public"):
+        assert TenantEvent.objects.get(action="end all sessions").by == "ada"
+
+
+@pytest.mark.parametrize("arguments", [[], ["other", "--all"]])
+@pytest.mark.usefixtures("db")
+def test_whose_sessions_end_is_said_once(arguments):
+    with pytest.raises(CommandError, match="Name a person, or write --all"):
+        call_command("end_sessions", *arguments)
+
+
+@pytest.mark.usefixtures("_engine")
+def test_one_persons_sessions_end(tenant_client, other_client, run):
+    run("end_sessions", "other")
+
+    assert [signed_in(tenant_client), signed_in(other_client)] == [True, False]

@@ -8,6 +8,7 @@ from django.db import transaction
 from django_tenants.utils import get_public_schema_name
 
 from tenancy import copies, hosts, lifecycle, roles
+from tenancy.copies.places import archive_at
 from tenancy.emails import send_email
 from tenancy.management.base import LifecycleCommand, TenantCommand, flag, text
 from tenancy.people import accounts, members
@@ -51,6 +52,11 @@ def add_member(tenant, username, role, by):
 def rename(tenant, by, name, new_slug, domain):
     renamed = lifecycle.rename(tenant, by, name=name, slug=new_slug, domain=domain)
     return renamed.get_primary_domain()
+
+
+def restore_rows(tenant, by, path, table, overwrite):
+    with archive_at(path) as file:
+        return copies.restore_rows(tenant, file, table, by, overwrite=overwrite)
 
 
 HOST = {"host": text("like workspace.example.com")}
@@ -119,6 +125,16 @@ CALLS = {
         "Write a tenant to a file: schema, rows, members, uploads. It may be in use meanwhile.",
         "“{tenant.slug}” is in {result}.",
         {"path": text("such as evilcorp.zip"), "--overwrite": flag("replace an existing file")},
+    ),
+    "restore_rows": Call(
+        restore_rows,
+        "Bring the rows of one table back out of a tenant's archive: those that are missing.",
+        "{result} rows of {table} are written.",
+        {
+            "path": text("a file that `backup_tenant` wrote, or a name that `archives` prints"),
+            "table": text("such as notes_note"),
+            "--overwrite": flag("rows that are there get the archive's values, too"),
+        },
     ),
     "add_member": Call(
         add_member,

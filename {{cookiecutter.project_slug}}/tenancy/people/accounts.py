@@ -13,7 +13,7 @@ from django.contrib.auth.password_validation import validate_password
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, IntegrityError, transaction
-from django.db.models import Q, QuerySet, Value
+from django.db.models import F, Q, QuerySet, Value
 from django.db.models.functions import Concat, Substr
 from django.utils.translation import gettext as _
 from django_tenants.utils import get_public_schema_name, schema_context
@@ -32,7 +32,7 @@ from tenancy.exceptions import (
     one_line,
 )
 from tenancy.factors import APP
-from tenancy.history import BY_KEY
+from tenancy.history import BY_KEY, record
 from tenancy.isolation.credentials import delete_credentials, delete_sign_ins
 from tenancy.models import ApiKey, Archive, DataJob, FailedSignIn, HandOver, Invitation, TenantEvent
 from tenancy.people.members import find_user, grant, locked, log, revoke
@@ -123,6 +123,14 @@ def end_sessions(username: str, by: str) -> None:
         user = find_user(username, lock=True)
         end_sessions_of(user)
         log("end sessions", user, by)
+
+
+def end_all_sessions(by: str) -> int:
+    """End the sessions of all people, here and in all tenants; return how many people there are."""
+    with schema_context(get_public_schema_name()), transaction.atomic():
+        count = User.objects.update(session_epoch=F("session_epoch") + 1)
+        record("end all sessions", None, by)
+    return count
 
 
 def end_sessions_of(user: User) -> None:

@@ -1,0 +1,3 @@
+from tenancy.management.calls import command
+
+Command = command("restore_rows")
