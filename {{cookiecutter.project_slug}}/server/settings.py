@@ -456,7 +456,6 @@ if UPLOADS_URL:  # uploads are objects in a bucket, which browsers get from its 
 BACKUPS_URL = env.str("BACKUPS_URL", default="")
 BACKUPS_KEEP = env.int("BACKUPS_KEEP", default=7, validate=validate.Range(min=1))
 BACKUPS_DAYS = env.int("BACKUPS_DAYS", default=30, validate=validate.Range(min=0))
-BACKUPS_PURGED_DAYS = env.int("BACKUPS_PURGED_DAYS", default=30, validate=validate.Range(min=0))
 
 if DEBUG:  # WhiteNoise serves the files from the apps, and STATIC_ROOT needn't exist
     warnings.filterwarnings("ignore", message="No directory at")

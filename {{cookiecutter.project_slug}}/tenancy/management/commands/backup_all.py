@@ -2,6 +2,7 @@ from django.core.management.base import CommandError
 
 from tenancy.copies.everything import backup_all
 from tenancy.copies.places import default_place, place_of
+from tenancy.lifecycle.purging import ARCHIVE_DAYS
 from tenancy.management.base import LifecycleCommand, count, text
 
 
@@ -15,7 +16,9 @@ class Command(LifecycleCommand):
         "--keep": count("how many archives of a tenant stay in any case", "BACKUPS_KEEP", 7),
         "--days": count("for how many days all of them stay", "BACKUPS_DAYS", 30),
         "--purged-days": count(
-            "how many days after its purge a tenant's archives go", "BACKUPS_PURGED_DAYS", 30
+            "how many days after its purge a tenant's archives go",
+            "TENANT_ARCHIVE_DAYS",
+            ARCHIVE_DAYS,
         ),
     }
 
