@@ -151,3 +151,26 @@ def test_a_canary_that_has_drifted(zoo):
     assert text.startswith(f"[fleet:{canary}]")
     assert f"Drifted: {canary}." in text
     assert all("color" in zoo.columns(schema) for schema in zoo.schemas)
+
+
+def test_a_restored_index_is_no_drift(tenant):
+    """pg_restore makes PostgreSQL write the cast of a list at each of its texts."""
+    as_made = "kind IN ('a', 'it''s')"
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE made (kind varchar(9)); CREATE TABLE other (kind varchar(9))")
+        cursor.execute(f"CREATE INDEX first_one ON made (kind) WHERE {as_made}")
+        cursor.execute(
+            "SELECT pg_get_expr(indpred, indrelid) FROM pg_index"
+            " WHERE indexrelid = 'first_one'::regclass"
+        )
+        (dumped,) = cursor.fetchone()
+        cursor.execute(f"CREATE INDEX others ON other (kind) WHERE {dumped}")
+        cursor.execute(f"CREATE INDEX more ON other (kind) WHERE {as_made.replace('a', 'b')}")
+
+    found = {
+        line.name: line.definition.replace("own.other", "own.made")
+        for line in drift.lines(connection, tenant.schema_name)
+        if line.kind == "index"
+    }
+
+    assert found["first_one"] == found["others"] != found["more"]

@@ -16,7 +16,7 @@ CHUNK = 1000
 
 # What a schema has, a line for each thing, in PostgreSQL's own words without the schema's name.
 # Columns go by their names: their numbers have holes where others were dropped.
-LINES = """
+LINES = r"""
     WITH relations AS MATERIALIZED (
         SELECT class.oid, nspname, relname, relkind
         FROM pg_class class JOIN pg_namespace ON pg_namespace.oid = relnamespace
@@ -97,8 +97,14 @@ LINES = """
     lines AS (
         SELECT nspname, kind, relname,
             replace(replace(name, quote_ident(nspname) || '.', 'own.'), bare, 'own') AS name,
-            replace(replace(definition, quote_ident(nspname) || '.', 'own.'), bare, 'own')
-                AS definition
+            -- A restored dump has the cast of a list of texts at each of them.
+            regexp_replace(
+                regexp_replace(
+                    replace(replace(definition, quote_ident(nspname) || '.', 'own.'), bare, 'own'),
+                    $$\(('(?:[^']|'')*'::character varying)\)::text$$, $$\1$$, 'g'
+                ),
+                $$\((ARRAY\[[^]]*\])\)::text\[\]$$, $$\1$$, 'g'
+            ) AS definition
         -- A function's text may name a tenant's schema. The word “public” can mean anything.
         FROM named, LATERAL (SELECT CASE WHEN nspname ~ '[-_]' THEN nspname ELSE '' END) _ (bare)
     )
