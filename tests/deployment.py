@@ -146,7 +146,8 @@ class Crowd:
             text = f"note {number}-{count}."
             try:
                 answer = browser.post("/notes/", text=text)
-                (self.acknowledged if answer.status == 302 else self.failed).append(text)
+                is_written = answer.status == 302 and answer.headers["Location"] == "/notes/"
+                (self.acknowledged if is_written else self.failed).append(text)
             except Exception as error:
                 self.failed.append(f"{text} {error!r}")
             self.done.wait(0.02)

@@ -57,7 +57,7 @@ def site(acme, tmp_path_factory):
     typed = [block for block in blocks(page) if block.startswith("uv sync --no-dev\n")]
     assert len(typed) == 1
     site.project.run("bash", "-e", "-c", typed[0])
-    site.project.manage("provision_tenant", "Initech", "initech", "org", "ada")
+    site.project.manage("provision_tenant", "Initech", "initech", "org", "ada", "--field=plan=team")
     site.project.manage("add_domain", "initech", CUSTOMER.removeprefix("www."))
     try:
         start_gunicorns(site, page)
