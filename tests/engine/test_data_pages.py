@@ -67,7 +67,7 @@ def test_an_export_is_asked_for_and_watched(tenant, tenant_client):
     page = tenant_client.post(f"{URL}export/", follow=True)
     assert "Your export is being made" in page.text
     assert 'http-equiv="refresh"' in page.text
-    assert TenantEvent.objects.get(action="export data").by == tenant.owner.username
+    assert TenantEvent.objects.get(action="export").by == tenant.owner.username
     assert "being made already" in tenant_client.post(f"{URL}backup/", follow=True).text
 
     DataJob.objects.update(ended=timezone.now(), failure="It was interrupted. Try again.")
@@ -147,12 +147,14 @@ def test_a_workspace_is_deleted_by_its_name(tenant, tenant_client):
 
 def test_the_owner_is_told_until_when(deleted, tenant, mailoutbox):
     assert "http://localhost/workspaces/" in deleted.text
+    assert f"{tenant.name} is deleted" in deleted.text
     row = Tenant.objects.get(pk=tenant.pk)
     assert row.status == "deleted"
     [mail] = mailoutbox
     assert mail.to == [tenant.owner.email]
     year = str((row.deleted + timezone.timedelta(days=30)).year)
     assert year in mail.body
+    assert f"{tenant.name} is deleted" == mail.subject
     assert year in deleted.text
 
 

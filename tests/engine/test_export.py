@@ -4,6 +4,7 @@ import csv
 import io
 import stat
 import zipfile
+from contextlib import closing
 
 import pytest
 from django.apps import apps
@@ -151,7 +152,8 @@ def test_an_export_is_of_one_moment(source, tmp_path, monkeypatch):
     select = module.select
 
     def change(*args):
-        with connection.copy().cursor() as cursor:
+        other = connection.copy()
+        with closing(other), other.cursor() as cursor:
             cursor.execute(f"DELETE FROM {source.schema_name}.notes_note")  # noqa: S608
         return select(*args)
 

@@ -46,7 +46,7 @@ TRANSITIONS = {
     "undelete": Transition([DELETED], None, signals.undeleted),
     "clone": Transition([ACTIVE, SUSPENDED], None, signals.cloned),
     "back up": Transition([ACTIVE, SUSPENDED, DELETED], None, signals.backed_up),
-    "export": Transition([ACTIVE, SUSPENDED]),  # the data's page has its own log
+    "export": Transition([ACTIVE, SUSPENDED]),  # has its own log
     "restore": Transition([PROVISIONING], ACTIVE, signals.restored),
     "purge": Transition([DELETED, PURGING], PURGING, signals.purging),
     "enter": Transition([ACTIVE, SUSPENDED, DELETED]),  # to change members; has its own log

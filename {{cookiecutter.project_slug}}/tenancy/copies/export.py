@@ -78,6 +78,8 @@ def readable_tables(schema_name: str) -> tuple[list[Table], list[str]]:
     omissions = Omissions()
     tables, left_out = [], []
     for table in all_tables(schema_name):
+        if table.name in omissions.technical:
+            continue
         if omissions.has(table.name):
             left_out.append(table.name)
             continue

@@ -43,7 +43,7 @@ from tenancy.schemas import private_files
 Kind = DataJob.Kind
 RATES = {Kind.EXPORT: "3/1d", Kind.BACKUP: "5/1d", Kind.COPY: "5/1d"}
 ACTIONS = {
-    Kind.EXPORT: "export data",
+    Kind.EXPORT: "export",
     Kind.BACKUP: "ask for backup",
     Kind.COPY: "make workspace from data",
 }

@@ -55,7 +55,7 @@ class Omissions:
     def has(self, table: str, column: str | None = None) -> bool:
         """Return whether the column, or the whole table, is left out."""
         key = table, column
-        if key in self.omitted or table in self.technical:
+        if key in self.omitted:
             return True
         if key in self.included:
             return False

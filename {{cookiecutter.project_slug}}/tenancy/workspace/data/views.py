@@ -7,10 +7,9 @@ from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.http import FileResponse
+from django.http import FileResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
-from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from tenancy import hosts, lifecycle
@@ -22,7 +21,7 @@ from tenancy.exceptions import ExportGone, LifecycleError, RateLimited
 from tenancy.models import DataJob
 from tenancy.people.confirmation import confirmed
 from tenancy.states import end_of_grace
-from tenancy.workspace.access import attempt, for_the_owner, limit_reached
+from tenancy.workspace.access import for_the_owner, limit_reached
 from tenancy.workspace.data.forms import CopyForm, DeleteForm
 from tenancy.workspace.new.addresses import suggest
 from tenancy.workspace.new.making import check_number, counted
@@ -65,19 +64,25 @@ def made_by(job: DataJob | None, user) -> dict | None:
 @confirmed(minutes=10)
 @require_POST
 def export(request):
-    return attempt(request, partial(ask, request, Kind.EXPORT), PAGE)
+    return begin(request, Kind.EXPORT)
 
 
 @for_the_owner
 @confirmed(minutes=10)
 @require_POST
 def back_up(request):
-    return attempt(request, partial(ask, request, Kind.BACKUP), PAGE)
+    return begin(request, Kind.BACKUP)
 
 
-def ask(request, kind: Kind) -> str:
-    jobs.ask(request.tenant, kind, request.user)
-    return _("It is being made. You can leave this page.")
+def begin(request, kind: Kind) -> HttpResponseRedirect:
+    """Begin a job, which the page then shows, or say why it can't begin."""
+    try:
+        jobs.ask(request.tenant, kind, request.user)
+    except LifecycleError as error:
+        messages.error(request, str(error))
+    except RateLimited as error:
+        messages.error(request, limit_reached(error))
+    return redirect(PAGE)
 
 
 @for_the_owner
@@ -138,7 +143,7 @@ def delete(request):
         else:
             until = end_of_grace(row)
             url = hosts.main_website_url("/workspaces/")
-            context = {"workspace": tenant.name, "until": until, "url": url}
+            context = {"name": tenant.name, "until": until, "url": url}
             mail = partial(send_email, "workspace_deleted", row.owner.email, context)
             transaction.on_commit(mail, robust=True)
             # A page, no redirect: the browser holds a form to this host.

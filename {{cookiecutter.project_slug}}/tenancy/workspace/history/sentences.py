@@ -54,7 +54,7 @@ KINDS = {
     "data": Kind(
         _("Data"),
         {
-            "export data": _("%(by)s asked for an export of all data."),
+            "export": _("%(by)s asked for an export of all data."),
             "download export": _("%(by)s downloaded an export of all data."),
             "ask for backup": _("%(by)s asked for a backup."),
             "drop archive": _("%(by)s removed the backup of %(before)s."),
