@@ -354,6 +354,22 @@ def test_a_malformed_rate_is_named(settings):
     assert ids() == ["tenancy.E029"]
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TENANCY_HISTORY", {"send invoice": "%(who)s sent it."}),
+        ("TENANCY_HISTORY", {"send invoice": "100 %"}),
+        ("TENANCY_HISTORY_DAYS", 0),
+        ("TENANCY_HISTORY_DAYS", "365"),
+    ],
+)
+def test_a_history_that_cant_be_told_is_named(settings, name, value):
+    settings.TENANCY_HISTORY = {"look": None, "send": "%(by)s sent %(after)s to %(person)s."}
+    assert ids() == []
+    setattr(settings, name, value)
+    assert ids() == ["tenancy.E049"]
+
+
 @pytest.mark.parametrize("limits", [{"seats": -1}, {"seats": "5"}, {"seats": True}, 5])
 def test_a_malformed_limit_of_a_plan_is_named(settings, limits):
     settings.TENANCY_LIMITS = {"free": limits, "team": {"seats": 0, "notes": None}}

@@ -23,7 +23,8 @@ from tenancy.health import doctor
 from tenancy.lifecycle import provision_tenant
 from tenancy.lifecycle import purging as purge
 from tenancy.lifecycle.schema_names import rename_schema
-from tenancy.models import TenantEvent
+from tenancy.models import ApiKey, TenantEvent
+from tenancy.people import keys
 from tenancy.schemas.ddl import drop_schema
 
 from engine.copies import cleaned_up, execute, provision
@@ -39,6 +40,7 @@ def doomed(committed_db):
     """A deleted tenant with an upload and, by RunSQL say, a foreign key to the shared users."""
     with cleaned_up():
         tenant = provision("doomed")
+        keys.make(tenant, tenant.owner, "backup", "member", days=30)
         with tenant:
             default_storage.save("upload.txt", ContentFile(b"text"))
             execute(
@@ -78,10 +80,12 @@ def test_nothing_but_the_log_is_left(doomed):
     assert not folder.exists()
     assert not Tenant.all_objects.filter(pk=doomed.pk).exists()
     assert not Domain.objects.filter(domain="doomed.localhost").exists()
+    assert not ApiKey.objects.filter(name="backup").exists()
     assert not get_user_model().tenants.through.objects.filter(tenant_id=doomed.pk).exists()
     events = TenantEvent.objects.filter(schema_name=doomed.schema_name).order_by("pk")
     assert [*events.values_list("by", "action", "before", "after")] == [
         ("admin", "provision", "provisioning", "active"),
+        ("admin", "make key", "member", "backup"),
         ("test", "delete", "active", "deleted"),
         ("ada", "purge", "deleted", "purging"),
         ("ada", "purge", "purging", "purged"),

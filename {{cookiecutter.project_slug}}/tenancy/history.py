@@ -13,8 +13,9 @@ from tenancy.models import FailedSignIn, TenantEvent
 
 DAYS = 365  # without TENANCY_HISTORY_DAYS
 # What other code asks the log for, however old: how a tenant came, which names its schema had, that
-# no new schema gets the name of one that was purged, and who accepted which terms.
-KEPT = ("provision", "clone", "restore", "rename schema", "purge", "accept terms")
+# no new schema gets the name of one that was purged, who deleted the tenant, and who accepted which
+# terms.
+KEPT = ("provision", "clone", "restore", "rename schema", "delete", "purge", "accept terms")
 
 BY_KEY = " (key "  # between a person and their key; no user name has such signs
 

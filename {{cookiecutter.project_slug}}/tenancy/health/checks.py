@@ -24,7 +24,7 @@ from django_tenants.routers import TenantSyncRouter
 from django_tenants.utils import get_tenant_database_alias
 from tenant_users.permissions.backend import UserBackend
 
-from tenancy import limits, outbox, roles
+from tenancy import history, limits, outbox, roles
 from tenancy.concrete import Domain, Organization, Tenant, User, added_fields, engine_model
 from tenancy.copies.omissions import EXCLUDE, INCLUDE, named
 from tenancy.exceptions import one_line
@@ -133,6 +133,20 @@ def check_rates(**kwargs) -> Iterator[CheckMessage]:
     for name, rate in getattr(settings, "TENANCY_RATES", {}).items():
         if rate is not None and not (isinstance(rate, str) and limits.RATE.fullmatch(rate)):
             yield finding("E029", f"TENANCY_RATES: “{rate}” is no rate for “{name}”.")
+
+
+@register("tenants")
+def check_history(**kwargs) -> Iterator[CheckMessage]:
+    values = dict.fromkeys(("by", "person", "before", "after"), "")
+    for action, sentence in getattr(settings, "TENANCY_HISTORY", {}).items():
+        try:
+            str(sentence or "") % values
+        except (KeyError, TypeError, ValueError) as error:
+            message = f"TENANCY_HISTORY: the sentence for “{action}” has a mistake ({error})."
+            yield finding("E049", message)
+    days = getattr(settings, "TENANCY_HISTORY_DAYS", history.DAYS)
+    if type(days) is not int or days < 1:
+        yield finding("E049", f"TENANCY_HISTORY_DAYS: {days!r} is no number of days.")
 
 
 @register("tenants")

@@ -28,6 +28,7 @@ HINTS = {
     "E029": "Write it like “10/15m”, with s, m, h or d; None means no limit.",
     "E047": "A plan is a dictionary of numbers from 0 on, by name; None means no limit.",
     "E048": "Add it. Without a limit it has an empty dictionary.",
+    "E049": "See “History” in docs/people.md.",
     "W030": "Set TRUSTED_PROXIES to how many proxies append to X-Forwarded-For. Otherwise all"
     " visitors seem to have one address, and share its limit of wrong passwords.",
     "W031": "Set it to some seconds.",
