@@ -68,6 +68,7 @@ def test_from_the_home_page_to_a_passkey(visitor, request):
     visitor.fill("New note", "Milk")
     visitor.press("Add", "/notes/")
     visitor.follow("Workspace", "/workspace/people/")
+    visitor.follow("Domains", "/workspace/domains/")
     visitor.follow("Keys", "/workspace/keys/")
     visitor.follow("Make a key", "/workspace/keys/new/")
     visitor.fill("Name", "Backup server")

@@ -80,7 +80,7 @@ def claim(tenant: Tenant, text: str, by: str, *, as_primary: bool = False) -> Do
             tenant=tenant,
             host=host,
             label=names.label(),
-            token=secrets.token_urlsafe(24),
+            token=secrets.token_urlsafe(18),
             as_primary=as_primary,
         )
 

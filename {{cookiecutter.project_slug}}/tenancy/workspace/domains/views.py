@@ -64,8 +64,7 @@ def claims_of(request) -> list[DomainClaim]:
     rows = [*rows.order_by(F("verified").asc(nulls_first=True), "host")]
     for row in rows:
         row.shown = names.shown(row.host)
-        row.proof = names.proof(row)
-        row.way = names.way(row.host)
+        row.records = [names.proof(row), *names.way(row.host)]
         row.message = _(claims.PROBLEMS[row.problem]) if row.problem else ""
         row.until = claims.end_of_grace(row) if row.lost else None
     return rows
