@@ -33,6 +33,7 @@ FILES = {
         docs/data.md
         docs/decisions.md
         docs/deploy.md
+        docs/domains.md
         docs/email.md
         docs/incidents.md
         docs/isolation.md
@@ -73,6 +74,7 @@ FILES = {
         server/tenants/migrations/0001_initial.py
         server/tenants/migrations/0002_initial.py
         server/tenants/migrations/0003_alter_organization_name.py
+        server/tenants/migrations/0004_domain_secure_since.py
         server/tenants/migrations/0005_tenant_accent_tenant_language_tenant_logo_file_and_more.py
         server/tenants/migrations/0006_tenant_plan_tenant_trial_ends.py
         server/tenants/migrations/__init__.py

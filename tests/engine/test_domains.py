@@ -17,7 +17,7 @@ from tenancy.domains import claims, names
 from tenancy.exceptions import InvalidHost
 from tenancy.models import DomainClaim, HandOver, TenantEvent
 from tenancy.people.members import add_member
-from tenancy.requests import routes
+from tenancy.requests import routes, seen
 from tenancy.testing import TenantClient
 
 from engine.browser import Browser
@@ -356,6 +356,16 @@ def test_the_owner_adds_a_domain_and_makes_it_the_address(nameserver, tenant, te
     assert f"{HOST} is the address of this workspace now." in page.text
 
     own = TenantClient(tenant, tenant.owner)
+    session = own.session
+    del session[seen.KEY]  # so that the request writes to the session, which ends meanwhile
+    session.save()
+    HandOver.objects.create(
+        user=tenant.owner,
+        tenant=tenant,
+        host=HOST,
+        expires=timezone.now(),
+        workspace_session=session.session_key,
+    )
     page = own.post(remove)
     assert page.context["url"] == f"http://first.localhost{URL}"
     assert f"{HOST} is removed." in page.text
