@@ -367,6 +367,7 @@ def test_the_owner_adds_a_domain_and_makes_it_the_address(nameserver, tenant, te
         workspace_session=session.session_key,
     )
     page = own.post(remove)
+    assert page.status_code == 200
     assert page.context["url"] == f"http://first.localhost{URL}"
     assert f"{HOST} is removed." in page.text
     assert Client(SERVER_NAME="first.localhost").get("/").status_code == 200
