@@ -21,6 +21,7 @@ from tenancy.copies.archive import opened
 from tenancy.copies.everything import outdated
 from tenancy.copies.places import default_place, name_of, place_of
 from tenancy.exceptions import CopyError
+from tenancy.health.checks import check_backups
 from tenancy.lifecycle.schema_names import rename_schema
 from tenancy.locks import advisory_lock
 from tenancy.models import TenantEvent
@@ -28,8 +29,9 @@ from tenancy.testing import TenantClient
 
 from engine.copies import cleaned_up, execute, get, provision
 from engine.processes import stop_before
-from engine.s3 import seaweedfs, url_of
+from engine.s3 import seaweedfs
 from engine.schemas import describe
+from engine.seaweedfs import url_of
 from engine.signals import connected, heard
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -180,6 +182,7 @@ def test_a_garbled_place_is_one_line(committed_db, settings, url):
     settings.BACKUPS_URL = url
     with pytest.raises(CommandError, match="BACKUPS_URL"):
         call_command("backup_all")
+    assert [message.id for message in check_backups()] == ["tenancy.E051"] * bool(url)
 
 
 # The drill

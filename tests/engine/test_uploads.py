@@ -28,7 +28,8 @@ from tenancy.testing import TenantClient
 from engine.copies import cleaned_up, get, provision
 from engine.market.models import Contract, Plan
 from engine.processes import kill, stop_before
-from engine.s3 import SECRET, client_of, object_storage, seaweedfs, url_of
+from engine.s3 import client_of, object_storage, seaweedfs
+from engine.seaweedfs import SECRET, url_of
 from engine.test_media import hostile
 
 MANY = {f"{number % 7}/{number}.txt": str(number).encode() for number in range(23)}
@@ -301,7 +302,8 @@ def test_a_move_that_was_interrupted_is_finished(source, kind, new, interrupted,
     assert files_of(source.schema_name) == {}
 
 
-def test_a_purge_removes_them(source):
+def test_a_purge_removes_them(source, monkeypatch):
+    monkeypatch.setattr(objects, "BATCH", 5)  # of objects; there are more
     stays = provision("stays")
     upload(stays, "kept.txt")
     lifecycle.delete(source, "ada")
@@ -310,6 +312,19 @@ def test_a_purge_removes_them(source):
 
     assert not uploads_of(source.schema_name).exist()
     assert files_of(stays.schema_name) == {"kept.txt": b"Our secret"}
+
+
+@pytest.mark.usefixtures("bucket")
+def test_a_large_object_is_copied_and_one_that_was_deleted_meanwhile_is_left_out(tenant):
+    large = b"0123456789" * 900_000  # more than one part
+    upload(tenant, "large.bin", large)
+    source, target = uploads_of(tenant.schema_name), uploads_of("other_00000000")
+
+    source.copy(["gone.txt", *source.names()], target)
+
+    assert files_of("other_00000000") == {"large.bin": large}
+    with pytest.raises(FileNotFoundError), source.open("gone.txt"):
+        pass
 
 
 @pytest.mark.usefixtures("committed_db", "kind")

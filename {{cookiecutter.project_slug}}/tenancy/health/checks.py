@@ -27,7 +27,8 @@ from tenant_users.permissions.backend import UserBackend
 from tenancy import history, limits, outbox, roles
 from tenancy.concrete import Domain, Organization, Tenant, User, added_fields, engine_model
 from tenancy.copies.omissions import EXCLUDE, INCLUDE, named
-from tenancy.exceptions import one_line
+from tenancy.copies.places import place_of
+from tenancy.exceptions import CopyError, one_line
 from tenancy.health import doctor, library_settings, manifest, requirements
 from tenancy.health.findings import finding
 from tenancy.health.lazy import register
@@ -222,6 +223,15 @@ def check_object_storage(**kwargs) -> Iterator[CheckMessage]:
     fault = getattr(default_storage, "fault", str)()
     if fault:
         yield finding("E050", f"UPLOADS_URL: {' '.join(fault.split())}")
+
+
+@register("tenants", deploy=True)
+def check_backups(**kwargs) -> Iterator[CheckMessage]:
+    if url := getattr(settings, "BACKUPS_URL", ""):
+        try:
+            place_of(url)
+        except CopyError as error:
+            yield finding("E051", one_line(error))
 
 
 @register("tenants")
