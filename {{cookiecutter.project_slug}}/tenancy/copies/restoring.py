@@ -29,9 +29,15 @@ from tenancy.lifecycle.provisioning import Recipe, provision_by
 from tenancy.lifecycle.reservation import clean_fields, clean_new_fields
 from tenancy.people.members import grant
 from tenancy.schemas import blueprint
-from tenancy.schemas.ddl import create_schema
+from tenancy.schemas.ddl import create_schema, drop_schema
 from tenancy.schemas.undo import undoing
 from tenancy.schemas.uploads import Unknown, remove_files, uploads_of
+
+COLUMNS = """
+    SELECT relname, attname FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid
+    WHERE relnamespace = to_regnamespace(%s) AND relkind IN ('r', 'p')
+        AND (relname::text, attname::text) IN (SELECT * FROM unnest(%s::text[], %s::text[]))
+"""
 
 
 class Restored(NamedTuple):
@@ -53,9 +59,9 @@ def restore(
     """Make a tenant from a backup, by its path or open. Trust it like code: its SQL is executed.
 
     Slug, name, organization, owner and the project's own fields default to the backup's. Members
-    are found by e-mail, and created if they don't exist. Raises CopyError for a file that is
-    damaged or of other migrations, and what `provision_tenant` raises. As there, nothing is left
-    behind, and the same call finishes what a killed call has left.
+    are found by e-mail, and created if they don't exist. An older backup is migrated. Raises
+    CopyError for a file that is damaged or of newer code, and what `provision_tenant` raises. As
+    there, nothing is left behind, and the same call finishes what a killed call has left.
 
     `is_own` is for a customer's archive, which this installation has made (`kept.checked`). The ids
     of people in its rows are right, the owner is the only member, and domains and the project's
@@ -64,12 +70,12 @@ def restore(
     file = Path(path) if isinstance(path, str | Path) else path
     with schema_context(get_public_schema_name()), opened(file) as backup:
         header, notes = backup.header, []
-        compare_migrations(header["migrations"])
+        is_older = compare_migrations(header["migrations"])
         kept = {key: value for key, value in header.get("fields", {}).items() if key not in fields}
         customer, digests = header.get("organization_fields", {}), header.get("digests", {})
         recipe = Recipe(
             "restore",
-            partial(restored, backup, notes, is_own=is_own),
+            partial(restored, backup, notes, is_own=is_own, is_older=is_older),
             grant_ownership if is_own else partial(grant_memberships, header, notes),
             fields=clean_new_fields(fields)
             if is_own
@@ -93,53 +99,63 @@ def restore(
     return Restored(host, notes)
 
 
-def compare_migrations(theirs: list[list[str]]) -> None:
-    """Raise OtherMigrations unless the backup has this code's migrations of the tenants' apps.
+def compare_migrations(theirs: list[list[str]]) -> bool:
+    """Return whether the backup lacks some of this code's migrations of the tenants' apps.
 
-    A squashed migration counts as those that it replaces.
+    A squashed migration counts as those that it replaces. Raises OtherMigrations for a backup of
+    newer code.
     """
     loader = MigrationLoader(None, load=False)
     loader.load_disk()
     meant = {key: migration.replaces or [key] for key, migration in loader.disk_migrations.items()}
     ours = set(chain(*meant.values()))
     theirs = {key for app, name in theirs for key in meant.get((app, name), [(app, name)])}
-    differences = [
-        f"{what} {', '.join(names[:3])}"
-        for what, keys in (("it lacks", ours - theirs), ("unknown here:", theirs - ours))
-        if (names := sorted(f"{app}.{name}" for app, name in keys if app in tenant_app_labels()))
-    ]
-    if differences:
+    ours, theirs = (
+        {key for key in keys if key[0] in tenant_app_labels()} for keys in (ours, theirs)
+    )
+    if unknown := sorted(f"{app}.{name}" for app, name in theirs - ours):
         raise OtherMigrations(
-            f"The backup is of other migrations: {'; '.join(differences)}. Restore it with the code"
-            " that it was made with, and migrate then."
+            f"The backup is of other migrations: unknown here: {', '.join(unknown[:3])}. Restore it"
+            " with the code that it was made with."
         )
+    return ours != theirs
 
 
 @contextmanager
 def restored(
-    backup: Backup, notes: list[str], schema_name: str, *, is_own: bool = False
+    backup: Backup,
+    notes: list[str],
+    schema_name: str,
+    *,
+    is_own: bool = False,
+    is_older: bool = False,
 ) -> Iterator[None]:
-    """Make the schema and the uploads from the backup, in one transaction with the block."""
+    """Make the schema and the uploads from the backup, in one transaction with the block.
+
+    An older schema is committed and migrated before the block.
+    """
     header, old, new = backup.header, backup.header["schema_name"], schema_name
-    with (
-        undoing() as undo,
-        schema_context(new),
-        transaction.atomic(durable=True),
-    ):
+    with undoing() as undo, schema_context(new):
         undo.callback(remove_files, new)
-        write_files(backup, notes, new)
-        load_tables(backup, new)
-        # Before `translate`, which would create them without the fields that the project added.
-        for member in [] if is_own else header["members"]:
-            if find_person(member["person"][0]) is None:
-                digests = header.get("digests", {})
-                fields = import_fields(User, member.get("fields", {}), digests, notes)
-                create_person(*member["person"], **fields)
-        tenant = Tenant.all_objects.get(schema_name=new)
-        translate(tenant, header["references"], has_ids_of_people=is_own)
-        # Last, because a foreign key to a shared table keeps others from writing to that.
-        run(backup.after, old, new)
-        blueprint.send_schema_signals(new)
+        with transaction.atomic(durable=True):
+            write_files(backup, notes, new)
+            load_tables(backup, new)
+            # Before `translate`, which would create them without the fields that the project added.
+            for member in [] if is_own else header["members"]:
+                if find_person(member["person"][0]) is None:
+                    digests = header.get("digests", {})
+                    fields = import_fields(User, member.get("fields", {}), digests, notes)
+                    create_person(*member["person"], **fields)
+            tenant = Tenant.all_objects.get(schema_name=new)
+            translate(tenant, header["references"], has_ids_of_people=is_own)
+            # Last, because a foreign key to a shared table keeps others from writing to that.
+            run(backup.after, old, new)
+            if not is_older:
+                blueprint.send_schema_signals(new)
+                yield
+                return
+        undo.callback(drop_schema, new)
+        blueprint.run_migrations_in(new)
         yield
 
 
@@ -160,9 +176,11 @@ def load_tables(backup: Backup, new: str) -> None:
 
 
 def clear(schema_name: str, columns: set[tuple[str, str]]) -> None:
-    """Set the columns to NULL."""
+    """Set the columns to NULL, as far as the schema has them."""
     with connection.cursor() as cursor:
-        for table, column in columns:
+        pairs = [[pair[at] for pair in columns] for at in (0, 1)]
+        cursor.execute(COLUMNS, [quote_schema_name(schema_name), *pairs])
+        for table, column in cursor.fetchall():
             table, column = quote_table(schema_name, table), quote_schema_name(column)
             cursor.execute(f"UPDATE {table} SET {column} = NULL WHERE {column} IS NOT NULL")  # noqa: S608
 

@@ -210,14 +210,19 @@ def migrated(schema_name: str) -> Iterator[None]:
     create_schema(schema_name)
     with undoing() as undo:
         undo.callback(drop_schema, schema_name)
-        call_command(
-            "migrate_schemas",
-            tenant=True,
-            schema_name=schema_name,
-            interactive=False,
-            stdout=StringIO(),  # receivers of schema_migrate_message get the lines
-        )
+        run_migrations_in(schema_name)
         yield
+
+
+def run_migrations_in(schema_name: str) -> None:
+    """Migrate a tenant's schema with `migrate_schemas`, which sends the signals."""
+    call_command(
+        "migrate_schemas",
+        tenant=True,
+        schema_name=schema_name,
+        interactive=False,
+        stdout=StringIO(),  # receivers of schema_migrate_message get the lines
+    )
 
 
 def send_schema_signals(schema_name: str) -> None:
