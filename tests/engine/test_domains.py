@@ -111,6 +111,14 @@ def test_no_customer_can_have(text, reason):
         names.clean_host(text)
 
 
+def test_a_host_that_would_not_answer_is_not_taken(settings):
+    settings.ALLOWED_HOSTS = [".localhost", ".customer.org"]
+
+    assert names.clean_host("shop.customer.org") == "shop.customer.org"
+    with pytest.raises(InvalidHost, match="ALLOWED_HOSTS"):
+        names.clean_host("shop.example.org")
+
+
 def test_a_registered_domain_has_an_address_in_the_place_of_a_name(settings):
     settings.DOMAIN_TARGET, settings.DOMAIN_ADDRESSES = TARGET, ["192.0.2.1", "2001:db8::1"]
 

@@ -51,11 +51,11 @@ LEGAL = {
     Status.PROVISIONING: {"provision", "abandon", "restore"},
     Status.ACTIVE: {
         *("enter", "suspend", "rename", "change", "transfer", "delete", "clone", "back up"),
-        *("create schema", "add domain", "remove domain"),
+        *("create schema", "add domain", "remove domain", "export"),
     },
     Status.SUSPENDED: {
         *("enter", "resume", "rename", "change", "transfer", "delete", "clone", "back up"),
-        *("create schema", "rename schema", "add domain", "remove domain"),
+        *("create schema", "rename schema", "add domain", "remove domain", "export"),
     },
     Status.DELETED: {"enter", "undelete", "purge", "back up", "create schema"},
     Status.PURGING: {"purge"},

@@ -6,6 +6,7 @@ Values that differ between environments come from environment variables, in deve
 
 import re
 import warnings
+from ipaddress import ip_address
 from pathlib import Path
 
 from csp.constants import NONCE
@@ -187,10 +188,18 @@ SERVE_PUBLIC = env.bool("SERVE_PUBLIC", default=DEBUG)
 # Domains of customers (docs/domains.md). DOMAIN_CHALLENGE holds for new claims.
 
 DOMAIN_CHALLENGE = f"_{PROJECT_SLUG[:40]}-challenge"
-DOMAIN_TARGET = env.str("DOMAIN_TARGET", default=f"domains.{DOMAIN}")
-DOMAIN_ADDRESSES = env.list("DOMAIN_ADDRESSES", default=[])
+DOMAIN_TARGET = env.str(
+    "DOMAIN_TARGET",
+    default=f"domains.{DOMAIN}",
+    validate=validate.Regexp(hosts.HOST, error=hosts.HOST_RULE),
+)
+DOMAIN_ADDRESSES = env.list(
+    "DOMAIN_ADDRESSES", default=[], validate=lambda texts: [*map(ip_address, texts)]
+)
 DOMAIN_GRACE_DAYS = env.int("DOMAIN_GRACE_DAYS", default=14, validate=validate.Range(min=0))
-DOMAIN_RESOLVER = env.str("DOMAIN_RESOLVER", default="")
+DOMAIN_RESOLVER = env.str(
+    "DOMAIN_RESOLVER", default="", validate=validate.Regexp(r"([0-9.]+(:[0-9]+)?)?\Z")
+)
 
 # Requests
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import idna
 from django.conf import settings
+from django.http.request import validate_host
 from django.utils.translation import gettext as _
 from publicsuffixlist import PublicSuffixList
 
@@ -50,6 +51,9 @@ def clean_host(text: str) -> str:
     if public_suffixes().publicsuffix(host) == host:
         message = _("Anybody can register names below “%(host)s”. Write a host name of your own.")
         raise InvalidHost(message % {"host": text})
+    if not validate_host(host, settings.ALLOWED_HOSTS):  # of an owner who has kept it
+        message = _("“%(host)s” can't be used: %(site)s has to allow it first (ALLOWED_HOSTS).")
+        raise InvalidHost(message % {"host": text, "site": settings.DOMAIN})
     return host
 
 
