@@ -236,7 +236,7 @@ def test_an_operator_asks_and_enters_on_a_tenants_page(public_client, public, te
 
     support.allow(tenant, owner, timedelta(days=1), may_write=False)
     page = page_of(public_client, tenant)
-    assert "Its owner lets you read until" in page
+    assert "its owner lets you read." in page
     assert 'href="http://first.localhost/sign-in/support/"' in page
 
 

@@ -134,7 +134,7 @@ def test_an_operator_is_there_as_themselves_and_the_history_says_so(browser, all
     for path in ("/", "/notes/", "/admin/", "/admin/notes/note/"):
         page = client.get(path)
         assert page.status_code == 200, path
-        assert "You are in First Tenant as support, read only, until" in page.text
+        assert "you are in First Tenant as support, read only." in page.text
         assert "no-store" in page["Cache-Control"]
         assert "ada" in page.text
     page = client.post("/sign-in/support/leave/")
@@ -440,12 +440,12 @@ def test_the_owner_decides_and_confirms_it_first(tenant, tenant_client, ada):
     assert "Support has never been here." in page.text
     assert f'href="{URL}"' in page.text  # among the tabs
     page = tenant_client.post(URL, {"hours": "24", "may_write": ""}, follow=True)
-    assert "They may read, and change nothing, until" in page.text
+    assert "they may read, and change nothing." in page.text
     grant = SupportGrant.objects.get()
     assert timedelta(hours=23) < grant.expires - timezone.now() < timedelta(hours=25)
     assert "admin allowed support to read until 2" in page.text
     page = tenant_client.post(URL, {"hours": "1", "may_write": "yes"}, follow=True)
-    assert "They may read and write until" in page.text
+    assert "they may read and write." in page.text
     for wrong in ({"hours": "9999"}, {"hours": "24", "may_write": "all"}):
         assert tenant_client.post(URL, wrong).context["form"].errors
 

@@ -14,9 +14,12 @@ from oauth2_provider.models import AccessToken, Application
 from rest_framework.authtoken.models import Token
 from rest_framework_simplejwt.tokens import RefreshToken
 from server.notes.models import Note
+from tenancy import support
 from tenancy.people.accounts import deactivate, end_sessions, reactivate
 from tenancy.people.members import add_member, remove_member
 from tenancy.testing import TenantClient
+
+from engine.test_support import ENTER, browser_of, make_operator
 
 User = get_user_model()
 PASSWORD = "analytical engine"  # of the fixture `ada`
@@ -325,3 +328,46 @@ def test_memberships_cost_no_query_where_the_backend_has_loaded_the_person(
         assert membership_of(user, tenant).role == "admin"
         assert user.is_active
         assert user.is_authenticated
+
+
+SESSIONS = ("session", "open/session", "session-ninja")
+
+
+@pytest.fixture
+def as_support(outside, ada, public, settings):
+    """The browser of an operator who is in the tenant, to read or to write."""
+
+    settings.PUBLIC_SCHEMA_URLCONF = "server.urls_public"
+    make_operator(ada)
+
+    def enter(may_write):
+        support.allow(outside, outside.owner, timedelta(days=1), may_write=may_write)
+        browser = browser_of(ada, public)
+        assert browser.open(ENTER).status_code == 200
+        return browser.at("first.localhost")
+
+    return enter
+
+
+@pytest.mark.usefixtures("note")
+@pytest.mark.parametrize("name", SESSIONS)
+def test_support_reads_and_writes_by_its_session_as_it_may(as_support, outside, name):
+    client = as_support(may_write=False)
+    assert "secret" in client.get(f"/api/{name}/").text
+    answer = client.post(f"/api/{name}/", {}, headers={"accept": "application/json"})
+    assert answer.status_code == 403
+    assert "may only read" in answer.json()["detail"]
+    with outside:
+        assert Note.objects.count() == 1
+
+    client = as_support(may_write=True)
+    assert client.post(f"/api/{name}/", {}).status_code // 100 == 2
+    with outside:
+        assert Note.objects.count() == 2
+
+
+@pytest.mark.usefixtures("note")
+@pytest.mark.parametrize(("name", "make"), BOUND.items())
+def test_support_has_no_tokens(as_support, outside, ada, name, make):
+    as_support(may_write=True)
+    assert not is_let_in(outside, name, made(outside, make, ada))

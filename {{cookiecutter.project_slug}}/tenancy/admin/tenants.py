@@ -112,8 +112,8 @@ class TenantAdmin(LifecycleAdmin):
     actions = TENANT_ACTIONS
 
     list_display = [
-        *("name", "slug", "organization", "owner", "status", *PLAN),
-        *("members", "last_use", "created", "came_by"),
+        *("name", "status", *PLAN, "members", "last_use", "owner"),
+        *("slug", "organization", "created", "came_by"),
     ]
     list_filter = ["status"]
     list_select_related = ["organization", "owner"]
