@@ -479,3 +479,11 @@ def test_purging_a_workspace_takes_grants_along(allow, tenant):
     allow()
     Tenant._base_manager.filter(pk=tenant.pk).delete()  # as `purge` does
     assert not SupportGrant.objects.exists()
+
+
+def test_the_history_says_that_the_time_is_over(allow, tenant, tenant_client):
+    allow()
+    SupportGrant.objects.update(expires=timezone.now() - timedelta(minutes=1))
+
+    assert "The access of support was over on" in tenant_client.get("/workspace/history/").text
+    assert steps(tenant)[-1] == ("expire support", "")
