@@ -47,6 +47,7 @@ def write_in_a_transaction():
 
 
 def write_over_a_new_connection():
+    Note.objects.count()
     connection.close()
     write()
 
