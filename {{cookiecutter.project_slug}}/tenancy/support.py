@@ -91,9 +91,15 @@ def current_grant(tenant: Tenant) -> SupportGrant | None:
         if grant := unended(tenant).filter(expires__gt=Now()).first():
             # It ends with the ownership of the person who gave it.
             return grant if grant.allowed_by_id == grant.tenant.owner_id else None
-        if unended(tenant).exists():
-            end(tenant, "")
+        note_expiry(tenant)
     return None
+
+
+def note_expiry(tenant: Tenant) -> None:
+    """Let the history say that the time is over, if it is."""
+    with schema_context(PUBLIC):
+        if unended(tenant).filter(expires__lte=Now()).exists():
+            end(tenant, "")
 
 
 def grant_for(tenant: Tenant, user: User) -> SupportGrant | None:

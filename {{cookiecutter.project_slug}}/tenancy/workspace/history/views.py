@@ -17,7 +17,7 @@ from django.views.decorators.http import require_safe
 from tenancy.csv_files import download
 from tenancy.lifecycle.schema_names import all_names
 from tenancy.models import TenantEvent
-from tenancy.support import current_grant
+from tenancy.support import note_expiry
 from tenancy.workspace.access import for_managers
 from tenancy.workspace.history.forms import FilterForm
 from tenancy.workspace.history.sentences import sentence, shown
@@ -60,7 +60,7 @@ def lines_for(request, form: FilterForm) -> QuerySet[TenantEvent]:
     """Return the lines of the workspace that were asked for; none if the form is not valid."""
     if not form.is_valid():
         return TenantEvent.objects.none()
-    current_grant(request.tenant)  # writes down that the time of support is over
+    note_expiry(request.tenant)
     names = all_names(request.tenant.schema_name)
     rows = TenantEvent.objects.filter(shown(), schema_name__in=names)
     return rows.filter(form.lines_of(request.tenant))
