@@ -28,7 +28,8 @@ class Rehearsal(NamedTuple):
 def rehearse(path: str | Path) -> Rehearsal:
     """Restore an archive and compare the rows of each table with those in the file.
 
-    Raises CopyError if the archive is damaged, of other migrations, or restores to other rows.
+    An archive of older code isn't migrated. Raises CopyError if it is damaged, of newer code, or if
+    it restores to other rows.
     """
     schema_name = f"drill_{secrets.token_hex(4)}"
     with schema_context(get_public_schema_name()), opened(Path(path)) as backup:
