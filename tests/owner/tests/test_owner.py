@@ -549,7 +549,7 @@ def test_subclassed_admins(site, born):
 
 
 def test_a_field_of_a_domain_is_given_in_the_admin(site, born):
-    tenant = born("domains")
+    tenant = born("hosts")
     data = {"tenant": tenant.pk, "domain": "domains.example.com", "purpose": "shop"}
     site.post("/admin/tenants/domain/add/", data)
 

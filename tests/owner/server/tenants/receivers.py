@@ -19,7 +19,11 @@ class Heard:
 
 
 heard = Heard()
-NAMES = {signal: name for name, signal in vars(signals).items() if isinstance(signal, Signal)}
+NAMES = {
+    signal: name
+    for name, signal in vars(signals).items()
+    if isinstance(signal, Signal) and signal is not signals.data_job_asked  # of no transition
+}
 
 
 def note(signal, tenant, event, **kwargs):
