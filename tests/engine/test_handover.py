@@ -5,6 +5,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.contrib.sessions.models import Session
 from django.db import connection
 from django.test import Client
 from server.tenants.models import Tenant
@@ -287,6 +288,26 @@ def test_signing_out_ends_what_was_opened_with_it(browser, other_tenant, place):
     assert not browser.is_in("other.localhost")
     assert browser.at("localhost").get("/account/").status_code == 302
     assert elsewhere.is_in()
+
+
+def test_a_session_lasts_no_longer_than_what_can_end_it(browser, tenant, settings):
+    """Where its row is too old to be kept, it is over, however often it was saved since."""
+    browser.sign_in()
+    browser.open(browser.code())
+    client = browser.at("first.localhost")
+    with tenant:
+        end = Session.objects.get().expire_date
+        session = client.session
+        session["seen"] = 0  # it is saved with the next page
+        session.save()
+
+    client.get("/notes/")
+
+    with tenant:
+        assert Session.objects.get().expire_date == end
+    assert end <= HandOver.objects.get().expires + codes.MAX_AGE
+    left = client.cookies[settings.SESSION_COOKIE_NAME]["max-age"]
+    assert 0 < left <= settings.SESSION_COOKIE_AGE
 
 
 def test_the_list_of_sessions_ends_what_they_opened(browser):

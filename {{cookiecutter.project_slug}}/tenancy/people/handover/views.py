@@ -22,6 +22,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -181,6 +182,9 @@ def finish(request):
     if user and membership_of(user, request.tenant):
         was_signed_in = is_session_of(request, user)  # and comes with a fresh confirmation
         auth.login(request, user, backend=BACKEND)
+        if not settings.SESSION_EXPIRE_AT_BROWSER_CLOSE:
+            # However often it is saved: its row, by which it ends elsewhere, is kept no longer.
+            request.session.set_expiry(timezone.now() + codes.MAX_AGE)
         if handover.confirmed:
             keep_confirmation(request, handover.method, handover.confirmed.timestamp())
         else:
