@@ -8,6 +8,8 @@ from allauth.mfa.totp.internal.auth import TOTP
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.core import mail
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
 from django.http import HttpResponse, StreamingHttpResponse
 from django.test import Client
 from django.urls import path as route
@@ -48,6 +50,15 @@ def sends(request):
     return HttpResponse("never")
 
 
+def files(request, deed):
+    if deed == "save":
+        default_storage.save("new.txt", ContentFile(b"new"))
+    elif deed == "delete":
+        default_storage.delete("theirs.txt")
+    with default_storage.open("theirs.txt", "wb" if deed == "write" else "rb") as file:
+        return HttpResponse(file.read())
+
+
 def outlasts(request):
     SupportGrant.objects.update(expires=timezone.now())
     return HttpResponse("done")
@@ -57,6 +68,7 @@ urlpatterns = [
     *own_patterns,
     route("streams/", streams),
     route("sends/", sends),
+    route("files/<deed>/", files),
     route("outlasts/", outlasts),
 ]
 
@@ -314,6 +326,18 @@ def test_what_is_streamed_later_is_refused_too(inside, settings, tenant):
 def test_no_task_is_sent_which_could_write(inside, settings):
     settings.ROOT_URLCONF = __name__
     assert "may only read" in inside.get("/sends/").text
+
+
+@pytest.mark.parametrize("deed", ["save", "delete", "write"])
+def test_no_file_is_changed(inside, settings, tenant, tmp_path, deed):
+    """Not even where the view's first write is to a file, before the row's is refused."""
+    settings.ROOT_URLCONF, settings.MEDIA_ROOT = __name__, tmp_path
+    with tenant:
+        default_storage.save("theirs.txt", ContentFile(b"theirs"))
+    assert "may only read" in inside.get(f"/files/{deed}/").text
+    assert inside.get("/files/read/").text == "theirs"
+    with tenant:
+        assert default_storage.listdir("")[1] == ["theirs.txt"]
 
 
 def test_the_admin_shows_rows_and_no_forms(inside, tenant):

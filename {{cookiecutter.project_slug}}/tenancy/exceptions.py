@@ -70,7 +70,7 @@ class RateLimited(Exception):
 
 
 class ReadOnly(Exception):
-    """A request that may only read was about to send a task, which could write."""
+    """A request that may only read was about to change a file, or to send a task."""
 
 
 class SchemaNotReady(Exception):

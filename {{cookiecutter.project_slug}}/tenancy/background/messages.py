@@ -5,7 +5,7 @@ from django.db import connection
 from django_tenants.utils import get_public_schema_name
 
 from tenancy.database import read_only
-from tenancy.exceptions import NoTenant, ReadOnly
+from tenancy.exceptions import NoTenant
 from tenancy.isolation import logs
 
 HEADER = "_schema_name"  # the library's name for it
@@ -22,8 +22,8 @@ def with_tenant(app: Celery, name: str, options: dict) -> dict:
     """
     sender = (options.get("headers") or {}).get(HEADER) or connection.schema_name
     origin = {REQUEST: request} if (request := logs.request_id.get()) else {}
-    if read_only.is_wanted.get() and not runs_in_public(app, name):
-        raise ReadOnly(f"{name} can't be sent by a request that may only read.")
+    if not runs_in_public(app, name):
+        read_only.refuse(f"send {name}")
 
     def add_headers(name: str, options: dict) -> dict:
         headers = {HEADER: sender} | origin | (options.get("headers") or {})

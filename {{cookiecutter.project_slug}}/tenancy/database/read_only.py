@@ -6,6 +6,8 @@ from contextvars import ContextVar
 
 from django.db import connection, transaction
 
+from tenancy.exceptions import ReadOnly
+
 # Each connection puts it into force before it sends its next statement (`tenancy.database.base`).
 is_wanted: ContextVar[bool] = ContextVar("read_only", default=False)
 
@@ -29,3 +31,9 @@ def read_only() -> Iterator[None]:
     finally:
         # Not by a token: a generator may be closed in another context than it began in.
         is_wanted.set(False)
+
+
+def refuse(deed: str) -> None:
+    """Raise ReadOnly inside the block, for a deed that PostgreSQL doesn't see."""
+    if is_wanted.get():
+        raise ReadOnly(f"A request that may only read can't {deed}.")

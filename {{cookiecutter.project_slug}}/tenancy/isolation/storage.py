@@ -9,6 +9,7 @@ from django.db import connection
 from django.db.models import FileField, Model
 from django_tenants.utils import get_public_schema_name, schema_context
 
+from tenancy.database.read_only import refuse
 from tenancy.exceptions import NoTenant
 from tenancy.isolation.router import is_in_tenants
 
@@ -16,7 +17,23 @@ PREFIX = "_shared/"  # begins the addresses of shared models' files, at every ho
 
 
 class TenantFiles:
-    """A storage that keeps each tenant's files apart, and the public schema's."""
+    """A storage that keeps each tenant's files apart, and the public schema's.
+
+    Inside `read_only()` it changes none. Raises ReadOnly.
+    """
+
+    def save(self, name, *args, **kwargs):
+        refuse("save a file")
+        return super().save(name, *args, **kwargs)
+
+    def delete(self, name):
+        refuse("delete a file")
+        super().delete(name)
+
+    def open(self, name, mode="rb"):
+        if {*mode} & {*"wax+"}:
+            refuse("write a file")
+        return super().open(name, mode)
 
     @property
     def schema_name(self) -> str:
