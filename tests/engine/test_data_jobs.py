@@ -15,7 +15,7 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 from server.notes.models import Note
 from server.tenants.models import Domain, Tenant
-from tenancy import signals
+from tenancy import lifecycle, signals
 from tenancy.background.tasks import run_data_job
 from tenancy.copies import jobs, kept
 from tenancy.copies.kept import checked, keep
@@ -235,6 +235,12 @@ def test_an_export_of_another_tenant_is_not_taken(source, do):
     with pytest.raises(ExportGone):
         jobs.take(Tenant.objects.get(slug="first"), job.pk, source.owner)
     assert path_of(job.file).exists()
+
+
+def test_nothing_is_made_for_a_person_who_owns_it_no_more(source, do):
+    lifecycle.transfer(source, "other", by="test")
+    assert do(Kind.COPY, name="Copy", slug="copied").failure
+    assert not Tenant.all_objects.filter(slug="copied").exists()
 
 
 # By a worker, or a thread

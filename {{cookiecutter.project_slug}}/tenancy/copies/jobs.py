@@ -109,6 +109,8 @@ def run(pk: int) -> None:
             return
         job = DataJob.objects.select_related("tenant", "user", "archive").get(pk=pk)
         try:
+            if job.tenant.owner_id != job.user_id:
+                raise LifecycleError("Another person owns the workspace by now.")
             WORK[job.kind](job)
         except Exception as error:
             reason = one_line(error)
