@@ -1,18 +1,20 @@
 """CSV for people, who open it in a program for spreadsheets."""
 
 import csv
+import re
 from collections.abc import Iterable, Iterator
 
 from django.http import StreamingHttpResponse
 
-# A spreadsheet takes a cell that begins with one of these for a formula, and runs it.
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+# A spreadsheet takes a cell that begins so for a formula, and runs it. One that begins with an
+# apostrophe is shown. Python and PostgreSQL read the pattern in the same way.
+FORMULA = r"^(\s*[=+@＝＋－＠-]|[\t\r\n])"
 
 
 def harmless(cell: object) -> str:
     """Return the cell's text; with an apostrophe before it, if it would be a formula."""
     text = "" if cell is None else str(cell)
-    return f"'{text}" if text.startswith(FORMULA) else text
+    return f"'{text}" if re.match(FORMULA, text) else text
 
 
 def lines(rows: Iterable[Iterable[object]]) -> Iterator[str]:

@@ -17,6 +17,7 @@ from tenancy.copies.backups import add_files, copy_out, new_file
 from tenancy.copies.consistent import quote_table, snapshot
 from tenancy.copies.omissions import Omissions
 from tenancy.copies.references import references
+from tenancy.csv_files import FORMULA
 from tenancy.isolation.router import table_of
 
 # A partitioned table has its partitions' rows.
@@ -31,8 +32,7 @@ COLUMNS = """
 """
 PLAIN = "NBDT"  # numbers, booleans, times: no person chooses how these begin
 SHAPES = ("geometry", "geography")
-# A spreadsheet runs a text that begins so. It shows one that begins with an apostrophe.
-FORMULA, APOSTROPHE = r"^(\s*[=+@＝＋－＠-]|[\t\r\n])", r"''\1"  # as they are between quotes in SQL
+APOSTROPHE = r"''\1"  # before what FORMULA has found, as it is between quotes in SQL
 BOM = b"\xef\xbb\xbf"  # without it, spreadsheets don't read UTF-8
 
 

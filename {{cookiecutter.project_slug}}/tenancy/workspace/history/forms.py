@@ -1,4 +1,4 @@
-from datetime import datetime, time, timedelta
+from datetime import datetime, time
 
 from django import forms
 from django.db.models import Q
@@ -50,13 +50,13 @@ class FilterForm(forms.Form):
         if values["kind"]:
             found &= sentences.of_kind(values["kind"])
         if values["since"]:
-            found &= Q(at__gte=midnight(values["since"]))
+            found &= Q(at__gte=moment(values["since"], time.min))
         if values["until"]:
-            found &= Q(at__lt=midnight(values["until"] + timedelta(days=1)))
+            found &= Q(at__lte=moment(values["until"], time.max))
         if values["before"]:
             found &= Q(pk__lt=values["before"])
         return found
 
 
-def midnight(day) -> datetime:
-    return timezone.make_aware(datetime.combine(day, time.min))
+def moment(day, at: time) -> datetime:
+    return timezone.make_aware(datetime.combine(day, at))
