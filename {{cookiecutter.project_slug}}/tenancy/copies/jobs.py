@@ -109,9 +109,7 @@ def run(pk: int) -> None:
             return
         job = DataJob.objects.select_related("tenant", "user", "archive").get(pk=pk)
         try:
-            if job.tenant.owner_id != job.user_id:
-                raise LifecycleError("Another person owns the workspace by now.")
-            WORK[job.kind](job)
+            do(job)
         except Exception as error:
             reason = one_line(error)
             trace = None if isinstance(error, LifecycleError) else error
@@ -186,6 +184,12 @@ def make_copy(job: DataJob) -> None:
 
 
 WORK = {Kind.EXPORT: make_export, Kind.BACKUP: make_backup, Kind.COPY: make_copy}
+
+
+def do(job: DataJob) -> None:
+    if job.tenant.owner_id != job.user_id:
+        raise LifecycleError("Another person owns the workspace by now.")
+    WORK[job.kind](job)
 
 
 def keep(job: DataJob):
