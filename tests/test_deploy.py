@@ -32,7 +32,6 @@ from tls import TlsBrowser
 # The blocks of the page that aren't run as they stand, by their beginning, and why.
 NOT_TYPED = {
     "docker compose": "needs Docker; `release` runs what `site` runs, and the services are checked",
-    "*/10 * * * *": "a line of a crontab; the engine's tests run the command",
     "DATABASE_URL=": "variables: `site` sets them",
     "PORT=8000": "`site` runs it with ports that are free",
     "uv run manage.py migrate_schemas --plan": "test_documents.py parses it",
