@@ -19,7 +19,7 @@ MASK = "********"
 NAMES = ("code", "credential", "key", "otp", "password", "secret", "state", "token")
 LETTERS = "[BCDFGHJKLMNPQRSTVWXZ]{4}"  # of the codes that django-allauth sends by e-mail
 KEY_PREFIX = "wsk_"  # by which scanners for secrets find a key that was published
-KEY = rf"{KEY_PREFIX}[A-Za-z0-9_-]{{43}}"  # of a program, see `tenancy.people.keys`
+KEY = KEY_PREFIX + "[A-Za-z0-9_-]{43}"  # of a program, see `tenancy.people.keys`
 
 # In a URL that is a parameter of another one, the separators are encoded, perhaps more than once.
 LINKS = re.compile(
