@@ -20,6 +20,9 @@ LATE = {
     ("background/app.py", "send_task"),
     ("background/app.py", "signature"),
     ("background/app.py", "start_cleanly"),
+    # The package for DNS takes long to import, and only these tasks need it.
+    ("background/tasks.py", "check_domains"),
+    ("background/tasks.py", "check_domain"),
 }
 
 

@@ -19,7 +19,6 @@ from tenancy.background.messages import HEADER
 from tenancy.background.task import PUBLIC
 from tenancy.concrete import Tenant
 from tenancy.copies import jobs
-from tenancy.domains import claims
 from tenancy.exceptions import IllegalTransition, LifecycleError, SlugTaken
 from tenancy.lifecycle.provisioning import FAILED
 from tenancy.models import SIGN_UP
@@ -77,6 +76,8 @@ def prune_history():
 @shared_task(public=True, acks_late=False)
 def check_domains():
     """Look up the DNS records of customers' domains, each in a task of its own."""
+    from tenancy.domains import claims  # it needs dnspython, a tenth of each process' start
+
     claims.delete_old()
     for pk in claims.due().values_list("pk", flat=True):
         check_domain.delay(pk)
@@ -84,6 +85,8 @@ def check_domains():
 
 @shared_task(public=True, acks_late=False, throws=LifecycleError)
 def check_domain(pk):
+    from tenancy.domains import claims  # as above
+
     if claim := claims.due().filter(pk=pk).first():  # not one that waits twice in the queue
         claims.check(claim, by="beat")
 
