@@ -8,7 +8,6 @@ Ownership is given by operators alone, who needn't be members. The person who ac
 workspace.
 """
 
-import hashlib
 import re
 import secrets
 from datetime import timedelta
@@ -31,6 +30,7 @@ from tenancy.exceptions import AlreadyMember, InvalidRole, NotInvited
 from tenancy.history import record
 from tenancy.limits import limit
 from tenancy.models import Invitation, Status
+from tenancy.people.digests import digest
 from tenancy.people.members import find_user, grant, locked, log, make_owner, role_of
 from tenancy.people.seats import require_seat
 
@@ -233,10 +233,6 @@ def harmless(name: str) -> str:
     line = Truncator(" ".join(name.split())).chars(MAX_NAME)
     line = "".join(letter for letter in line if letter.isprintable())
     return re.sub(r"(?<=\S)[.@:/\\](?=\S)", r"\g<0> ", line)
-
-
-def digest(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()
 
 
 def log_invitation(action: str, invitation: Invitation, by: User, before="", after="") -> None:

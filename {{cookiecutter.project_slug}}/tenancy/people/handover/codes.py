@@ -1,6 +1,5 @@
 """One-time codes, which carry a sign-in from the main website to a workspace's host."""
 
-import hashlib
 import secrets
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -15,14 +14,11 @@ from django_tenants.utils import get_public_schema_name, schema_context
 from tenancy.concrete import Tenant, User
 from tenancy.models import HandOver, SupportGrant
 from tenancy.people.confirmation import Confirmation
+from tenancy.people.digests import digest
 from tenancy.people.handover.sessions import session_store
 
 LIFETIME = timedelta(seconds=60)
 MAX_AGE = timedelta(seconds=settings.SESSION_COOKIE_AGE)  # of the sessions that codes opened
-
-
-def digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @sensitive_variables("code")

@@ -5,7 +5,6 @@ may no longer give its role. It has the role's rights. Only views that ask for i
 `tenancy.people.keys.rest`, `tenancy.people.keys.ninja` or `find_person`; pages never do.
 """
 
-import hashlib
 import re
 import secrets
 from datetime import timedelta
@@ -27,6 +26,7 @@ from tenancy.limits import limit
 from tenancy.masking import KEY, KEY_PREFIX
 from tenancy.models import ApiKey
 from tenancy.people.backend import PERSON, PERSON_COLUMNS, person_from
+from tenancy.people.digests import digest
 from tenancy.people.members import locked, role_of
 
 DAYS = (30, 90, 365)  # for which a key is good
@@ -138,7 +138,3 @@ def note_use(key: ApiKey) -> None:
             ApiKey.objects.filter(pk=key.pk).update(used=now)
     except DatabaseError:  # such as one that takes no writes now
         return
-
-
-def digest(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()
