@@ -2,6 +2,8 @@
 
 import pytest
 from django.core.management import call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from server.tenants.models import Tenant
 from tenancy import lifecycle
@@ -204,3 +206,17 @@ def test_the_command_cleans_up(ready):
     DataJob.objects.update(expires=timezone.now())
     call_command("clean_up_data")
     assert not path_of(ready.file).exists()
+
+
+def test_many_that_are_deleted_cost_the_page_no_more_queries(
+    tenant, other_tenant, public_client, django_assert_num_queries
+):
+    lifecycle.delete(tenant, by="admin")
+    with CaptureQueriesContext(connection) as queries:
+        public_client.get("/workspaces/")
+    lifecycle.transfer(other_tenant, "admin", by="test")
+    lifecycle.delete(other_tenant, by="admin")
+
+    with django_assert_num_queries(len(queries)):
+        page = public_client.get("/workspaces/")
+    assert [each.may_return for each in page.context["deleted"]] == [True, True]

@@ -4,6 +4,7 @@ from allauth.account.adapter import get_adapter
 from allauth.account.models import EmailAddress
 from django import forms
 from django.contrib.auth.decorators import login_not_required, login_required
+from django.db.models import OuterRef, Subquery
 from django.http import Http404
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -37,13 +38,13 @@ def deleted_of(user) -> list[Tenant]:
 
     Each has `until`, and `may_return`: whether the owner has deleted it themselves.
     """
+    lines = TenantEvent.objects.filter(schema_name=OuterRef("schema_name"), action="delete")
     rows = Tenant.all_objects.filter(owner=user, status=Tenant.Status.DELETED)
+    rows = rows.annotate(deleted_by=Subquery(lines.order_by("-pk").values("by")[:1]))
     found = []
     for tenant in rows.order_by("name", "pk"):
         tenant.until = end_of_grace(tenant)
-        lines = TenantEvent.objects.filter(schema_name=tenant.schema_name, action="delete")
-        last = lines.order_by("-pk").first()
-        tenant.may_return = last is not None and last.by == user.get_username()
+        tenant.may_return = tenant.deleted_by == user.get_username()
         if tenant.until > timezone.now():
             found.append(tenant)
     return found
