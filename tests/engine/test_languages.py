@@ -53,6 +53,12 @@ def test_a_person_gets_their_own_in_workspaces_and_on_the_main_website(tenant, p
         assert language_of(TenantClient(site, site.owner).get(path)) == "en", path
 
 
+def test_choices_with_numbers_are_translated_for_each_request(tenant, german):
+    add_member(tenant, "ada", "admin", by="test")
+
+    assert "90 Tage" in TenantClient(tenant, german).get("/workspace/keys/new/").text
+
+
 def test_the_next_visitor_of_the_process_gets_neither_language_nor_time_zone(tenant, german):
     add_member(tenant, "ada", by="test")
     TenantClient(tenant, german).get("/notes/")

@@ -147,7 +147,7 @@ def test_an_operator_is_there_as_themselves_and_the_history_says_so(browser, all
     for path in ("/", "/notes/", "/admin/", "/admin/notes/note/"):
         page = client.get(path)
         assert page.status_code == 200, path
-        assert "you are in First Tenant as support, read only." in page.text
+        assert "you are in First Tenant as support, and may only read." in page.text
         assert "no-store" in page["Cache-Control"]
         assert "ada" in page.text
     page = client.post("/sign-in/support/leave/")
@@ -266,7 +266,7 @@ def test_another_grant_ends_the_sessions_of_the_earlier(browser, inside, allow):
     assert is_over(inside)
 
     assert browser.open(ENTER).status_code == 200
-    assert "as support, with writing" in inside.get("/notes/").text
+    assert "as support, and may read and write" in inside.get("/notes/").text
 
 
 def test_whoever_owns_it_now_decides(inside, tenant, browser):
@@ -308,7 +308,7 @@ def test_a_write_is_refused_with_words(inside, tenant, kind):
 
     assert page.status_code == 403
     assert "may only read. Nothing was changed." in page.text
-    assert ("as support, read only" in page.text) == (kind == "text/html")
+    assert ("as support, and may only read" in page.text) == (kind == "text/html")
     assert inside.get("/notes/").status_code == 200
     with tenant:
         assert not Note.objects.exists()
@@ -353,7 +353,7 @@ def test_the_admin_shows_rows_and_no_forms(inside, tenant):
 
 def test_what_is_written_is_written(writing, tenant, settings):
     settings.ROOT_URLCONF = __name__
-    assert "as support, with writing" in writing.get("/notes/").text
+    assert "as support, and may read and write" in writing.get("/notes/").text
     assert writing.post("/notes/", {"text": "repaired"}).status_code == 302
     assert writing.post("/admin/notes/note/add/", {"text": "too"}).status_code == 302
     assert writing.get("/sends/").text == "never"
@@ -513,5 +513,5 @@ def test_the_history_says_that_the_time_is_over(allow, tenant, tenant_client):
     allow()
     SupportGrant.objects.update(expires=timezone.now() - timedelta(minutes=1))
 
-    assert "The access of support was over on" in tenant_client.get("/workspace/history/").text
+    assert "Support&#x27;s access ended on" in tenant_client.get("/workspace/history/").text
     assert steps(tenant)[-1] == ("expire support", "")

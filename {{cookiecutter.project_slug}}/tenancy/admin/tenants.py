@@ -221,7 +221,7 @@ class TenantAdmin(LifecycleAdmin):
         except RateLimited as error:
             self.message_user(request, how_long(error.wait), messages.ERROR)
         else:
-            self.message_user(request, gettext("The owner has an e-mail that asks for access."))
+            self.message_user(request, gettext("We have asked the owner for access by e-mail."))
         change = f"{self.admin_site.name}:{self.opts.app_label}_{self.opts.model_name}_change"
         return redirect(change, pk)
 

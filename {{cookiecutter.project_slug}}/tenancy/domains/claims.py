@@ -40,10 +40,10 @@ PROBLEMS = {
         "We don't find the TXT record yet. It can take an hour until a new record is seen."
     ),
     OTHER: gettext_noop("The TXT record has another value."),
-    UNREACHABLE: gettext_noop("The domain's DNS servers don't answer, or with an error."),
+    UNREACHABLE: gettext_noop("The domain's DNS servers don't answer, or answer with an error."),
     TAKEN: gettext_noop(
-        "Another workspace has this domain. It can remove it; or take its TXT record out of the"
-        " DNS, and we take the domain from it after a while."
+        "Another workspace has this domain. Remove it there, or delete the other workspace's TXT"
+        " record, and the domain becomes free after a while."
     ),
 }
 
@@ -191,7 +191,7 @@ def make_primary(tenant: Tenant, host: str, by: str) -> Tenant:
     """
     domain = tenant.domains.filter(domain=host).first()
     if domain is None or not (host == hosts.host_of(tenant.slug) or not hosts.is_ours(host)):
-        raise InvalidHost(_("“%(host)s” is no domain of this workspace.") % {"host": host[:253]})
+        raise InvalidHost(_("“%(host)s” is not a domain of this workspace.") % {"host": host[:253]})
     if not hosts.is_ours(host) and domain.secure_since is None and not does_lead_here(host):
         message = _("“%(host)s” doesn't lead here yet, so nobody would reach this workspace.")
         raise InvalidHost(message % {"host": names.shown(host)})

@@ -81,7 +81,7 @@ def check(request, pk):
         row = claims.check(claim, name_of(request))
         sign_out_if_gone(request, claim)
         if row is None:
-            return _("%(host)s is given up.") % {"host": names.shown(claim.host)}
+            return _("%(host)s is removed.") % {"host": names.shown(claim.host)}
         if row.problem:
             raise LifecycleError(_(claims.PROBLEMS[row.problem]))
         return _("%(host)s leads to this workspace.") % {"host": names.shown(row.host)}

@@ -59,7 +59,7 @@ KINDS = {
             "ask for backup": _("%(by)s asked for a backup."),
             "drop archive": _("%(by)s removed the backup of %(before)s."),
             "make workspace from data": _(
-                "%(by)s makes the workspace %(after)s from the data here."
+                "%(by)s asked for a new workspace, %(after)s, with the data of this one."
             ),
         },
     ),
@@ -77,8 +77,8 @@ KINDS = {
         _("Support"),
         {
             support.ALLOW: _("%(by)s allowed support to read until %(after)s."),
-            support.END: _("%(by)s ended the access of support."),
-            support.EXPIRE: _("The access of support was over on %(after)s."),
+            support.END: _("%(by)s ended support's access."),
+            support.EXPIRE: _("Support's access ended on %(after)s."),
             support.ENTER: _("%(by)s entered as support."),
             support.LEAVE: _("%(by)s left as support."),
             support.ASK: _("%(by)s asked for access as support."),
@@ -107,7 +107,7 @@ HIDDEN = ("rename schema", "create schema", "back up", "purge", "abandon")
 PROGRAMS = ("manage.py", "beat")
 OF_ROLES = ("invite", "accept invitation", "add member", "change role", "make key")
 REASONS = {
-    "code": _("the link was used before, was too old, or is of another browser"),
+    "code": _("the link was used before, was too old, or belongs to another browser"),
     "no member": _("the person is not a member"),
     "second factor": _("the person has to set up two-step sign-in first"),
 }

@@ -60,7 +60,7 @@ class LogoForm(SettingsForm):
         label=_("Logo"),
         required=False,
         widget=forms.FileInput({"accept": "image/png,image/jpeg,image/webp,image/gif"}),
-        help_text=_("A PNG, JPEG, WebP or GIF file, up to 2 MB. It stands in the header."),
+        help_text=_("A PNG, JPEG, WebP or GIF file, up to 2 MB. The header shows it."),
     )
 
     def clean_logo(self) -> bytes:
@@ -84,8 +84,8 @@ class ColourForm(SettingsForm):
         required=False,
         widget=forms.TextInput({"type": "color"}),
         help_text=_(
-            "Links and buttons have it. Where it would be hard to read, they get a darker or a"
-            " lighter shade."
+            "For links and buttons. Where it would be hard to read, they get a darker or a lighter"
+            " shade."
         ),
     )
 

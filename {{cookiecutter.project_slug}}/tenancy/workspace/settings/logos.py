@@ -35,7 +35,7 @@ def redraw(upload: UploadedFile) -> bytes:
         with Image.open(upload, formats=FORMATS) as image:
             drawn = None if image.width * image.height > MAX_PIXELS else pixels_of(image)
     except Exception:  # Pillow's decoders raise many kinds
-        text = _("This is no image that can be read. A logo is a PNG, JPEG, WebP or GIF file.")
+        text = _("This is not a readable image. A logo is a PNG, JPEG, WebP or GIF file.")
         raise ValidationError(text) from None
     if drawn is None:
         raise ValidationError(_("The image is too large: a logo has up to 10 megapixels."))

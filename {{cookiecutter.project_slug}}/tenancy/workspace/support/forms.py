@@ -15,7 +15,7 @@ class AllowForm(forms.Form):
         coerce=lambda text: timedelta(hours=int(text)),
     )
     may_write = forms.TypedChoiceField(
-        label=_("What they may do"),
+        label=_("Access"),
         choices=[("", _("Read only")), ("yes", _("Read and write"))],
         coerce=bool,
         empty_value=False,
