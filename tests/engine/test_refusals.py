@@ -27,6 +27,7 @@ NEEDED = {
     "remove_member": ["ada"],
     "rename_tenant": ["--name", "Second"],
     "reset_mfa": ["ada"],
+    "restore_rows": ["/nowhere/x", "notes_note"],
     "restore_tenant": ["/nowhere/x"],
     "transfer_tenant": ["--to", "other"],
 }
