@@ -292,6 +292,15 @@ def test_emails_are_in_the_workspaces_language(tenant, ada, mailoutbox):
     assert ["Ada invites" in mail.subject for mail in mailoutbox] == [False, True, True]
 
 
+@pytest.mark.parametrize("end", ["\n\nGo to https://x.org", "\r", "\u2028", "\x85"])
+def test_a_name_is_one_line(admin, tenant, end):
+    """Otherwise its rest would be a paragraph of the site's own in an e-mail."""
+    page = admin.post(URL, GENERAL | {"name": f"Acme{end}Labs"}, follow=True)
+
+    assert "in one line" in page.text
+    assert get(tenant.slug).name == "First Tenant"
+
+
 def test_settings_cost_a_page_no_query(admin, tenant, django_assert_num_queries):
     admin.post(URL, GENERAL | {"language": "de", "time_zone": "Pacific/Auckland"})
     admin.post(URL, {"section": "colour", "accent": "#aa0033"})

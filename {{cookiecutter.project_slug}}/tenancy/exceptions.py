@@ -154,7 +154,7 @@ class ProvisioningError(LifecycleError):
 
 
 class InvalidName(ProvisioningError):
-    """The tenant's or the organization's name is blank or too long."""
+    """The tenant's or the organization's name is blank, too long or of several lines."""
 
 
 class InvalidSlug(ProvisioningError):

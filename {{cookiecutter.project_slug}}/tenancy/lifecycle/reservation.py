@@ -103,9 +103,10 @@ def check_slug(slug: str) -> None:
 
 def clean_name(model: type[Model], name: str) -> str:
     name, longest = name.strip(), model._meta.get_field("name").max_length
-    if not name or len(name) > longest or "\0" in name:
+    # A second line would be one of the site's own in an e-mail.
+    if not name or len(name) > longest or "\0" in name or name.splitlines() != [name]:
         what = model._meta.verbose_name
-        raise InvalidName(f"The {what}'s name must have 1 to {longest} characters.")
+        raise InvalidName(f"The {what}'s name must have 1 to {longest} characters, in one line.")
     return name
 
 
