@@ -231,7 +231,7 @@ def test_an_operator_asks_and_enters_on_a_tenants_page(public_client, public, te
     assert "Ask for access" in page_of(public_client, tenant)
     assert public_client.get(ask).status_code == 405
     page = public_client.post(ask, follow=True).text
-    assert "The owner has an e-mail" in page
+    assert "We have asked the owner for access by e-mail." in page
     assert mailoutbox[0].to == ["grace@example.com"]
 
     support.allow(tenant, owner, timedelta(days=1), may_write=False)

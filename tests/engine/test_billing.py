@@ -72,6 +72,12 @@ def test_an_event_changes_plan_trial_and_state(outside):
     assert [log_of(number) for number in (1, 2, 3)] == [2, 3, 3]
 
 
+def test_a_payment_does_not_undo_what_an_operator_did(outside):
+    lifecycle.suspend(outside, "an operator")
+    assert send(event(outside)) == 204
+    assert state_of(outside) == ("team", "suspended")
+
+
 def test_an_event_counts_once(outside):
     first = event(outside, is_paid=False)
     assert send(first) == 204

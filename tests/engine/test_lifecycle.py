@@ -57,7 +57,9 @@ LEGAL = {
         *("enter", "resume", "rename", "change", "transfer", "delete", "clone", "back up"),
         *("create schema", "rename schema", "add domain", "remove domain", "export"),
     },
-    Status.DELETED: {"enter", "undelete", "purge", "back up", "create schema"},
+    Status.DELETED: {
+        *("enter", "undelete", "purge", "back up", "create schema", "remove domain"),
+    },
     Status.PURGING: {"purge"},
 }
 

@@ -87,6 +87,7 @@ def test_a_fleet_replays_geometry_as_django_makes_it(zoo):
     for number, operation in enumerate(ALIKE, 2):
         zoo.write(f"{number:04}_more", operation, code=GIS)
     _, *steps = zoo.migrate(plan=True).splitlines()
+    steps = [step for step in steps if not step.startswith("Warning: ")]
     assert [step.partition(": ")[2] for step in steps] == ["replayed"] * len(ALIKE)
 
     by_django, *fleet = zoo.schemas

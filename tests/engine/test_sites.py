@@ -199,7 +199,7 @@ def test_the_public_admin_changes_nothing_but_names_of_a_tenant(public_client, t
     public_client.post(
         f"/admin/tenants/tenant/{tenant.pk}/change/",
         {"name": "New Name", "organization": tenant.organization_id, "slug": "x", "owner": 2}
-        | {"status": "provisioning", "schema_name": "x_00000000"},
+        | {"status": "provisioning", "schema_name": "x_00000000", "plan": tenant.plan},
     )
 
     after = Tenant.objects.filter(pk=tenant.pk).values()[0]

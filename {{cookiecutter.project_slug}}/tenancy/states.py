@@ -38,7 +38,7 @@ TRANSITIONS = {
     "change": Transition([ACTIVE, SUSPENDED], None, signals.changed),
     "rename": Transition([ACTIVE, SUSPENDED], None, signals.changed),
     "add domain": Transition([ACTIVE, SUSPENDED], None, signals.changed),
-    "remove domain": Transition([ACTIVE, SUSPENDED], None, signals.changed),
+    "remove domain": Transition([ACTIVE, SUSPENDED, DELETED], None, signals.changed),
     "rename schema": Transition([SUSPENDED], None, signals.schema_renamed),
     "create schema": Transition([ACTIVE, SUSPENDED, DELETED], None, signals.schema_recreated),
     "transfer": Transition([ACTIVE, SUSPENDED], None, signals.transferred),

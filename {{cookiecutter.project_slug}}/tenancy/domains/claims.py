@@ -146,7 +146,7 @@ def recheck(row: DomainClaim, by: str) -> None:
         row.delete()
     elif not row.problem:
         row.lost = None
-        if row.as_primary and row.leads_here:
+        if row.as_primary and row.leads_here and row.tenant.status != Status.DELETED:
             row.as_primary = False
             rename(row.tenant, by, domain=row.host)
     elif row.problem in (MISSING, OTHER):
@@ -165,10 +165,7 @@ def give_up(row: DomainClaim, by: str) -> None:
     Sessions at the host and codes for it end in the same transaction, before anybody else can
     verify it.
     """
-    tenant = row.tenant
-    if tenant.domains.filter(domain=row.host, is_primary=True).exists():
-        tenant = rename(tenant, by, domain=hosts.host_of(tenant.slug))
-    remove_domain(tenant, row.host, by)  # and the claim
+    remove_domain(row.tenant, row.host, by, fall_back=True)  # and the claim
     row.pk = None
 
 
@@ -209,21 +206,23 @@ def does_lead_here(host: str) -> bool:
 def due() -> QuerySet[DomainClaim]:
     """Return the claims to check now, those that have waited for longest first.
 
-    A new claim is checked every ten minutes, after a day each hour, and after PATIENCE only when a
-    person asks for it. A verified domain is checked each week, one whose record is gone each day.
+    A new claim is checked every ten minutes, after an hour each hour, and after PATIENCE only when
+    a person asks for it. A verified domain is checked each week, one whose record is gone each day;
+    these also of a deleted workspace, which would otherwise keep its domain from others.
     """
     now = timezone.now()
-    day, week = timedelta(days=1), timedelta(days=7)
-    claimed = Q(verified=None)
-    young, middle = Q(created__gt=now - day), Q(created__gt=now - PATIENCE)
+    hour, day, week = timedelta(hours=1), timedelta(days=1), timedelta(days=7)
+    answering = Q(tenant__status__in=(Status.ACTIVE, Status.SUSPENDED))
+    claimed, verified = answering & Q(verified=None), Q(verified__isnull=False)
+    young, middle = Q(created__gt=now - hour), Q(created__gt=now - PATIENCE)
     is_due = (
-        Q(verified=None, checked=None)
+        claimed & Q(checked=None)
         | claimed & young & Q(checked__lt=now - timedelta(minutes=10))
-        | claimed & middle & Q(checked__lt=now - timedelta(hours=1))
-        | Q(verified__isnull=False, checked__lt=now - week)
-        | Q(lost__isnull=False, checked__lt=now - day)
+        | claimed & middle & Q(checked__lt=now - hour)
+        | verified & Q(checked__lt=now - week)
+        | verified & Q(lost__isnull=False, checked__lt=now - day)
     )
-    rows = DomainClaim.objects.filter(tenant__status__in=(Status.ACTIVE, Status.SUSPENDED))
+    rows = DomainClaim.objects.exclude(tenant__status=Status.PURGING)
     return rows.filter(is_due).order_by("checked", "pk")
 
 

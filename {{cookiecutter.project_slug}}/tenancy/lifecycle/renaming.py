@@ -85,18 +85,22 @@ def add_domain(tenant: Tenant, host: str, by: str, *, is_primary: bool = False, 
         return event.after
 
 
-def remove_domain(tenant: Tenant, host: str, by: str) -> str:
+def remove_domain(tenant: Tenant, host: str, by: str, *, fall_back: bool = False) -> str:
     """Let a host lead nowhere; return it as it was stored.
 
-    The sessions that were opened there end, and a claim of the host with them. Raises
-    LifecycleError for the primary domain, for a domain of another tenant, and if rows of the tenant
-    are to keep it (`on_delete`).
+    The sessions that were opened there end, and a claim of the host with them. With `fall_back` the
+    host `<slug>.<DOMAIN>` takes the place of the primary one. Raises LifecycleError for the primary
+    domain otherwise, for a domain of another tenant, and if rows of the tenant are to keep it
+    (`on_delete`).
     """
     with transition("remove domain", tenant, by) as (row, event):
         domain = row.domains.filter(domain=as_stored(host)).first()
         if domain is None:
             raise LifecycleError(f"“{host}” is no domain of “{row.slug}”.")
-        if domain.is_primary:
+        own = hosts.host_of(row.slug)
+        if domain.is_primary and fall_back and domain.domain != own:
+            change_host(row, own, is_primary=True)
+        elif domain.is_primary:
             raise LifecycleError(f"“{domain}” is the primary domain: `rename_tenant` first.")
         event.before, event.after = domain.domain, "removed"
         end_opened_at(domain.domain, row)

@@ -22,7 +22,7 @@ from tenancy.people.account.pages import workspaces_for, workspaces_of
 from tenancy.people.confirmation import confirmed
 from tenancy.states import end_of_grace
 from tenancy.workspace.access import attempt
-from tenancy.workspace.new.making import check_number
+from tenancy.workspace.new.making import check_number, one_at_a_time
 
 
 @never_cache
@@ -62,8 +62,9 @@ def bring_back(request):
         raise Http404("There is no such workspace.")
 
     def undelete():
-        check_number(request.user)
-        lifecycle.undelete(tenant, request.user.get_username())
+        with one_at_a_time(request.user):
+            check_number(request.user)
+            lifecycle.undelete(tenant, request.user.get_username())
         return gettext("%(workspace)s is back.") % {"workspace": tenant}
 
     return attempt(request, undelete, "workspaces")
