@@ -69,6 +69,8 @@ def test_from_the_home_page_to_a_passkey(visitor, request):
     visitor.press("Add", "/notes/")
     visitor.follow("Workspace", "/workspace/people/")
     visitor.follow("Domains", "/workspace/domains/")
+    visitor.follow("Add a domain of your own", "/workspace/domains/new/")
+    visitor.follow("Cancel", "/workspace/domains/")
     visitor.follow("Keys", "/workspace/keys/")
     visitor.follow("Make a key", "/workspace/keys/new/")
     visitor.fill("Name", "Backup server")

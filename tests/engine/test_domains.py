@@ -360,7 +360,7 @@ def text_of(page):
 
 
 def test_the_owner_adds_a_domain_and_makes_it_the_address(nameserver, tenant, tenant_client):
-    page = tenant_client.post(URL, {"host": f" {HOST.upper()}"}, follow=True)
+    page = tenant_client.post(f"{URL}new/", {"host": f" {HOST.upper()}"}, follow=True)
     row = DomainClaim.objects.get()
     for text in (f"{row.label}.{HOST}", row.token, "CNAME", TARGET, "waits for DNS"):
         assert text in page.text
@@ -401,13 +401,15 @@ def test_the_owner_adds_a_domain_and_makes_it_the_address(nameserver, tenant, te
     assert {*by[:5]} == {"admin"}
 
 
-@pytest.mark.parametrize("path", ["", "primary/", "{pk}/check/", "{pk}/remove/"])
+@pytest.mark.parametrize("path", ["new/", "primary/", "{pk}/check/", "{pk}/remove/"])
 def test_only_the_owner_opens_it(tenant, other_client, other_tenant, ada, path):
     row = claim(tenant)
     add_member(tenant, "ada", "admin", by="test")
     url = URL + path.format(pk=row.pk)
 
-    assert TenantClient(tenant, ada).post(url, {"host": "new.customer.org"}).status_code == 403
+    answer = TenantClient(tenant, ada).post(url, {"host": "new.customer.org"})
+    assert answer.status_code == 403
+    assert "This page is for the owner of the workspace." in answer.text
     assert "Domains" not in TenantClient(tenant, ada).get("/workspace/people/").text
     answer = other_client.post(url, {"host": HOST})
     assert answer.status_code == (404 if "{pk}" in path else 302)
@@ -415,13 +417,13 @@ def test_only_the_owner_opens_it(tenant, other_client, other_tenant, ada, path):
 
 
 def test_what_can_not_be_is_said_at_the_field(tenant_client):
-    page = tenant_client.post(URL, {"host": "co.uk"})
+    page = tenant_client.post(f"{URL}new/", {"host": "co.uk"})
 
     assert "Anybody can register names below “co.uk”." in page.text
     assert "co.uk" in page.context["form"]["host"].value()
 
 
-@pytest.mark.parametrize("path", ["", "primary/", "{pk}/remove/"])
+@pytest.mark.parametrize("path", ["new/", "primary/", "{pk}/remove/"])
 def test_what_is_grave_asks_for_a_fresh_confirmation(tenant, path):
     row = claim(tenant)
     client = TenantClient(tenant)

@@ -24,6 +24,7 @@ urlpatterns = [
     path("logo.webp", look.logo, name="workspace-logo"),
     path("style.css", look.style, name="workspace-style"),
     path("domains/", domains.domains, name="workspace-domains"),
+    path("domains/new/", domains.new, name="workspace-new-domain"),
     path("domains/primary/", domains.primary, name="workspace-domain-primary"),
     path("domains/<int:pk>/check/", domains.check, name="workspace-domain-check"),
     path("domains/<int:pk>/remove/", domains.remove, name="workspace-domain-remove"),

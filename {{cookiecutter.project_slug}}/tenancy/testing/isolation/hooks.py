@@ -124,7 +124,7 @@ ARGUMENTS = {
 DATA = {
     "workspace-people": [{"emails": "invited@example.com", "role": roles.MEMBER}],
     "workspace-new-key": [{"name": "backup", "role": roles.MEMBER, "days": 30}],
-    "workspace-domains": [{"host": "claimed.example.org"}],
+    "workspace-new-domain": [{"host": "claimed.example.org"}],
     "workspace-domain-primary": [{"host": hosts.host_of("first")}],
     "workspace-settings-address": [{"address": "moved"}],
 }

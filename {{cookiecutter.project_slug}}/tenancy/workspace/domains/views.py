@@ -3,8 +3,9 @@
 from django.contrib import messages
 from django.db.models import F
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from tenancy import hosts
 from tenancy.domains import claims, names
@@ -19,16 +20,20 @@ PAGE = "workspace-domains"
 
 
 @for_the_owner
-@require_http_methods(["GET", "HEAD", "POST"])
+@require_safe
 def domains(request):
-    """Show the domains, and those that wait for their DNS records; add one."""
-    return add(request) if request.method == "POST" else show(request, DomainForm())
+    """Show the domains, and those that wait for their DNS records."""
+    context = {"domains": domains_of(request.tenant), "claims": claims_of(request)}
+    return render(request, "tenancy/workspace/domains.html", context)
 
 
+@for_the_owner
 @confirmed(minutes=10)
-def add(request):
-    form = DomainForm(request.POST)
-    if form.is_valid():
+@require_http_methods(["GET", "HEAD", "POST"])
+def new(request):
+    """Claim a domain. It has a page of its own, which asks before the person fills it in."""
+    form = DomainForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
         host, as_primary = form.cleaned_data["host"], form.cleaned_data["as_primary"]
         try:
             made = claims.claim(request.tenant, host, name_of(request), as_primary=as_primary)
@@ -37,13 +42,8 @@ def add(request):
         else:
             text = _("Set the DNS records of %(host)s now. Then press “Check now”.")
             messages.success(request, text % {"host": names.shown(made.host)})
-            return redirect(f"{request.path}#claim-{made.pk}")
-    return show(request, form)
-
-
-def show(request, form):
-    context = {"form": form, "domains": domains_of(request.tenant), "claims": claims_of(request)}
-    return render(request, "tenancy/workspace/domains.html", context)
+            return redirect(f"{reverse(PAGE)}#claim-{made.pk}")
+    return render(request, "tenancy/workspace/new_domain.html", {"form": form})
 
 
 def domains_of(tenant) -> list:
