@@ -250,7 +250,7 @@ AUTH_USER_MODEL = "users.User"
 TENANCY_ROLES = {
     "admin": {
         "label": _("Admin"),
-        "description": _("May do everything, also invite and remove people."),
+        "description": _("Manages people, settings and keys, and may change all notes."),
         "is_staff": True,
         "is_superuser": True,
     },

@@ -71,7 +71,7 @@ def describe(role: str) -> str:
     if "description" in definition:
         return definition["description"]
     if definition.get("is_superuser"):
-        return _("May do everything, also invite and remove people.")
+        return _("Manages people, settings and keys, and may do everything in the apps.")
     return _("May use the workspace.")
 
 

@@ -9,6 +9,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 
 from tenancy import hosts, roles
@@ -16,8 +17,8 @@ from tenancy.exceptions import IllegalTransition, LifecycleError, RateLimited
 from tenancy.requests.failures import how_long
 
 
-def people_with(may: Callable[[str | None], bool]):
-    """Return a decorator for a view of members whose role may do it."""
+def people_with(may: Callable[[str | None], bool], otherwise: str):
+    """Return a decorator for a view of members whose role may do it; others read `otherwise`."""
 
     def decorator(view):
         @never_cache
@@ -26,7 +27,7 @@ def people_with(may: Callable[[str | None], bool]):
         def wrapper(request, *args, **kwargs):
             membership = request.user.membership
             if membership is None or not may(membership.role):
-                raise PermissionDenied
+                raise PermissionDenied(otherwise)
             return view(request, *args, **kwargs)
 
         return wrapper
@@ -34,8 +35,13 @@ def people_with(may: Callable[[str | None], bool]):
     return decorator
 
 
-for_managers = people_with(roles.may_manage_members)
-for_the_owner = people_with(lambda role: role == roles.OWNER)
+for_managers = people_with(
+    roles.may_manage_members,
+    gettext_lazy("This page is for the owner and the admins of the workspace."),
+)
+for_the_owner = people_with(
+    lambda role: role == roles.OWNER, gettext_lazy("This page is for the owner of the workspace.")
+)
 
 
 def attempt(request, change: Callable[[], str], page: str) -> HttpResponseRedirect:
