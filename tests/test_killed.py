@@ -44,7 +44,7 @@ SEND = """        response = super().form_valid(form)
 """
 # A killed worker's tasks come back soon.
 VISIBILITY = '"visibility_timeout": 3600,'
-SOON = '"visibility_timeout": 3, "unacked_restore_interval": 1, "unacked_restore_throttle": 1,'
+SOON = '"visibility_timeout": 15, "unacked_restore_interval": 1, "unacked_restore_throttle": 1,'
 
 
 def replace(path, old, new):
@@ -158,7 +158,7 @@ def test_the_site_heals_whatever_is_killed_and_nothing_acknowledged_is_lost(site
     assert all(starts[name] >= 2 for name in SERVICES), starts
     assert {*crowd.acknowledged} <= {*site.notes()}
     copies = {f"copy of {text}" for text in crowd.acknowledged}
-    wait_for(lambda: copies <= {*site.notes()})
+    wait_for(lambda: copies <= {*site.notes()}, seconds=240)
 
 
 def test_the_supervisor_follows_compose(project):
