@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.parse
 from dataclasses import dataclass, field
@@ -84,27 +85,33 @@ class Project:
         What it printed is added to `said` in the end.
         """
         port = port or free_port()
-        process = subprocess.Popen(
-            [str(part).format(port=port) for part in command],
-            cwd=self.path,
-            env=self.env | {name: str(value) for name, value in env.items()},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        try:
-            wait_for(lambda: answers(port) or process.poll() is not None)
-            assert process.poll() is None, process.stdout.read()
-            yield port
-        finally:
-            process.terminate()
-            output, _ = process.communicate(timeout=60)
-            if said is not None:
-                said.append(output)
+        with tempfile.TemporaryFile("w+") as output:  # a pipe that nobody reads would fill up
+            process = subprocess.Popen(
+                [str(part).format(port=port) for part in command],
+                cwd=self.path,
+                env=self.env | {name: str(value) for name, value in env.items()},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+            try:
+                wait_for(lambda: answers(port) or process.poll() is not None)
+                assert process.poll() is None, text_of(output)
+                yield port
+            finally:
+                process.terminate()
+                process.wait(timeout=60)
+                if said is not None:
+                    said.append(text_of(output))
 
     def runserver(self, **env):
         command = (*self.python, "manage.py", "runserver", "--noreload", "{port}")
         return self.serving(*command, **env)
+
+
+def text_of(file):
+    """Return all that a process wrote into the file. It has ended: it shares the position."""
+    file.seek(0)
+    return file.read()
 
 
 def copy_template(folder):
