@@ -20,7 +20,7 @@ def measure(ours, plain, rounds):
 
 
 def started(side, settings):
-    """Return the seconds. A deployment's modules are compiled already, whatever is set here."""
+    """Return the seconds that a start takes. Modules are compiled first, as in a deployment."""
     env = side.project.env | {"DJANGO_SETTINGS_MODULE": settings, "PYTHONDONTWRITEBYTECODE": ""}
     command = [*side.project.python, "-W", "ignore", "-c", START]
     began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""docs/backups.md, docs/incidents.md and docs/uploads.md, typed: what was lost comes back."""
+"""The commands of docs/backups.md, docs/incidents.md and docs/uploads.md bring lost data back."""
 
 import os
 import re

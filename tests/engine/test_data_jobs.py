@@ -178,7 +178,7 @@ def test_an_archive_that_was_changed_is_never_replayed(source, do):
 
 
 def test_a_person_keeps_what_they_wrote_whatever_their_address_is(source, do):
-    """The address of somebody else, or of one who was erased, is never looked up."""
+    """A copy finds people by their ids, never by e-mail addresses that others may have now."""
     archive = keep(source, "ada")
     other = User.objects.filter(username="other")
     email = other.get().email

@@ -29,7 +29,7 @@ User = get_user_model()
 
 @pytest.fixture
 def source(committed_db):
-    """A tenant with notes, an upload, and a person who has left."""
+    """Make a tenant with notes, an upload and a former member."""
     with cleaned_up():
         tenant = provision("source")
         other = User.objects.get(username="other")
@@ -79,7 +79,7 @@ def test_a_person_has_a_name_and_a_member_an_address(source, tmp_path):
     first, second = rows_of(file, "notes_note")
     assert first["author_id"] == str(source.owner_id)
     assert (first["author_name"], first["author_email"]) == ("admin", "admin@localhost")
-    # Who has left may have another address by now.
+    # A former member may have another address by now.
     assert (second["author_name"], second["author_email"]) == ("'@Other", "")
     [member] = rows_of(file, "permissions_usertenantpermissions")
     assert (member["profile_email"], member["is_superuser"]) == ("admin@localhost", "t")

@@ -270,7 +270,7 @@ def test_a_fresh_confirmation_is_no_further_sign_in(browser, tenant):
 
 
 def test_a_stranger_who_is_refused_stays_unnamed(browser, tenant, ada):
-    """Or a link would tell any workspace who has opened it."""
+    """Otherwise a workspace could learn from a link which person opens it."""
     browser.sign_in("ada", "analytical engine")
     assert browser.open("http://first.localhost/sign-in/").status_code == 403
     assert signed_in(schema_name=tenant.schema_name) == [("refuse sign-in", "", "no member")]

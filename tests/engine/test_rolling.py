@@ -6,7 +6,7 @@ from tenancy.health import doctor
 from engine.zoo import ADD_COLOR
 
 NAME = 'migrations.AlterField("animal", "name", models.{})'
-# The zoo's first migration makes Animal with a name. What comes then, and what breaks.
+# Each case is a second migration of the zoo, after Animal with a name, and what it breaks.
 BREAKING = {
     ADD_COLOR: "adds zoo.Animal.color, which is not null and has no db_default",
     'migrations.RemoveField("animal", "name")': "drops the column of zoo.Animal.name",

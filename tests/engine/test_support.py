@@ -74,7 +74,7 @@ urlpatterns = [
 
 
 def make_operator(user):
-    """Give the person, who is in public now, what an operator needs."""
+    """Give a member of public the rights and the second factor of an operator."""
     UserTenantPermissions.objects.filter(profile=user).update(is_staff=True)
     permission = Permission.objects.get(codename="support_tenant")
     UserTenantPermissions.objects.get(profile=user).user_permissions.add(permission)
@@ -261,7 +261,7 @@ def test_a_request_outlasts_the_time_and_the_next_does_not(writing, settings, te
 
 
 def test_another_grant_ends_the_sessions_of_the_earlier(browser, inside, allow):
-    """So that nobody who reads gets to write without entering anew."""
+    """An operator with read access must enter again before writing."""
     allow(may_write=True)
     assert is_over(inside)
 
@@ -364,7 +364,7 @@ def test_what_is_written_is_written(writing, tenant, settings):
 
 
 def test_the_workspace_is_run_by_others(writing):
-    """Every page at `/workspace/`, whatever is added there."""
+    """The test reads the URLs, so it covers pages that are added later."""
     open_to_members = {"workspace", "workspace-logo", "workspace-style"}
     routes = {each.name: str(each.pattern) for each in workspace_patterns}
     for name in routes.keys() - open_to_members:

@@ -335,7 +335,7 @@ SESSIONS = ("session", "open/session", "session-ninja")
 
 @pytest.fixture
 def as_support(outside, ada, public, settings):
-    """The browser of an operator who is in the tenant, to read or to write."""
+    """Return the browser of an operator who has entered the tenant, to read or to write."""
 
     settings.PUBLIC_SCHEMA_URLCONF = "server.urls_public"
     make_operator(ada)
