@@ -13,6 +13,7 @@ from hypothesis import settings
 from server.tenants.receivers import fill_materialized_views
 
 from engine.browser import Browser
+from engine.s3 import seaweedfs
 from engine.signals import connected
 from engine.zoo import APP, Zoo
 
@@ -80,6 +81,13 @@ def zoo(committed_db, tmp_path, monkeypatch):
             yield zoo
     finally:
         zoo.close()
+
+
+@pytest.fixture(scope="session")
+def s3_host(tmp_path_factory):
+    """The host and port of an object storage that has the bucket `uploads`."""
+    with seaweedfs(tmp_path_factory.mktemp("s3")) as host:
+        yield host
 
 
 @pytest.fixture

@@ -29,18 +29,11 @@ from tenancy.testing import TenantClient
 
 from engine.copies import cleaned_up, execute, get, provision
 from engine.processes import stop_before
-from engine.s3 import seaweedfs
 from engine.schemas import describe
 from engine.seaweedfs import url_of
 from engine.signals import connected, heard
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with seaweedfs(tmp_path_factory.mktemp("s3")) as host:
-        yield host
 
 
 @pytest.fixture(params=["folder", "bucket"])
@@ -49,7 +42,7 @@ def place(request, tmp_path):
     if request.param == "folder":
         url = str(tmp_path / "archives")
     else:
-        url = url_of(request.getfixturevalue("server"), "uploads")
+        url = url_of(request.getfixturevalue("s3_host"), "uploads")
     with override_settings(BACKUPS_URL=url):
         yield default_place()
         for name in default_place().names():

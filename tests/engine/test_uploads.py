@@ -28,17 +28,11 @@ from tenancy.testing import TenantClient
 from engine.copies import cleaned_up, get, provision
 from engine.market.models import Contract, Plan
 from engine.processes import kill, stop_before
-from engine.s3 import client_of, object_storage, seaweedfs
+from engine.s3 import client_of, object_storage
 from engine.seaweedfs import SECRET, url_of
 from engine.test_media import hostile
 
 MANY = {f"{number % 7}/{number}.txt": str(number).encode() for number in range(23)}
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with seaweedfs(tmp_path_factory.mktemp("s3")) as host:
-        yield host
 
 
 @pytest.fixture(params=["folder", "bucket"])
@@ -48,7 +42,7 @@ def kind(request, tmp_path):
         here = {"MEDIA_ROOT": tmp_path / "media"}
         (tmp_path / "media").mkdir()
     else:
-        host = request.getfixturevalue("server")
+        host = request.getfixturevalue("s3_host")
         here = {"STORAGES": object_storage(url_of(host, "uploads"))}
     with override_settings(**here):
         yield request.param
@@ -57,10 +51,10 @@ def kind(request, tmp_path):
 
 
 @pytest.fixture
-def bucket(server):
-    with override_settings(STORAGES=object_storage(url_of(server, "uploads"))):
-        yield client_of(server)
-    empty(server)
+def bucket(s3_host):
+    with override_settings(STORAGES=object_storage(url_of(s3_host, "uploads"))):
+        yield client_of(s3_host)
+    empty(s3_host)
 
 
 def empty(host):
@@ -349,7 +343,7 @@ def test_a_killed_clone_is_made_anew(source):
 
 
 def test_a_clone_whose_uploads_cannot_be_copied_leaves_nothing(
-    bucket, committed_db, monkeypatch, server
+    bucket, committed_db, monkeypatch, s3_host
 ):
     def refuse(self, source, bucket, key, **kwargs):
         if key.endswith("/5/5.txt"):
@@ -387,8 +381,8 @@ def test_a_server_that_is_away_is_503(tenant, tenant_client, settings):
     ("bucket_name", "key", "says"),
     [("nowhere", "the-key", "404"), ("uploads", "another-key", "403")],
 )
-def test_the_check_for_deployments_asks_the_bucket(server, settings, bucket_name, key, says):
-    settings.STORAGES = object_storage(url_of(server, bucket_name, key))
+def test_the_check_for_deployments_asks_the_bucket(s3_host, settings, bucket_name, key, says):
+    settings.STORAGES = object_storage(url_of(s3_host, bucket_name, key))
 
     [message] = check_object_storage()
 

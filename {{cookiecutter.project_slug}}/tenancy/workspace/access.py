@@ -1,7 +1,8 @@
 """Who may open the pages of a workspace, and how a page says what it did."""
 
-from collections.abc import Callable
-from functools import wraps
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial, wraps
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -46,18 +47,23 @@ for_the_owner = people_with(
 
 def attempt(request, change: Callable[[], str], page: str) -> HttpResponseRedirect:
     """Say on the page of that URL name what was changed, or why it couldn't be."""
-    try:
+    with refusals_to(partial(messages.error, request)):
         messages.success(request, change())
-    except LifecycleError as error:
-        messages.error(request, sentence(error))
-    except RateLimited as error:
-        messages.error(request, limit_reached(error))
     return redirect(page)
 
 
-def limit_reached(error: RateLimited) -> str:
-    """Return a sentence for a form or a message."""
-    return f"{_('This was done too often.')} {how_long(error.wait)}"
+@contextmanager
+def refusals_to(say: Callable[[str], None]) -> Iterator[None]:
+    """Leave the block where a change in it isn't possible, and `say` the reason.
+
+    End the block with `return`, and the code below it runs only after a refusal.
+    """
+    try:
+        yield
+    except LifecycleError as error:
+        say(sentence(error))
+    except RateLimited as error:
+        say(f"{_('This was done too often.')} {how_long(error.wait)}")
 
 
 def sentence(error: LifecycleError) -> str:

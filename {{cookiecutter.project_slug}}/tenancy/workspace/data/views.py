@@ -17,11 +17,10 @@ from tenancy.concrete import Tenant
 from tenancy.copies import jobs
 from tenancy.copies.kept import kept
 from tenancy.emails import send_email
-from tenancy.exceptions import ExportGone, LifecycleError, RateLimited
 from tenancy.models import DataJob
 from tenancy.people.confirmation import confirmed
 from tenancy.states import end_of_grace
-from tenancy.workspace.access import for_the_owner, limit_reached
+from tenancy.workspace.access import for_the_owner, refusals_to
 from tenancy.workspace.data.forms import CopyForm, DeleteForm
 from tenancy.workspace.new.addresses import suggest
 from tenancy.workspace.new.making import check_number, counted
@@ -76,12 +75,8 @@ def back_up(request):
 
 def begin(request, kind: Kind) -> HttpResponseRedirect:
     """Begin a job, which the page then shows, or say why it can't begin."""
-    try:
+    with refusals_to(partial(messages.error, request)):
         jobs.ask(request.tenant, kind, request.user)
-    except LifecycleError as error:
-        messages.error(request, str(error))
-    except RateLimited as error:
-        messages.error(request, limit_reached(error))
     return redirect(PAGE)
 
 
@@ -90,13 +85,11 @@ def begin(request, kind: Kind) -> HttpResponseRedirect:
 @require_POST
 def download(request, pk):
     """Send an export, once."""
-    try:
+    with refusals_to(partial(messages.error, request)):
         file = jobs.take(request.tenant, pk, request.user)
-    except ExportGone as error:
-        messages.error(request, str(error))
-        return redirect(PAGE)
-    name = f"{request.tenant.slug}-{timezone.now():%Y-%m-%d}.zip"
-    return FileResponse(file, as_attachment=True, filename=name, content_type="application/zip")
+        name = f"{request.tenant.slug}-{timezone.now():%Y-%m-%d}.zip"
+        return FileResponse(file, as_attachment=True, filename=name, content_type="application/zip")
+    return redirect(PAGE)
 
 
 @for_the_owner
@@ -111,16 +104,10 @@ def copy(request, pk=None):
     if request.method == "POST" and form.is_valid():
         name = form.cleaned_data["name"]
         slug = suggest(name) or suggest(request.tenant.slug)
-        try:
-            with counted(request):
-                check_number(request.user)
-                what = {"archive": archive, "name": name, "slug": slug}
-                jobs.ask(request.tenant, Kind.COPY, request.user, **what)
-        except LifecycleError as error:
-            form.add_error(None, str(error))
-        except RateLimited as error:
-            form.add_error(None, limit_reached(error))
-        else:
+        with refusals_to(partial(form.add_error, None)), counted(request):
+            check_number(request.user)
+            what = {"archive": archive, "name": name, "slug": slug}
+            jobs.ask(request.tenant, Kind.COPY, request.user, **what)
             return redirect(PAGE)
     context = {"form": form, "archive": archive}
     return render(request, "tenancy/workspace/data_copy.html", context)
@@ -136,11 +123,8 @@ def delete(request):
     until = timezone.now() + timedelta(days=settings.TENANT_GRACE_DAYS)
     template = "tenancy/workspace/data_delete.html"
     if request.method == "POST" and form.is_valid():
-        try:
+        with refusals_to(partial(form.add_error, None)):
             row = lifecycle.delete(tenant, request.user.get_username())
-        except LifecycleError as error:
-            form.add_error(None, str(error))
-        else:
             until = end_of_grace(row)
             url = hosts.main_website_url("/workspaces/")
             context = {"name": tenant.name, "until": until, "url": url}

@@ -1,5 +1,7 @@
 """The domains of a workspace: the owner adds one of their own, and says which is the address."""
 
+from functools import partial
+
 from django.contrib import messages
 from django.db.models import F
 from django.shortcuts import get_object_or_404, redirect, render
@@ -13,7 +15,7 @@ from tenancy.exceptions import LifecycleError
 from tenancy.limits import limit
 from tenancy.models import DomainClaim
 from tenancy.people.confirmation import confirmed
-from tenancy.workspace.access import at_present_host, attempt, for_the_owner
+from tenancy.workspace.access import at_present_host, attempt, for_the_owner, refusals_to
 from tenancy.workspace.domains.forms import DomainForm
 
 PAGE = "workspace-domains"
@@ -35,11 +37,8 @@ def new(request):
     form = DomainForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         host, as_primary = form.cleaned_data["host"], form.cleaned_data["as_primary"]
-        try:
+        with refusals_to(partial(form.add_error, "host")):
             made = claims.claim(request.tenant, host, name_of(request), as_primary=as_primary)
-        except LifecycleError as error:
-            form.add_error("host", str(error))
-        else:
             text = _("Set the DNS records of %(host)s now. Then press “Check now”.")
             messages.success(request, text % {"host": names.shown(made.host)})
             return redirect(f"{reverse(PAGE)}#claim-{made.pk}")

@@ -1,5 +1,7 @@
 """The keys by which programs use a workspace."""
 
+from functools import partial
+
 from django.shortcuts import render
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -8,11 +10,10 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from tenant_users.permissions.models import UserTenantPermissions
 
 from tenancy import roles
-from tenancy.exceptions import LifecycleError, RateLimited
 from tenancy.people.confirmation import confirmed
 from tenancy.people.keys import keys_of, make, revoke
 from tenancy.people.members import role_from
-from tenancy.workspace.access import attempt, for_managers, limit_reached, sentence
+from tenancy.workspace.access import attempt, for_managers, refusals_to
 from tenancy.workspace.keys.forms import KeyForm
 
 
@@ -40,13 +41,8 @@ def new(request):
     form = KeyForm(request.POST or None)
     context = {"form": form}
     if request.method == "POST" and form.is_valid():
-        try:
+        with refusals_to(partial(form.add_error, None)):
             key, secret = make(request.tenant, request.user, **form.cleaned_data)
-        except LifecycleError as error:
-            form.add_error(None, sentence(error))
-        except RateLimited as error:
-            form.add_error(None, limit_reached(error))
-        else:
             context |= {"key": key, "secret": secret}
     return render(request, "tenancy/workspace/new_key.html", context)
 

@@ -1,5 +1,7 @@
 """The people of a workspace: members, their roles, and invitations."""
 
+from functools import partial
+
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.shortcuts import get_object_or_404, redirect, render
@@ -17,7 +19,7 @@ from tenancy.people import invitations, members
 from tenancy.people.confirmation import confirmed
 from tenancy.people.seats import seats_of
 from tenancy.requests.failures import how_long
-from tenancy.workspace.access import attempt, for_managers, for_the_owner
+from tenancy.workspace.access import attempt, for_managers, for_the_owner, refusals_to
 from tenancy.workspace.people.forms import InviteForm, OwnerForm
 
 PAGE = 50  # members
@@ -165,11 +167,8 @@ def owner(request):
     if request.method == "POST" and form.is_valid():
         person = form.cleaned_data["member"]
         by = request.user.get_username()
-        try:
+        with refusals_to(partial(form.add_error, None)):
             lifecycle.transfer(request.tenant, person.get_username(), by)
-        except LifecycleError as error:
-            form.add_error(None, str(error))
-        else:
             text = _("%(person)s owns this workspace now. You are a member.")
             messages.success(request, text % {"person": person.name or person})
             return redirect("home")

@@ -9,7 +9,7 @@ from django.views.decorators.http import require_http_methods
 
 from tenancy import hosts, lifecycle, roles
 from tenancy.concrete import Tenant
-from tenancy.exceptions import LifecycleError, RateLimited
+from tenancy.exceptions import LifecycleError
 from tenancy.limits import give_back, limit
 from tenancy.people.confirmation import confirmed
 from tenancy.workspace.access import (
@@ -17,8 +17,7 @@ from tenancy.workspace.access import (
     attempt,
     for_managers,
     for_the_owner,
-    limit_reached,
-    sentence,
+    refusals_to,
 )
 from tenancy.workspace.settings.forms import AddressForm, ColourForm, GeneralForm, LogoForm
 
@@ -60,13 +59,12 @@ def address(request):
 def move(request, form: AddressForm) -> Tenant | None:
     """Rename the tenant and return it, or None with the reason in the form."""
     use = "workspace-move", request.tenant.schema_name
-    try:
+    by, slug = request.user.get_username(), form.cleaned_data["address"]
+    with refusals_to(partial(form.add_error, None)):
         limit(*use, "3/1d")
-        by, slug = request.user.get_username(), form.cleaned_data["address"]
-        return lifecycle.rename(request.tenant, by, slug=slug)
-    except RateLimited as error:
-        form.add_error(None, limit_reached(error))
-    except LifecycleError as error:
-        give_back(use)
-        form.add_error(None, sentence(error))
+        try:
+            return lifecycle.rename(request.tenant, by, slug=slug)
+        except LifecycleError:
+            give_back(use)
+            raise
     return None
