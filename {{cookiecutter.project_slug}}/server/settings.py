@@ -79,29 +79,29 @@ LOCAL_BACKEND = "django.db.backends.postgresql"
 # template: if cookiecutter.use_postgis
 LOCAL_BACKEND = "django.contrib.gis.db.backends.postgis"
 # template: endif
+is_database_url = validate.Regexp(
+    r"(postgres|postgresql|postgis)://[^/#?]+/[^/#?]+(\?[^#]*)?\Z",
+    error="Write it like postgres://user:password@host:5432/name, with other characters"
+    " than letters and digits in the password encoded, such as %40.",
+)
 if env.str("DATABASE_URL", default="") or not DEBUG:
-    env.str(
-        "DATABASE_URL",
-        validate=validate.Regexp(
-            r"(postgres|postgresql|postgis)://[^/#?]+/[^/#?]+(\?[^#]*)?\Z",
-            error="Write it like postgres://user:password@host:5432/name, with other characters"
-            " than letters and digits in the password encoded, such as %40.",
-        ),
-    )
+    env.str("DATABASE_URL", validate=is_database_url)
     DATABASE = env.dj_db_url("DATABASE_URL")
 else:
     DATABASE = embedded.database(LOCAL_BACKEND)
 
 ORIGINAL_BACKEND = DATABASE["ENGINE"]
-DATABASES = {
-    "default": DATABASE
-    | {
-        "ENGINE": "tenancy.database",
-        # Seconds. A connection needs more memory with every schema that it visits.
-        "CONN_MAX_AGE": 600,
-        "CONN_HEALTH_CHECKS": True,
-    }
-}
+# Seconds. A connection needs more memory with every schema that it visits.
+persistent = {"CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True}
+DATABASES = {"default": DATABASE | {"ENGINE": "tenancy.database"} | persistent}
+if env.str("REPLICA_URL", default=""):  # pages read there (docs/scale.md)
+    env.str("REPLICA_URL", validate=is_database_url)
+    DATABASES["replica"] = (
+        env.dj_db_url("REPLICA_URL")
+        | {"ENGINE": "tenancy.database.replica", "TEST": {"MIRROR": "default"}}
+        | persistent
+    )
+REPLICA_MAX_LAG = env.int("REPLICA_MAX_LAG", default=5, validate=validate.Range(min=1))  # seconds
 DATABASE_ROUTERS = [
     "tenancy.isolation.router.TenantRouter",
     "django_tenants.routers.TenantSyncRouter",

@@ -1,4 +1,4 @@
-"""The engine's exceptions, and how to say an error in one line."""
+"""The engine's exceptions, how to say an error in one line, and PostgreSQL's code of an error."""
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import CommandError
@@ -239,3 +239,9 @@ def one_line(error: BaseException) -> str:
         return " ".join(str(error).split())
     first = next(iter(str(error).strip().splitlines()), "")
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
+
+
+def sqlstate_of(error: BaseException) -> str:
+    """Return the code of the driver's error, which Django's has as its cause."""
+    cause = error.__cause__ or error
+    return getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None) or ""

@@ -10,6 +10,7 @@ os.environ |= {
     "HTTPS": "off",
     "TRUSTED_PROXIES": "0",
     "CACHE_URL": "",
+    "REPLICA_URL": "",
     "GOOGLE": "",
     "OIDC": "",
     "MFA_REQUIRED": "off",

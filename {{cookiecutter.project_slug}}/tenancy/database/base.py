@@ -132,6 +132,7 @@ class DatabaseWrapper(NotifyInvalidatedCache, base.DatabaseWrapper):
 
     SchemaEditorClass = SchemaEditor
     client_class = Client
+    time_limits = TIME_LIMITS
 
     def __init__(self, *args, **kwargs):
         self.search_path = None  # what is in force for certain, if the server doesn't report it
@@ -281,7 +282,7 @@ class DatabaseWrapper(NotifyInvalidatedCache, base.DatabaseWrapper):
     def get_connection_params(self):
         if find_server := self.settings_dict.get("SERVER"):
             self.settings_dict.update(find_server())
-        return cursors.guard_parameters(TIME_LIMITS | super().get_connection_params())
+        return cursors.guard_parameters(self.time_limits | super().get_connection_params())
 
     def prepare_database(self):
         """Do nothing. Each schema's migration calls this, and PostGIS would create its extension in

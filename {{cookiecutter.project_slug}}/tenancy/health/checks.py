@@ -28,6 +28,7 @@ from tenancy import history, limits, outbox, roles
 from tenancy.concrete import Domain, Organization, Tenant, User, added_fields, engine_model
 from tenancy.copies.omissions import EXCLUDE, INCLUDE, named
 from tenancy.copies.places import place_of
+from tenancy.database import replica
 from tenancy.exceptions import CopyError, one_line
 from tenancy.health import doctor, library_settings, manifest, requirements
 from tenancy.health.findings import finding
@@ -87,7 +88,7 @@ def check_settings(**kwargs) -> Iterator[CheckMessage]:
         name = "SHOW_PUBLIC_IF_NO_TENANT_FOUND"
         yield finding("E001", f"{name} shows the public site and its admin at any host.")
     for alias in aliases_of_tenants():
-        if settings.DATABASES[alias]["ENGINE"] != "tenancy.database":
+        if settings.DATABASES[alias]["ENGINE"] not in ("tenancy.database", replica.ENGINE):
             message = f"DATABASES: the ENGINE of “{alias}” doesn't isolate the tenants."
             yield finding("E002", message)
         if settings.DATABASES[alias].get("OPTIONS", {}).get("pool"):

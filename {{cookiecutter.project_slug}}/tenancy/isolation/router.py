@@ -5,11 +5,12 @@ from collections.abc import Callable
 
 from django.apps import apps
 from django.conf import settings
-from django.db import connection, connections, router
+from django.db import DEFAULT_DB_ALIAS, connection, connections, router
 from django.db.models.base import ModelState
 from django.db.utils import ConnectionRouter
 from django_tenants.utils import app_labels, tenant_context
 
+from tenancy.database import replica
 from tenancy.database.current import current
 from tenancy.exceptions import WrongTenant
 
@@ -30,7 +31,7 @@ def schema_alias(alias: str, schema_name: str) -> SchemaAlias:
 class TenantRouter:
     """Refuses to save, delete or refresh an object of a tenant's app in another tenant.
 
-    It chooses no database: other routers, such as one for replicas, stand below it. Django asks
+    It chooses no database: other routers, such as one for an archive, stand below it. Django asks
     routers each time, so models need no code. It doesn't ask about the following, which use the
     tenant that is current when they run: a queryset, with any objects it was given (`bulk_update`,
     `filter(group=…)`); rows that refer to a shared object (`user.note_set`); calls that name a
@@ -58,15 +59,27 @@ class TenantRouter:
 
 class GuardedRouter(ConnectionRouter):
     """Django's router with TenantRouter in front of all others. The alias that one of these chooses
-    gets the current schema."""
+    gets the current schema.
+
+    Where they choose the default database, a request may read from its replica instead.
+    """
 
     guard = TenantRouter()
 
     def db_for_read(self, model, **hints):
-        return self.choose(super().db_for_read, model, hints)
+        return self.choose(self.default_or_replica, model, hints)
 
     def db_for_write(self, model, **hints):
+        if chooser := replica.chooser.get():
+            chooser.wrote = True
         return self.choose(super().db_for_write, model, hints)
+
+    def default_or_replica(self, model, **hints) -> str:
+        alias = super().db_for_read(model, **hints)
+        chooser = replica.chooser.get()
+        if chooser and alias == DEFAULT_DB_ALIAS and chooser.chooses(model):
+            return replica.alias
+        return alias
 
     def choose(self, choose, model, hints: dict) -> str:
         if not is_in_tenants(model):
@@ -82,7 +95,10 @@ class GuardedRouter(ConnectionRouter):
 
 class Origin:
     """The attribute `db` of Django's ModelState: an alias with a schema. One that a call names, as
-    `using("replica")` does, gets the schema that is current when an object is loaded or saved."""
+    `using("archive")` does, gets the schema that is current when an object is loaded or saved.
+
+    An object that was read from the replica is the default database's, as its row is.
+    """
 
     def __get__(self, state, owner=None):
         return None if state is None else vars(state).get("db")
@@ -90,6 +106,8 @@ class Origin:
     def __set__(self, state, alias):
         if type(alias) is str:
             alias = schema_alias(alias, current.get().schema_name)
+        if alias == replica.alias is not None:
+            alias = schema_alias(DEFAULT_DB_ALIAS, alias.schema_name)
         vars(state)["db"] = alias
 
 

@@ -24,7 +24,13 @@ from django.utils.log import log_response
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from tenancy.exceptions import LocalPostgresError, RateLimited, ReadOnly, one_line
+from tenancy.exceptions import (
+    LocalPostgresError,
+    RateLimited,
+    ReadOnly,
+    one_line,
+    sqlstate_of,
+)
 
 RETRY_AFTER = 10  # seconds
 ERROR = HTTPStatus.INTERNAL_SERVER_ERROR
@@ -185,15 +191,6 @@ def is_of_database(error: BaseException) -> bool:
     driver = connection.Database
     own = (driver.OperationalError, driver.InterfaceError, driver.InternalError)
     return isinstance(error, (*DATABASE_ERRORS, *own))
-
-
-def sqlstate(error: BaseException) -> str:
-    return getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or ""
-
-
-def sqlstate_of(error: BaseException) -> str:
-    """Return the code of the driver's error, which Django's has as its cause."""
-    return sqlstate(error.__cause__ or error)
 
 
 def has_left(error: BaseException) -> bool:

@@ -22,7 +22,7 @@ from django_tenants.utils import get_public_schema_name
 from tenancy import hosts
 from tenancy.concrete import Tenant, User
 from tenancy.isolation.membership import membership_of
-from tenancy.requests import hsts, net, routes, seen, support
+from tenancy.requests import hsts, net, replica, routes, seen, support
 from tenancy.requests.failures import AnswersFailures, in_browsers_language
 
 PUBLIC = get_public_schema_name()
@@ -64,10 +64,12 @@ class TenantMiddleware(AnswersFailures, TenantMainMiddleware):
         connection.set_tenant_unchecked(tenant, include_public=True)
         if tenant.schema_name == PUBLIC:
             request.urlconf = settings.PUBLIC_SCHEMA_URLCONF
+        replica.begin(request)
         return None
 
     def process_response(self, request, response):
         hsts.fit(response, request)
+        replica.finish(response)
         return response
 
 
