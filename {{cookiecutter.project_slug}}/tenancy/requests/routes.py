@@ -5,6 +5,8 @@ also if raw SQL changes them. Unknown hosts are cached apart, so that they push 
 tenant that is being provisioned is looked up each time, since nothing notifies when it is ready.
 """
 
+import functools
+
 from django.db import DEFAULT_DB_ALIAS, connection
 from django.db.models import Case, F, OuterRef, Subquery, When
 from django.db.models.base import ModelState
@@ -13,6 +15,7 @@ from tenancy.concrete import Domain, Tenant
 
 CHANNEL = "tenants"
 MAX_CACHED_HOSTS = 10_000
+HOST = "the host"  # in the parameters of the query, which is built once
 
 
 def find(host: str, connection=connection) -> Tenant | None:
@@ -40,13 +43,25 @@ def find(host: str, connection=connection) -> Tenant | None:
 
 
 def look_up(host: str) -> Tenant | None:
+    sql, parameters = lookup()
+    parameters = [host if each is HOST else each for each in parameters]
     # Over the connection that gets the notifications.
-    rows = Tenant.all_objects.using(DEFAULT_DB_ALIAS)
-    tenants = rows.filter(domains__domain=host).exclude(status=Tenant.Status.PURGING)
-    primary = Domain.objects.filter(tenant=OuterRef("pk"), is_primary=True).exclude(domain=host)
+    return next(iter(Tenant.all_objects.raw(sql, parameters, using=DEFAULT_DB_ALIAS)), None)
+
+
+@functools.cache
+def lookup() -> tuple[str, tuple]:
+    """Return the query and its parameters, among which HOST stands for the host.
+
+    Django takes four times as long to build it as PostgreSQL to answer.
+    """
+    primary = Domain.objects.filter(tenant=OuterRef("pk"), is_primary=True).exclude(domain=HOST)
     to_primary = When(domains__redirects=True, then=Subquery(primary.values("domain")[:1]))
+    tenants = Tenant.all_objects.filter(domains__domain=HOST)
+    tenants = tenants.exclude(status=Tenant.Status.PURGING)
     secure_since = F("domains__secure_since")
-    return tenants.annotate(moved_to=Case(to_primary), secure_since=secure_since).first()
+    tenants = tenants.annotate(moved_to=Case(to_primary), secure_since=secure_since)
+    return tenants.query.sql_with_params()
 
 
 def copy_of(cached: Tenant) -> Tenant:
