@@ -100,8 +100,7 @@ def test_a_person_who_has_just_signed_in_is_not_asked_again(browser):
     browser.sign_in()
     browser.go(browser.code())
 
-    assert is_asked(browser)
-    assert browser.go(GRAVE).text.startswith("GET by admin")
+    assert browser.at("first.localhost").post("/grave/").text.startswith("POST by admin")
 
 
 def test_a_visitor_signs_in_for_it(browser):
@@ -158,9 +157,19 @@ def test_a_person_with_a_second_factor_confirms_by_it(browser, tenant, later):
     assert browser.go(f"http://localhost{answer.url}").text.endswith("by mfa")
 
 
-def test_a_provider_may_have_asked_for_nothing(browser, monkeypatch):
-    records = "tenancy.people.account.adapter.get_authentication_records"
-    monkeypatch.setattr(records, lambda *args: [{"method": "socialaccount"}])
+@pytest.fixture
+def by_provider(monkeypatch):
+    """Let the next sign-in be one by another provider."""
+
+    def by_provider():
+        records = "tenancy.people.account.adapter.get_authentication_records"
+        monkeypatch.setattr(records, lambda *args: [{"method": "socialaccount"}])
+
+    return by_provider
+
+
+def test_a_provider_may_have_asked_for_nothing(browser, by_provider):
+    by_provider()
     browser.sign_in()
 
     assert browser.open(GRAVE).wsgi_request.path == "/account/reauthenticate/"
@@ -177,30 +186,13 @@ def test_the_time_is_the_main_websites(browser, later):
     assert is_asked(browser)
 
 
-def test_a_code_that_was_asked_for_otherwise_confirms_nothing(browser):
-    browser.sign_in()
-    browser.open(f"{browser.code()}&fresh=10")
-
-    assert browser.is_in()
-    assert is_asked(browser)
-    assert HandOver.objects.get().confirmed is None
-
-
-def test_another_session_at_the_workspace_is_not_confirmed(browser):
+def test_a_code_without_a_confirmation_ends_the_earlier_one(browser, by_provider, later):
     browser.sign_in()
     browser.go(GRAVE)
     assert not is_asked(browser)
-    browser.at("first.localhost").cookies.clear()
-
-    browser.go(browser.code())
-
-    assert browser.is_in()
-    assert is_asked(browser)
-
-
-def test_a_code_that_says_nothing_ends_the_confirmation(browser, later):
+    browser.at("localhost").cookies.clear()
+    by_provider()
     browser.sign_in()
-    browser.go(GRAVE)
     later(11)
     url = browser.open("http://first.localhost/sign-in/?fresh=10", until="/hand-over/")
     browser.go(url.replace("fresh=10", ""))
@@ -208,6 +200,7 @@ def test_a_code_that_says_nothing_ends_the_confirmation(browser, later):
 
     assert browser.is_in()
     assert is_asked(browser)
+    assert HandOver.objects.latest("pk").confirmed is None
 
 
 @pytest.mark.parametrize(
@@ -218,17 +211,27 @@ def test_a_code_that_says_nothing_ends_the_confirmation(browser, later):
         ("", "/grave/?c=d"),
     ],
 )
-def test_a_form_that_comes_too_late_changes_nothing_and_says_so(browser, referer, goal):
+def test_a_form_that_comes_too_late_changes_nothing_and_says_so(browser, later, referer, goal):
     browser.sign_in()
     browser.go(browser.code())
+    later(11)
     page = browser.at("first.localhost").post("/grave/?c=d", headers={"referer": referer})
 
     assert page.status_code == 403
     assert "Nothing was changed" in page.text
     assert "POST by" not in page.text
-    url = f"http://first.localhost{page.context['url']}"
-    assert browser.go(url).wsgi_request.get_full_path() == goal
+    page = browser.open(f"http://first.localhost{page.context['url']}")
+    page = reauthenticate(browser, page, password="password")
+    assert page.wsgi_request.get_full_path() == goal
     assert browser.at("first.localhost").post("/grave/").text.startswith("POST by admin")
+
+
+@pytest.mark.parametrize("path", ["data/export/", "domains/primary/", "keys/1/revoke/"])
+def test_a_link_to_where_a_form_goes_leads_to_the_forms_page(tenant_client, path):
+    """As after a confirmation, from a browser that doesn't tell the form's page."""
+    page = tenant_client.get(f"/workspace/{path}")
+
+    assert page.url == f"/workspace/{path.split('/')[0]}/"
 
 
 def test_a_person_without_access_is_not_asked(browser, ada, later):

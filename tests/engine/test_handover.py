@@ -413,13 +413,6 @@ def test_it_costs_few_statements(browser, django_assert_num_queries):
     with django_assert_num_queries(16):  # one is the line in the workspace's history
         browser.at("first.localhost").get(url.removeprefix("http://first.localhost"))
 
-    # A confirmation, which the website's session has already, costs nothing more.
-    url = browser.open("http://first.localhost/sign-in/?fresh=10", until="/hand-over/")
-    with django_assert_num_queries(8):
-        url = browser.at("localhost").get(url.removeprefix("http://localhost")).url
-    with django_assert_num_queries(13):
-        browser.at("first.localhost").get(url.removeprefix("http://first.localhost"))
-
 
 def test_a_session_that_was_handed_over_costs_a_page_no_query_more(
     browser, tenant, django_assert_num_queries

@@ -338,7 +338,7 @@ class HandOver(models.Model):
     host = models.CharField(max_length=253)
     expires = models.DateTimeField()
     used = models.DateTimeField(null=True)
-    # When and how the person has confirmed that it is them, if the workspace has asked for it.
+    # When and how the person has confirmed that it is them.
     confirmed = models.DateTimeField(null=True)
     method = models.CharField(max_length=40, blank=True)
     # What lets in a person who isn't a member.

@@ -1,7 +1,7 @@
 """For a page that changes something grave: the person has shown just now that it is them.
 
-The main website asks for it, by a password, a code or a second factor. Its session keeps when and
-how. A workspace's session has that from the hand-over, if the workspace has asked for it.
+The main website asks for it, by a password, a code or a second factor, as a sign-in does. Its
+session keeps when and how, and a workspace's session gets that from the hand-over.
 """
 
 import time

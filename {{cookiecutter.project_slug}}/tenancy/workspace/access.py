@@ -12,9 +12,11 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST
 
 from tenancy import hosts, roles
 from tenancy.exceptions import IllegalTransition, LifecycleError, RateLimited
+from tenancy.people.confirmation import SAFE_METHODS
 from tenancy.requests.failures import how_long
 
 
@@ -43,6 +45,26 @@ for_managers = people_with(
 for_the_owner = people_with(
     lambda role: role == roles.OWNER, gettext_lazy("This page is for the owner of the workspace.")
 )
+
+
+def form_on(page: str):
+    """Return a decorator for a view that answers a form on the page of that URL name.
+
+    A sign-in or a confirmation on the way may lead a browser here by a link: it gets to the page.
+    """
+
+    def decorator(view):
+        answer = require_POST(view)
+
+        @wraps(view)
+        def wrapper(request, *args, **kwargs):
+            if request.method in SAFE_METHODS:
+                return redirect(page)
+            return answer(request, *args, **kwargs)
+
+        return wrapper
+
+    return decorator
 
 
 def attempt(request, change: Callable[[], str], page: str) -> HttpResponseRedirect:

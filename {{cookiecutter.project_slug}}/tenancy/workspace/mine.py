@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
 from tenancy import lifecycle
 from tenancy.concrete import Tenant
@@ -21,7 +21,7 @@ from tenancy.models import TenantEvent
 from tenancy.people.account.pages import workspaces_for, workspaces_of
 from tenancy.people.confirmation import confirmed
 from tenancy.states import end_of_grace
-from tenancy.workspace.access import attempt
+from tenancy.workspace.access import attempt, form_on
 from tenancy.workspace.new.making import check_number, one_at_a_time
 
 
@@ -53,7 +53,7 @@ def deleted_of(user) -> list[Tenant]:
 @never_cache
 @login_required
 @confirmed(minutes=10)
-@require_POST
+@form_on("workspaces")
 def bring_back(request):
     """Undo the deletion of a workspace by its owner, who did it."""
     slug = request.POST.get("slug", "")

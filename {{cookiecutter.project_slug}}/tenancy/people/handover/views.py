@@ -143,8 +143,7 @@ def issue(request):
         # The customer's domain learns who this is, so the person must want it.
         return render(request, "tenancy/handover/confirm.html", context)
     limit("hand-over", str(request.user.pk), "30/1m")
-    confirmation = last_confirmation(request) if fresh else None
-    session_key = request.session.session_key
+    session_key, confirmation = request.session.session_key, last_confirmation(request)
     code = codes.issue(request.user, tenant, host, state, session_key, confirmation, grant)
     hide(request, code)
     query = urlencode({"code": code, "state": state})

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.http import FileResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
 from tenancy import hosts, lifecycle
 from tenancy.concrete import Tenant
@@ -20,7 +20,7 @@ from tenancy.emails import send_email
 from tenancy.models import DataJob
 from tenancy.people.confirmation import confirmed
 from tenancy.states import end_of_grace
-from tenancy.workspace.access import for_the_owner, refusals_to
+from tenancy.workspace.access import for_the_owner, form_on, refusals_to
 from tenancy.workspace.data.forms import CopyForm, DeleteForm
 from tenancy.workspace.new.addresses import suggest
 from tenancy.workspace.new.making import check_number, counted
@@ -61,14 +61,14 @@ def made_by(job: DataJob | None, user) -> dict | None:
 
 @for_the_owner
 @confirmed(minutes=10)
-@require_POST
+@form_on(PAGE)
 def export(request):
     return begin(request, Kind.EXPORT)
 
 
 @for_the_owner
 @confirmed(minutes=10)
-@require_POST
+@form_on(PAGE)
 def back_up(request):
     return begin(request, Kind.BACKUP)
 
@@ -82,7 +82,7 @@ def begin(request, kind: Kind) -> HttpResponseRedirect:
 
 @for_the_owner
 @confirmed(minutes=10)
-@require_POST
+@form_on(PAGE)
 def download(request, pk):
     """Send an export, once."""
     with refusals_to(partial(messages.error, request)):

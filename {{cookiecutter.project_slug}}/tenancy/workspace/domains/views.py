@@ -7,7 +7,7 @@ from django.db.models import F
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
 from tenancy import hosts
 from tenancy.domains import claims, names
@@ -15,7 +15,7 @@ from tenancy.exceptions import LifecycleError
 from tenancy.limits import limit
 from tenancy.models import DomainClaim
 from tenancy.people.confirmation import confirmed
-from tenancy.workspace.access import at_present_host, attempt, for_the_owner, refusals_to
+from tenancy.workspace.access import at_present_host, attempt, for_the_owner, form_on, refusals_to
 from tenancy.workspace.domains.forms import DomainForm
 
 PAGE = "workspace-domains"
@@ -70,7 +70,7 @@ def claims_of(request) -> list[DomainClaim]:
 
 
 @for_the_owner
-@require_POST
+@form_on(PAGE)
 def check(request, pk):
     """Look the DNS records up now."""
     claim = find(request, pk)
@@ -90,7 +90,7 @@ def check(request, pk):
 
 @for_the_owner
 @confirmed(minutes=10)
-@require_POST
+@form_on(PAGE)
 def remove(request, pk):
     claim = find(request, pk)
 
@@ -104,7 +104,7 @@ def remove(request, pk):
 
 @for_the_owner
 @confirmed(minutes=10)
-@require_POST
+@form_on(PAGE)
 def primary(request):
     """Make another domain the workspace's address."""
     host = request.POST.get("host", "")

@@ -6,14 +6,14 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 from tenant_users.permissions.models import UserTenantPermissions
 
 from tenancy import roles
 from tenancy.people.confirmation import confirmed
 from tenancy.people.keys import keys_of, make, revoke
 from tenancy.people.members import role_from
-from tenancy.workspace.access import attempt, for_managers, refusals_to
+from tenancy.workspace.access import attempt, for_managers, form_on, refusals_to
 from tenancy.workspace.keys.forms import KeyForm
 
 
@@ -48,7 +48,7 @@ def new(request):
 
 
 @for_managers
-@require_POST
+@form_on("workspace-keys")
 def revoke_key(request, pk):
     def end():
         key = revoke(request.tenant, pk, request.user)

@@ -8,7 +8,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods
 from tenant_users.permissions.models import UserTenantPermissions
 
 from tenancy import hosts, lifecycle, roles
@@ -19,7 +19,7 @@ from tenancy.people import invitations, members
 from tenancy.people.confirmation import confirmed
 from tenancy.people.seats import seats_of
 from tenancy.requests.failures import how_long
-from tenancy.workspace.access import attempt, for_managers, for_the_owner, refusals_to
+from tenancy.workspace.access import attempt, for_managers, for_the_owner, form_on, refusals_to
 from tenancy.workspace.people.forms import InviteForm, OwnerForm
 
 PAGE = 50  # members
@@ -106,7 +106,7 @@ def invite_all(request, form: InviteForm) -> bool:
 
 
 @for_managers
-@require_POST
+@form_on("workspace-people")
 def role(request, pk):
     """Give a member another role."""
     person = get_object_or_404(UserTenantPermissions, pk=pk).profile
@@ -124,7 +124,7 @@ def role(request, pk):
 
 
 @for_managers
-@require_POST
+@form_on("workspace-people")
 def remove(request, pk):
     """End a membership. What the person wrote stays."""
     person = get_object_or_404(UserTenantPermissions, pk=pk).profile
@@ -138,7 +138,7 @@ def remove(request, pk):
 
 
 @for_managers
-@require_POST
+@form_on("workspace-people")
 def invitation(request, pk):
     """Send an invitation again, or revoke it."""
     rows = invitations.pending(request.tenant).select_related("tenant")

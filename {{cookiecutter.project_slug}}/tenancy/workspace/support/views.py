@@ -4,13 +4,13 @@ from django.contrib import messages
 from django.core.paginator import Paginator
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods
 
 from tenancy import support
 from tenancy.lifecycle.schema_names import all_names
 from tenancy.models import TenantEvent
 from tenancy.people.confirmation import confirmed
-from tenancy.workspace.access import for_the_owner
+from tenancy.workspace.access import for_the_owner, form_on
 from tenancy.workspace.history.sentences import sentence
 from tenancy.workspace.support.forms import AllowForm
 
@@ -41,7 +41,7 @@ def allow(request):
 
 
 @for_the_owner
-@require_POST
+@form_on("workspace-support")
 def end(request):
     """Let no operator in any more. It needs no fresh confirmation, for it takes rights away."""
     if support.end(request.tenant, request.user.get_username()):
