@@ -8,6 +8,7 @@ import contextlib
 import pytest
 from django.db import connection, transaction
 from server.tenants.models import Tenant
+from tenancy.database.prepared import PreparedQuery
 from tenancy.lifecycle import provisioning
 from tenancy.locks import advisory_lock
 
@@ -133,5 +134,13 @@ def test_nothing_is_lost_that_the_session_keeps(keep):
         before = visit(2 * FEW)
         assert len({*before}) == 1
     after = visit(2 * FEW, start=100)
+
+    assert after[-1] not in before
+
+
+def test_a_plan_of_ours_keeps_no_connection():
+    before = visit(1)
+    PreparedQuery("test_one", "SELECT %s::int").fetch_one(connection, 1)
+    after = visit(2 * FEW, start=1)
 
     assert after[-1] not in before

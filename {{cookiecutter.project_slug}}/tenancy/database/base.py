@@ -27,6 +27,7 @@ from tenancy.database import cursors, pooler
 from tenancy.database.client import Client
 from tenancy.database.current import PUBLIC, NamedSchema, Place, current, search_path_of
 from tenancy.database.notified import NotifyInvalidatedCache
+from tenancy.database.prepared import PREFIX
 from tenancy.database.read_only import is_wanted as read_only_is_wanted
 from tenancy.database.schema import SchemaEditor
 from tenancy.exceptions import MixingPooler
@@ -50,7 +51,7 @@ KEEPS_SOMETHING = """
     SELECT EXISTS (SELECT FROM pg_cursors WHERE name <> '')
         OR EXISTS (SELECT FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'advisory')
         OR EXISTS (SELECT FROM pg_class WHERE relnamespace = pg_my_temp_schema())
-        OR EXISTS (SELECT FROM pg_prepared_statements WHERE from_sql)
+        OR EXISTS (SELECT FROM pg_prepared_statements WHERE from_sql AND NOT starts_with(name, %s))
         OR EXISTS (SELECT FROM pg_listening_channels() channel WHERE channel <> ALL (%s))
         OR EXISTS (
             SELECT FROM pg_settings
@@ -327,7 +328,7 @@ class DatabaseWrapper(NotifyInvalidatedCache, base.DatabaseWrapper):
 
     def _keeps_something(self) -> bool:
         with self.wrap_database_errors, self.unguarded_cursor() as own:
-            own.execute(KEEPS_SOMETHING, [[*self.caches]])
+            own.execute(KEEPS_SOMETHING, [PREFIX, [*self.caches]])
             return own.fetchone()[0]
 
     def create_cursor(self, name=None):

@@ -132,7 +132,8 @@ def guard(connection, wrapper) -> None:
     """Guard the cursors of the driver's connection, which the wrapper is about to use."""
     # A strong reference would be a cycle, which would delay the end of the connection.
     connection.find_wrapper = weakref.ref(wrapper)
-    connection.visited = getattr(connection, "visited", set())  # one of a pool has been used before
+    for known in "visited", "prepared":  # one of a pool has been used before
+        vars(connection).setdefault(known, set())
     if is_psycopg3:
         connection.cursor_factory = guarded(connection.cursor_factory)
         connection.server_cursor_factory = guarded(connection.server_cursor_factory)

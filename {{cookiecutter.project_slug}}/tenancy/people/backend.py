@@ -8,6 +8,7 @@ from tenant_users.permissions.models import UserTenantPermissions as Rights
 
 from tenancy import roles
 from tenancy.concrete import User
+from tenancy.database.prepared import PreparedQuery
 from tenancy.isolation.membership import remember
 from tenancy.people.guesses import PASSWORD, Guess, person_of
 
@@ -33,7 +34,10 @@ PERSON = f"""
 {User._meta.db_table} person
 LEFT JOIN {Rights._meta.db_table} rights ON rights.profile_id = person.id
 """
-QUERY = f"SELECT {PERSON_COLUMNS} FROM {PERSON} WHERE person.id = %s"  # noqa: S608
+QUERY = PreparedQuery(
+    "person",
+    f"SELECT {PERSON_COLUMNS} FROM {PERSON} WHERE person.id = %s",  # noqa: S608
+)
 
 
 def person_from(row) -> User:
@@ -84,9 +88,7 @@ class UserBackend(AuthenticationBackend, backend.UserBackend):
 
         MembershipMiddleware tells the holder of such a session that they have no access.
         """
-        with connection.cursor() as cursor:
-            cursor.execute(QUERY, [user_id])
-            row = cursor.fetchone()
+        row = QUERY.fetch_one(connection, user_id)
         if row is None:
             return None
         user = person_from(row)
