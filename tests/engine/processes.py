@@ -14,14 +14,15 @@ from tenancy.locks import advisory_lock
 from tenancy.schemas import blueprint
 
 IMPORTS = """
-from django.db import connection
+from django.db import connection, transaction
 from django.conf import settings
 from server.tenants.models import Tenant
 from tenancy import copies, lifecycle
 from tenancy.copies import backups, cloning, consistent, restoring
 from tenancy.exceptions import NoBlueprint
 from tenancy.lifecycle import provision_tenant, provisioning, purging, reservation
-from tenancy.schemas import blueprint, dump
+from tenancy.models import SpareSchema
+from tenancy.schemas import blueprint, dump, spares
 """
 
 

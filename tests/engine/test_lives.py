@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
@@ -39,6 +40,7 @@ from tenancy.health import doctor
 from tenancy.lifecycle.schema_names import rename_schema
 from tenancy.models import TenantEvent
 from tenancy.people import accounts, members
+from tenancy.schemas import spares
 from tenancy.schemas.ddl import drop_schema
 from tenancy.schemas.uploads import uploads_of
 
@@ -113,8 +115,8 @@ class Lives(RuleBasedStateMachine):
 
     def schemas(self):
         with connection.cursor() as cursor:
-            cursor.execute("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'life-%'")
-            return {name for (name,) in cursor}
+            cursor.execute("SELECT nspname FROM pg_namespace WHERE nspname ~ '^(life-|tenant)'")
+            return {name for (name,) in cursor} - spares.names()
 
     def one_of(self, data):
         slug = data.draw(st.sampled_from(sorted(self.lives)))
@@ -125,6 +127,12 @@ class Lives(RuleBasedStateMachine):
         self.lives[slug] = replace(life, schema=tenant.schema_name, tenant=tenant)
 
     # Tenants come about
+
+    @rule(number=st.integers(0, 2))
+    def keep_spares(self, number):
+        """From here on tenants are made of these, as long as there are some."""
+        settings.SPARE_SCHEMAS = number
+        spares.fill()
 
     @rule(slug=slugs)
     def provision(self, slug):
@@ -317,6 +325,12 @@ class Lives(RuleBasedStateMachine):
         assert self.schemas() == self.former | {life.schema for life in self.lives.values()}
 
     @invariant()
+    def no_spare_was_used(self):
+        used = self.former | {life.schema for life in self.lives.values()}
+        assert not used & spares.names()
+        assert not [name for name in spares.names() if uploads_of(name).exist()]
+
+    @invariant()
     def the_hosts_say_so(self):
         answers, expected = {}, {}
         for host in map(host_of, SLUGS):
@@ -334,6 +348,8 @@ class Lives(RuleBasedStateMachine):
     def teardown(self):
         connection.set_schema_to_public()
         findings = [*doctor.examine()]
+        settings.SPARE_SCHEMAS = 0
+        spares.fill()
         for tenant in Tenant.all_objects.filter(slug__in=SLUGS):
             if tenant.status != "deleted":
                 lifecycle.delete(tenant, "test")

@@ -170,6 +170,8 @@ TENANT_MODEL = "tenants.Tenant"
 TENANT_DOMAIN_MODEL = "tenants.Domain"
 TENANT_ORGANIZATION_MODEL = "tenants.Organization"
 TENANT_USERS_DOMAIN = DOMAIN
+# How many schemas wait for tenants to come (docs/scale.md).
+SPARE_SCHEMAS = env.int("SPARE_SCHEMAS", default=0, validate=validate.Range(min=0))
 TENANT_GRACE_DAYS = env.int("TENANT_GRACE_DAYS", default=30, validate=validate.Range(min=0))
 TENANCY_HISTORY_DAYS = 365  # how long the log keeps what people did
 GET_EXECUTOR_FUNCTION = "tenancy.fleet.get_executor"
@@ -530,6 +532,10 @@ CELERY_BEAT_SCHEDULE = {
     "clean-up": {
         "task": "tenancy.background.tasks.clean_up_data",
         "schedule": crontab(minute=20),
+    },
+    "spares": {
+        "task": "tenancy.background.tasks.make_spare_schemas",
+        "schedule": crontab(),
     },
     "domains": {
         "task": "tenancy.background.tasks.check_domains",

@@ -301,6 +301,19 @@ class Blueprint(models.Model):
         return self.key
 
 
+class SpareSchema(models.Model):
+    """A schema that waits for its tenant (`tenancy.schemas.spares`)."""
+
+    schema_name = models.CharField(max_length=63, unique=True)
+    key = models.CharField(max_length=64)  # of the blueprint that made it
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self):
+        return self.schema_name
+
+
 class Limit(models.Model):
     """How often something was done since `expires` minus its time (see `tenancy.limits`)."""
 

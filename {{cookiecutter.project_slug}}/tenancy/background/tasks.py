@@ -22,6 +22,7 @@ from tenancy.copies import jobs
 from tenancy.exceptions import IllegalTransition, LifecycleError, SlugTaken
 from tenancy.lifecycle.provisioning import FAILED
 from tenancy.models import SIGN_UP
+from tenancy.schemas import spares
 from tenancy.schemas.migrate_signals import progress
 
 SLICES = 60
@@ -71,6 +72,12 @@ def purge(pk):
 def prune_history():
     """Delete the lines of the log that are older than TENANCY_HISTORY_DAYS."""
     history.prune()
+
+
+@shared_task(public=True, acks_late=False)
+def make_spare_schemas():
+    """Make schemas for tenants to come until SPARE_SCHEMAS are ready."""
+    spares.refill()
 
 
 @shared_task(public=True, acks_late=False)

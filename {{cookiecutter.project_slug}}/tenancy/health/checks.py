@@ -38,6 +38,7 @@ from tenancy.isolation.admin_site import HostSite
 from tenancy.isolation.media import TenantStorage
 from tenancy.isolation.router import TenantRouter
 from tenancy.isolation.signing import TenantSigner
+from tenancy.schemas import spares
 from tenancy.schemas.private_files import private_root
 
 ROUTERS = [TenantRouter, TenantSyncRouter]
@@ -149,6 +150,13 @@ def check_history(**kwargs) -> Iterator[CheckMessage]:
     days = getattr(settings, "TENANCY_HISTORY_DAYS", history.DAYS)
     if type(days) is not int or days < 1:
         yield finding("E049", f"TENANCY_HISTORY_DAYS: {days!r} is no number of days.")
+
+
+@register("tenants")
+def check_spares(**kwargs) -> Iterator[CheckMessage]:
+    number = spares.wanted()
+    if type(number) is not int or number < 0:
+        yield finding("E052", f"SPARE_SCHEMAS: {number!r} is no number of schemas.")
 
 
 @register("tenants")

@@ -22,6 +22,7 @@ from tenancy.fleet import rolling
 from tenancy.health import structure
 from tenancy.health.findings import finding
 from tenancy.isolation.router import table_of
+from tenancy.schemas import spares
 from tenancy.schemas.ddl import FORMER, TEMPLATE_NAME
 
 # The tables of each schema, without PostgreSQL's schemas and what belongs to an extension: PostGIS
@@ -110,7 +111,13 @@ def examine() -> Iterator[CheckMessage]:
     for migration, how in rolling.breaking(cohorts).items():
         yield finding("W116", f"breaks code that runs meanwhile: it {how}.", migration)
     yield from half_members(with_rights)
-    for name in sorted(tables.keys() - set(getattr(settings, "PG_EXTRA_SEARCH_PATHS", []))):
+    unknown = tables.keys() - set(getattr(settings, "PG_EXTRA_SEARCH_PATHS", []))
+    if unknown:
+        unknown -= spares.names()
+        # A spare may have been given out meanwhile.
+        given_out = Tenant.all_objects.filter(schema_name__in=unknown)
+        unknown -= {*given_out.values_list("schema_name", flat=True)}
+    for name in sorted(unknown):
         # A template of the blueprint is dropped when the next one is made, at the latest.
         if not re.match(TEMPLATE_NAME, name):
             yield finding("W104", "a schema without a tenant.", name)

@@ -44,6 +44,7 @@ HINTS = {
     "E045": "Set it to a folder of its own.",
     "E050": "Compare host, bucket and key with the provider's. The key must be allowed to list,"
     " read, write and delete.",
+    "E052": "Set it to 0 or more (see docs/scale.md).",
     "E051": "docs/backups.md has both forms.",
     "E036": "Remove it. {reason}",
     "E037": "Move it below: before TenantMiddleware has found the host, anything may be in it.",

@@ -22,6 +22,7 @@ from tenancy import __version__
 from tenancy.concrete import Tenant
 from tenancy.fleet import plan
 from tenancy.models import Status
+from tenancy.schemas import spares
 
 SECONDS = 60  # for which the state of the fleet's migrations holds: it asks every schema
 
@@ -38,6 +39,9 @@ class Tenants(Collector):
         counts = dict(rows.values_list("status").annotate(Count("pk")).order_by())
         states = {status.value: counts.get(status.value, 0) for status in Status}
         yield gauge("tenancy_tenants", "Tenants by state.", "status", states)
+        if spares.wanted():
+            help_ = "Schemas that wait for tenants to come."
+            yield GaugeMetricFamily("tenancy_spare_schemas", help_, value=spares.ready())
         if time.monotonic() >= self.until:
             self.known, self.until = by_migrations(), time.monotonic() + SECONDS
         help_ = "Tenants by whether their schemas have all migrations."

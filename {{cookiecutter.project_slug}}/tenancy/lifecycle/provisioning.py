@@ -5,7 +5,7 @@ A killed call leaves a tenant in the state `provisioning`. The same call, or `fi
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 
 from django.conf import settings
@@ -22,14 +22,15 @@ from tenancy.lifecycle.reservation import Recipe, clean_names, clean_new_fields,
 from tenancy.locks import advisory_lock
 from tenancy.models import SIGN_UP
 from tenancy.people.members import grant
-from tenancy.schemas import blueprint
+from tenancy.schemas import blueprint, spares
 from tenancy.schemas.ddl import drop_schema
 from tenancy.schemas.undo import undoing
 from tenancy.schemas.uploads import remove_files
 from tenancy.states import ACTIVE, fetch_for, log_event, new_event
 
-# Of a connection that makes tenants, each of which makes the next one slower. Requests aren't.
-MAX_SCHEMAS = 500
+# Of a connection that makes tenants. It keeps a plan for each foreign key it checked, and looks at
+# each whenever a table is made. To open a new connection takes as long as to make one tenant.
+MAX_SCHEMAS = 100
 # What `Tenant.progress` begins with after a failure in the background.
 FAILED = "It failed and will be tried again"
 
@@ -119,7 +120,7 @@ def provision_by(
                 send_signal(schema_needs_to_be_sync, tenant)
             else:
                 discard_unfinished("provision", tenant)
-            with recipe.new_schema(tenant.schema_name):
+            with new_schema(tenant, recipe):
                 activate(tenant, by or tenant.owner.username, recipe)
         return host_when_ready(tenant)
 
@@ -137,8 +138,9 @@ def finish(tenant: Tenant, by: str) -> str:
             reason = f"it is half a {tenant.origin}: {again}"
             raise IllegalTransition("provision", tenant.slug, reason)
         tenant = discard_unfinished("provision", tenant)
-        with blueprint.new_schema(tenant.schema_name):
-            activate(tenant, by, new_tenant())
+        recipe = new_tenant()
+        with new_schema(tenant, recipe):
+            activate(tenant, by, recipe)
         return host_when_ready(tenant)
 
 
@@ -184,6 +186,37 @@ def making(slug: str) -> Iterator[None]:
             yield
 
 
+@contextmanager
+def new_schema(tenant: Tenant, recipe: Recipe) -> Iterator[None]:
+    """Give the tenant a schema and run the block, in one transaction with it if that can be.
+
+    A spare schema's name becomes the tenant's. If the block raises, the schema is gone.
+    """
+    with undoing() as undo:
+        if recipe.takes_spare and take_spare(tenant, undo):
+            schema = spares.given_out(tenant.schema_name)
+        else:
+            schema = recipe.new_schema(tenant.schema_name)
+        with schema:
+            yield
+
+
+def take_spare(tenant: Tenant, undo: ExitStack) -> bool:
+    """Give the tenant's row the name of a spare schema. Return False if there is none.
+
+    It commits before code enters the schema: a spare that was entered, and had uploads or cached
+    values under its name, must never become another tenant's.
+    """
+    with transaction.atomic():
+        name = spares.take()
+        if name is None:
+            return False
+        undo.callback(drop_schema, name, missing_ok=True)
+        tenant.schema_name = name
+        tenant.save(update_fields=["schema_name"])
+    return True
+
+
 def activate(tenant: Tenant, by: str, recipe: Recipe) -> None:
     """Add the members. From the commit on, the tenant's hosts answer."""
     # The schema first: the connection remembers a search_path that was set outside a transaction.
@@ -199,7 +232,14 @@ def new_tenant(fields: dict | None = None, origin: str = "") -> Recipe:
     def grant_ownership(tenant):
         grant(tenant, tenant.owner, roles.OWNER)
 
-    return Recipe("provision", blueprint.new_schema, grant_ownership, fields or {}, origin=origin)
+    return Recipe(
+        "provision",
+        blueprint.new_schema,
+        grant_ownership,
+        fields or {},
+        origin=origin,
+        takes_spare=True,
+    )
 
 
 def host_when_ready(tenant: Tenant) -> str:

@@ -25,7 +25,8 @@ class Recipe:
     `action` is its name in the log. `new_schema(schema_name)` is a context manager that creates the
     schema, in one transaction with its block if it can. `grant_memberships(tenant)` runs in the
     last transaction. `fields` are valid values for the tenant's row, `organization_fields` for a
-    new organization's. `origin` is stored with the tenant, and tells apart what killed calls left.
+    new organization's. `takes_spare` is whether a spare schema will do, if there is one, instead of
+    `new_schema`. `origin` is stored with the tenant, and tells apart what killed calls left.
     """
 
     action: str
@@ -34,6 +35,7 @@ class Recipe:
     fields: dict = field(default_factory=dict)
     organization_fields: dict = field(default_factory=dict)
     origin: str = ""
+    takes_spare: bool = False
 
 
 def reserve(

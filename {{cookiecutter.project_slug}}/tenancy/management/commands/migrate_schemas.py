@@ -26,7 +26,7 @@ from tenancy.fleet.report import names
 from tenancy.fleet.targets import targets
 from tenancy.locks import advisory_lock
 from tenancy.management.base import check_text
-from tenancy.schemas import blueprint
+from tenancy.schemas import blueprint, spares
 
 # With one of these options the tenants end up different from a new one.
 PARTIAL = ["app_label", "canary_only", "fake", "fake_initial", "prune", "run_syncdb"]
@@ -85,9 +85,11 @@ class Command(library.MigrateSchemasCommand):
         """Raise CommandError if one of the schemas is not a tenant's."""
         check_text(schema)
         check_text(canary)
-        # Not one of PostgreSQL's own, nor a template of the blueprint.
+        # Not one of PostgreSQL's own, nor a template of the blueprint, nor a spare.
         if schema is not None and not (
-            re.match(hosts.SCHEMA_NAME, schema) and schema_exists(schema, self.options["database"])
+            re.match(hosts.SCHEMA_NAME, schema)
+            and schema_exists(schema, self.options["database"])
+            and schema not in spares.names()
         ):
             raise CommandError(f"There is no tenant's schema “{schema}”.")
         if canary and not Tenant.all_objects.to_migrate().filter(schema_name=canary).exists():
@@ -105,6 +107,7 @@ class Command(library.MigrateSchemasCommand):
             failure = error  # new tenants shall be like those that were migrated
         if not one_schema and not any(map(self.options.get, PARTIAL)):
             blueprint.refresh(stdout=self.stdout)
+            spares.refill(stdout=self.stdout)
         if failure:
             raise failure
         if self.sync_tenant and not one_schema:

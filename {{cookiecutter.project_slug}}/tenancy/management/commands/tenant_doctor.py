@@ -5,6 +5,7 @@ from django.core.management.base import BaseCommand
 
 from tenancy.health import doctor
 from tenancy.management.base import add_tenant_options, find_tenant
+from tenancy.schemas import spares
 
 
 class Command(BaseCommand):
@@ -29,6 +30,8 @@ class Command(BaseCommand):
             self.stdout.write(
                 f"{level:7}  {finding.obj}: {finding.msg} {finding.hint} [{finding.id}]"
             )
+        if spares.wanted() and all_of_them:
+            self.stdout.write(spares.described())
         self.stdout.write(f"Errors: {found['error']}. Warnings: {found['warning']}.")
         if found["error"]:
             sys.exit(1)

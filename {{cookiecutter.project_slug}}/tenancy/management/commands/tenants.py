@@ -7,6 +7,7 @@ from django.utils.timesince import timesince
 from tenancy.concrete import Domain, Tenant
 from tenancy.lifecycle.origins import origin_of, with_maker
 from tenancy.management.base import format_table
+from tenancy.schemas import spares
 
 SIZES = """
     SELECT nspname, sum(pg_total_relation_size(pg_class.oid))::bigint
@@ -37,4 +38,5 @@ class Command(BaseCommand):
             )
             for tenant in with_maker(tenants).order_by("slug")
         ]
-        return format_table([TITLES, *rows])
+        table = format_table([TITLES, *rows])
+        return f"{table}\n\n{spares.described()}" if spares.wanted() else table
