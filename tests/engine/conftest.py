@@ -12,6 +12,7 @@ from django_tenants.signals import schema_migrated
 from hypothesis import settings
 from server.tenants.receivers import fill_materialized_views
 
+from engine import coordinator
 from engine.browser import Browser
 from engine.s3 import seaweedfs
 from engine.signals import connected
@@ -33,6 +34,26 @@ if not apps.is_installed("knox"):
     collect_ignore += ["apis"]
 if not apps.is_installed("allauth.socialaccount"):
     collect_ignore += ["social"]
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings, django_db_blocker):
+    """On Citus each node gets a test database."""
+    with django_db_blocker.unblock():
+        if coordinator.SUPERUSER:
+            coordinator.use()
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "citus: the test needs a coordinator in DATABASE_URL")
+
+
+def pytest_collection_modifyitems(config, items):
+    if coordinator.SUPERUSER:
+        return
+    there = [item for item in items if not item.get_closest_marker("citus")]
+    config.hook.pytest_deselected(items=[item for item in items if item not in there])
+    items[:] = there
 
 
 @pytest.fixture

@@ -159,7 +159,7 @@ def test_a_process_asks_a_server_once(tmp_path, server, monkeypatch):
     asked = []
     is_mixing = pooler.is_mixing
     monkeypatch.setattr(pooler, "is_mixing", lambda wrapper: asked.append(1) or is_mixing(wrapper))
-    monkeypatch.setattr(pooler, "_accepted", set())
+    monkeypatch.setattr(pooler, "_accepted", {})
     with wrapper_at(server) as wrapper:
         wrapper.ensure_connection()
     assert not asked

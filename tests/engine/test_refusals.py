@@ -21,6 +21,7 @@ NEEDED = {
     "clone_tenant": ["first", "x"],
     "create_user": ["x", "x@example.com"],
     "deactivate_user": ["ada"],
+    "move_tenant": ["a:1"],
     "provision_tenant": ["Name", "x", "org", "ada"],
     "reactivate_user": ["ada"],
     "remove_domain": ["a.example.com"],

@@ -5,6 +5,8 @@ from django.db import IntegrityError, connection
 from django.db.backends.postgresql.psycopg_any import errors
 from django.db.models import Model
 
+from tenancy.database import citus
+
 
 def duplicated(error: IntegrityError) -> tuple[type[Model], list[str]] | None:
     """Return the model and the names of the fields that another row has the values of.
@@ -14,16 +16,18 @@ def duplicated(error: IntegrityError) -> tuple[type[Model], list[str]] | None:
     """
     if not isinstance(error.__cause__, errors.UniqueViolation):
         return None
-    violation = error.__cause__.diag
+    diagnosis = error.__cause__.diag
+    table = citus.without_shard(diagnosis.table_name)
+    constraint = citus.without_shard(diagnosis.constraint_name)
     found = (
         model
         for model in apps.get_models(include_auto_created=True)
-        if model._meta.db_table == violation.table_name
+        if model._meta.db_table == table
     )
     if (model := next(found, None)) is None:
         return None
     with connection.cursor() as cursor:
-        constraints = connection.introspection.get_constraints(cursor, violation.table_name)
-    columns = constraints.get(violation.constraint_name, {}).get("columns") or []
+        constraints = connection.introspection.get_constraints(cursor, table)
+    columns = constraints.get(constraint, {}).get("columns") or []
     names = {field.column: field.name for field in model._meta.concrete_fields}
     return model, [names.get(column, column) for column in columns if column]

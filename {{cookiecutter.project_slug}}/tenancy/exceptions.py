@@ -141,6 +141,14 @@ class Busy(LifecycleError):
     """Purging gave up, because other transactions used a table all the time."""
 
 
+class NoCitus(LifecycleError):
+    """The server is no coordinator of Citus, so tenants are on no nodes."""
+
+
+class UnknownNode(LifecycleError):
+    """Citus has no such node."""
+
+
 class InvalidSchemaName(LifecycleError):
     """The name breaks the rule in `hosts.SCHEMA_NAME`."""
 

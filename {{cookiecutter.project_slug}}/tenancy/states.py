@@ -49,6 +49,7 @@ TRANSITIONS = {
     "export": Transition([ACTIVE, SUSPENDED]),  # has its own log
     "restore": Transition([PROVISIONING], ACTIVE, signals.restored),
     "purge": Transition([DELETED, PURGING], PURGING, signals.purging),
+    "move": Transition([ACTIVE, SUSPENDED, DELETED]),  # to another node; has its own log
     "enter": Transition([ACTIVE, SUSPENDED, DELETED]),  # to change members; has its own log
 }
 # The main website allows only these.

@@ -12,6 +12,7 @@ from tenancy.copies import consistent
 from tenancy.copies.consistent import consistent_read, quote_table, run, tables_of
 from tenancy.copies.fields import cloned_values
 from tenancy.copies.references import repoint_self_references
+from tenancy.database import citus
 from tenancy.exceptions import CopyError
 from tenancy.lifecycle.provisioning import Recipe, provision_by
 from tenancy.lifecycle.reservation import clean_fields
@@ -69,18 +70,19 @@ def copied(source: Tenant, schema_name: str) -> Iterator[None]:
         schema_context(new),
         consistent_read("clone", source) as (before, after),
     ):
-        create_schema(new)
-        run(before, old, new)
-        copy_rows(old, new)
-        consistent.set_sequences(new, consistent.sequences_of(old))
-        repoint_self_references(source, Tenant.all_objects.get(schema_name=new))
-        undo.callback(remove_files, new)
-        try:
-            uploads_of(old).copy_to(uploads_of(new))
-        except OSError as error:  # its message may have a line for each file
-            raise CopyError(f"Uploads can't be copied: {str(error)[:300]!a}.") from error
-        # Last, because a foreign key to a shared table keeps others from writing to that.
-        run(after, old, new)
+        with citus.placed(new):
+            create_schema(new)
+            run(before, old, new)
+            copy_rows(old, new)
+            consistent.set_sequences(new, consistent.sequences_of(old))
+            repoint_self_references(source, Tenant.all_objects.get(schema_name=new))
+            undo.callback(remove_files, new)
+            try:
+                uploads_of(old).copy_to(uploads_of(new))
+            except OSError as error:  # its message may have a line for each file
+                raise CopyError(f"Uploads can't be copied: {str(error)[:300]!a}.") from error
+            # Last, because a foreign key to a shared table keeps others from writing to that.
+            run(after, old, new)
         blueprint.send_schema_signals(new)
         yield
 
@@ -99,4 +101,5 @@ def copy_rows(old: str, new: str) -> None:
             f" SELECT {', '.join(values)} FROM ONLY {quote_table(old, table)};"
         )
     with connection.cursor() as cursor:
-        cursor.execute("".join(inserts))
+        for message in citus.messages(inserts, separator=""):
+            cursor.execute(message)

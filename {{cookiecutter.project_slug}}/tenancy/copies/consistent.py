@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from django.db import connection, transaction
+from django.db import connection
 from django_tenants.utils import quote_schema_name
 from tenant_users.permissions.models import UserTenantPermissions
 from tenant_users.tenants.models import tenant_user_added
 
 from tenancy import roles
 from tenancy.concrete import Tenant, User, added_fields
+from tenancy.database import citus
 from tenancy.exceptions import CopyError, DumpFailed
 from tenancy.isolation.credentials import left_behind
 from tenancy.people.members import grant
@@ -57,13 +58,14 @@ def snapshot(action: str, tenant: Tenant) -> Iterator[str]:
     tables = [quote_table(tenant.schema_name, name) for name, *_ in tables_of(tenant.schema_name)]
     if not tables:
         raise CopyError(f"The schema {tenant.schema_name} of “{tenant.slug}” has no tables.")
-    with transaction.atomic(durable=True), connection.cursor() as cursor:
-        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        # The locks come before the snapshot: a table that is rewritten after it would look empty.
-        # A migration holds the first lock from beginning to end. Taken in another order, the two
-        # could wait for each other.
-        cursor.execute(f"LOCK TABLE {own}.django_migrations IN SHARE MODE")
-        cursor.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS SHARE MODE")
+    # The locks come before the snapshot: a table that is rewritten after it would look empty.
+    # A migration holds the first lock from beginning to end. Taken in another order, the two could
+    # wait for each other.
+    locks = [
+        f"LOCK TABLE {own}.django_migrations IN SHARE MODE",
+        f"LOCK TABLE {', '.join(tables)} IN ACCESS SHARE MODE",
+    ]
+    with citus.begin_after(locks), connection.cursor() as cursor:
         cursor.execute(EXACT)
         cursor.execute("SELECT pg_export_snapshot()")
         (name,) = cursor.fetchone()
@@ -126,7 +128,8 @@ def run(statements: Iterable[str], old: str, new: str) -> None:
     renamed = [dump.rename(statement, old, new) for statement in statements]
     with connection.cursor() as cursor:
         # A function may use what comes later.
-        cursor.execute("\n".join(["SET LOCAL check_function_bodies = off;", *renamed]))
+        for message in citus.messages(["SET LOCAL check_function_bodies = off;", *renamed]):
+            cursor.execute(message)
 
 
 def grant_memberships(tenant: Tenant, members: Iterable[User], old_owner: User | None) -> None:

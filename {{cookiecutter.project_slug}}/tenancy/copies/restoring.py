@@ -22,6 +22,7 @@ from tenancy.copies.backups import table_name
 from tenancy.copies.consistent import EXACT, quote_table, run, set_sequences
 from tenancy.copies.fields import import_fields
 from tenancy.copies.references import create_person, find_person, translate
+from tenancy.database import citus
 from tenancy.exceptions import OtherMigrations, UnknownUser
 from tenancy.isolation.credentials import left_behind
 from tenancy.isolation.router import tenant_app_labels
@@ -139,17 +140,18 @@ def restored(
         undo.callback(remove_files, new)
         with transaction.atomic(durable=True):
             write_files(backup, notes, new)
-            load_tables(backup, new)
-            # Before `translate`, which would create them without the fields that the project added.
-            for member in [] if is_own else header["members"]:
-                if find_person(member["person"][0]) is None:
-                    digests = header.get("digests", {})
-                    fields = import_fields(User, member.get("fields", {}), digests, notes)
-                    create_person(*member["person"], **fields)
-            tenant = Tenant.all_objects.get(schema_name=new)
-            translate(tenant, header["references"], has_ids_of_people=is_own)
-            # Last, because a foreign key to a shared table keeps others from writing to that.
-            run(backup.after, old, new)
+            with citus.placed(new):
+                load_tables(backup, new)
+                # Before `translate`, which would create them without the project's own fields.
+                for member in [] if is_own else header["members"]:
+                    if find_person(member["person"][0]) is None:
+                        digests = header.get("digests", {})
+                        fields = import_fields(User, member.get("fields", {}), digests, notes)
+                        create_person(*member["person"], **fields)
+                tenant = Tenant.all_objects.get(schema_name=new)
+                translate(tenant, header["references"], has_ids_of_people=is_own)
+                # Last, because a foreign key to a shared table keeps others from writing to that.
+                run(backup.after, old, new)
             if not is_older:
                 blueprint.send_schema_signals(new)
                 yield

@@ -301,7 +301,7 @@ class DatabaseWrapper(NotifyInvalidatedCache, base.DatabaseWrapper):
         self.allowed = self.max_schemas
         super().init_connection_state()
         try:
-            pooler.check_once(self)
+            self.is_citus = pooler.check_once(self)
         except MixingPooler:
             self.close()
             raise

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 
+from tenancy.database import citus
 from tenancy.exceptions import MixingPooler
 
 MESSAGE = (
@@ -18,24 +19,29 @@ MESSAGE = (
 )
 PATIENCE = 5  # seconds
 PID = "SELECT pg_backend_pid()"
+FACTS = f"SELECT pg_backend_pid(), {citus.IS_THERE}"
 
-_accepted = set()  # the servers that this process has asked
+_accepted = {}  # the servers that this process has asked, and whether they have Citus
 
 
-def check_once(wrapper) -> None:
+def check_once(wrapper) -> bool:
     """Raise MixingPooler if one is between the wrapper's new connection and the server.
+
+    Return whether the server has Citus.
 
     Each process asks a server once: a query, and with a pooler two connections more.
     """
     info = wrapper.connection.info
     server = (info.host, info.port, info.dbname, info.user)
-    if server in _accepted:
-        return
-    # A pooler makes up what it tells of the process.
-    is_direct = ask(wrapper.unguarded_cursor) == info.backend_pid
-    if not is_direct and is_mixing(wrapper):
-        raise MixingPooler(MESSAGE)
-    _accepted.add(server)
+    if server not in _accepted:
+        with wrapper.unguarded_cursor() as cursor:
+            cursor.execute(FACTS)
+            pid, is_citus = cursor.fetchone()
+        # A pooler makes up what it tells of the process.
+        if pid != info.backend_pid and is_mixing(wrapper):
+            raise MixingPooler(MESSAGE)
+        _accepted[server] = is_citus
+    return _accepted[server]
 
 
 def is_mixing(wrapper) -> bool:

@@ -19,12 +19,14 @@ from django.utils.module_loading import module_has_submodule
 from django_tenants import migration_executors
 from django_tenants.migration_executors.base import MigrationExecutor
 
+from tenancy.database import citus
 from tenancy.exceptions import one_line
 from tenancy.fleet import plan, rolling
 from tenancy.fleet.plan import Cohort
 from tenancy.fleet.report import Report
 from tenancy.fleet.run import Run
 from tenancy.fleet.strategies import FLEET, migrate_by_django
+from tenancy.isolation.router import shared_tables_of_tenants
 
 
 def get_executor(codename: str | None = None) -> type[MigrationExecutor]:
@@ -80,6 +82,7 @@ class FleetExecutor(MigrationExecutor):
             raise
         except Exception as error:
             raise CommandError(f"{self.PUBLIC_SCHEMA_NAME}: {one_line(error)}") from error
+        citus.make_reference_tables(self.connection, shared_tables_of_tenants())
 
     def plan(self, schemas: list[str]) -> tuple[list[Cohort], list[str]]:
         return plan.make(self.connection, schemas, self.options)

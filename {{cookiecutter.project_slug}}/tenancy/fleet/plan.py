@@ -46,7 +46,7 @@ class Step:
     migration: Migration | None = None
     rows: list[Key] = field(default_factory=list)  # what django_migrations gets
     reason_against: str | None = None  # why its SQL can't be replayed
-    sql: str | None = None  # what the canary executed
+    statements: list[str] | None = None  # what the canary executed
 
     def __str__(self):
         return self.name

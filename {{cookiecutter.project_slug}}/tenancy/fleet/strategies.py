@@ -12,6 +12,7 @@ from django_tenants.migration_executors.base import run_migrations
 from django_tenants.signals import schema_migrated, schema_pre_migration
 from django_tenants.utils import quote_schema_name, schema_context
 
+from tenancy.database import citus
 from tenancy.fleet import pending_signals
 from tenancy.fleet.half_done import is_about_existence, recording_if_done, state_of
 from tenancy.fleet.plan import Cohort, Step
@@ -68,8 +69,7 @@ class Strategies:
         for step, executed in self.migrate_individually(cohort, schema).items():
             if any(schema in statement for statement in executed):
                 step.reason_against = step.reason_against or "its SQL names the tenant's schema"
-            # A comment may be in the last line.
-            step.sql = None if step.reason_against else "\n;\n".join(executed)
+            step.statements = None if step.reason_against else executed
 
     def migrate_individually(self, cohort: Cohort, schema: str) -> dict[Step, list[str]]:
         """Run the migrations as Django does; return the statements of each."""
@@ -95,7 +95,7 @@ class Strategies:
         with self.signals(cohort, schema):
             for step in cohort.steps:
                 self.at = f"{step}: "
-                if step.sql is None and step.migration:
+                if step.statements is None and step.migration:
                     self.run_operations(cohort, schema, step)
                     continue
                 try:
@@ -139,18 +139,26 @@ class Strategies:
             )
 
     def replay(self, schema: str, step: Step) -> None:
-        """Execute the SQL in one round trip, which is one transaction."""
+        """Execute the SQL in one transaction, in one round trip if the server allows that."""
         self.connection.set_schema(schema)
         self.connection.ensure_connection()
         statements = [
             f"SET LOCAL search_path = {self.connection.wanted}",
             lock(schema),
             *bookkeeping(schema, step),
-            step.sql or "",
+            *(step.statements or ()),
         ]
-        # It looks for no parameters where none are given, and sends nothing else.
-        with self.connection.wrap_database_errors, self.connection.unguarded_cursor() as cursor:
-            cursor.execute("\n;\n".join(statements))
+        # A comment may be in the last line of a statement.
+        messages = citus.messages(statements, "\n;\n", self.connection)
+        whole = transaction.atomic(self.connection.alias) if len(messages) > 1 else nullcontext()
+        # The cursor looks for no parameters where none are given, and sends nothing else.
+        with (
+            whole,
+            self.connection.wrap_database_errors,
+            self.connection.unguarded_cursor() as cursor,
+        ):
+            for message in messages:
+                cursor.execute(message)
         self.connection.leave_tenant()  # a function of the migration's may have set another
 
     def run_operations(

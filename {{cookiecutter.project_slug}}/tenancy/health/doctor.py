@@ -17,9 +17,9 @@ from django_tenants.utils import get_public_schema_name, quote_schema_name, sche
 from tenant_users.permissions.models import UserTenantPermissions
 
 from tenancy.concrete import Domain, Tenant
-from tenancy.database import pooler
+from tenancy.database import citus, pooler
 from tenancy.fleet import rolling
-from tenancy.health import structure
+from tenancy.health import nodes, structure
 from tenancy.health.findings import finding
 from tenancy.isolation.router import table_of
 from tenancy.schemas import spares
@@ -66,6 +66,10 @@ def examine() -> Iterator[CheckMessage]:
     if pooler.is_mixing(connection):
         yield finding("E120", pooler.MESSAGE, public)
         return
+    if citus.is_worker():
+        yield finding("E121", "DATABASE_URL is the address of a worker of Citus.", public)
+        return
+    yield from nodes.examine()
     # The tenants first: the schema of a tenant that is made in between is found then.
     try:
         tenants = read_tenants()

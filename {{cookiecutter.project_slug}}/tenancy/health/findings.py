@@ -78,6 +78,13 @@ HINTS = {
     "W116": "Make it in two deployments (see docs/deploy.md), or acknowledge it by the line"
     " `breaks_running_code = False` in the migration's class.",
     "E120": "Or connect to PostgreSQL directly.",
+    "E121": "Write the coordinator's address in DATABASE_URL.",
+    "E122": "The engine moves a schema to a node when it is complete. Turn it off: ALTER DATABASE …"
+    " SET citus.enable_schema_based_sharding = off.",
+    "E123": "Add one: SELECT citus_add_node('host', 5432).",
+    "W124": "It works there, too. Run `manage.py distribute_tenants`. Citus takes no table with a"
+    " trigger, and none with a foreign key to a shared table that isn't a reference table (see"
+    " docs/scale.md).",
 }
 
 

@@ -135,6 +135,17 @@ def is_in_tenants(model) -> bool:
     return concrete._meta.app_label in tenant_app_labels()
 
 
+def shared_tables_of_tenants() -> list[str]:
+    """Return the shared tables to which models of the tenants' apps refer."""
+    models = [
+        model
+        for model in apps.get_models(include_auto_created=True)
+        if model._meta.managed and is_in_tenants(model)
+    ]
+    others = {field.related_model for model in models for field in model._meta.local_fields}
+    return sorted(table_of(other) for other in others if other and not is_in_tenants(other))
+
+
 def is_in_apps(model, labels: frozenset[str]) -> bool:
     """Return whether the model's table and its parents' are those of apps with these labels.
 

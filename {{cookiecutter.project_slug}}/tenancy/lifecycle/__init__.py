@@ -3,6 +3,7 @@
 # ruff: noqa: F401 (other modules import these names from here)
 
 from tenancy.lifecycle.changes import change, delete, resume, suspend, transfer, undelete
+from tenancy.lifecycle.nodes import move_tenant
 from tenancy.lifecycle.provisioning import (
     abandon,
     finish,

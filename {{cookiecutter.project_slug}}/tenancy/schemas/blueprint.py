@@ -27,6 +27,7 @@ from django_tenants.migration_executors.base import run_migrations
 from django_tenants.signals import schema_migrate_message, schema_migrated
 from django_tenants.utils import get_public_schema_name, schema_context
 
+from tenancy.database import citus
 from tenancy.exceptions import DumpFailed, NoBlueprint, one_line
 from tenancy.isolation.credentials import credential_models
 from tenancy.isolation.router import is_in_tenants
@@ -200,7 +201,8 @@ def replayed(schema_name: str) -> Iterator[None]:
     """Make a schema from the blueprint, in one transaction with the block."""
     template_name, statements = load()
     with schema_context(schema_name), transaction.atomic():
-        dump.replay(statements, template_name, schema_name)
+        with citus.placed(schema_name):
+            dump.replay(statements, template_name, schema_name)
         yield
 
 
@@ -210,7 +212,8 @@ def migrated(schema_name: str) -> Iterator[None]:
     create_schema(schema_name)
     with undoing() as undo:
         undo.callback(drop_schema, schema_name)
-        run_migrations_in(schema_name)
+        with citus.placed(schema_name):
+            run_migrations_in(schema_name)
         yield
 
 

@@ -14,6 +14,7 @@ from functools import partial
 from django.db import connection, transaction
 from django_tenants.utils import quote_schema_name, schema_context
 
+from tenancy.database import citus
 from tenancy.exceptions import DumpFailed, LocalPostgresError
 from tenancy.postgres import programs
 
@@ -122,19 +123,18 @@ def replay(statements: list[str], template_name: str, schema_name: str) -> None:
     It joins the current transaction, and leaves no setting behind. If it raises, nothing is left.
     Raises DatabaseError; ProgrammingError if the schema exists.
     """
-    text = "\n".join(
-        [
-            f"CREATE SCHEMA {quote_schema_name(template_name)};",
-            "SET LOCAL check_function_bodies = off;",  # a function may use what comes later
-            # Else PostgreSQL considers them for each index, which takes a fiftieth of the time.
-            "SET LOCAL max_parallel_maintenance_workers = 0;",
-            *statements,
-        ]
-    ).replace(template_name, schema_name)
+    statements = [
+        f"CREATE SCHEMA {quote_schema_name(template_name)};",
+        "SET LOCAL check_function_bodies = off;",  # a function may use what comes later
+        # Else PostgreSQL considers them for each index, which takes a fiftieth of the time.
+        "SET LOCAL max_parallel_maintenance_workers = 0;",
+        *statements,
+    ]
     # The search_path is set before the transaction, because the connection remembers it then.
     whole = transaction.atomic(savepoint=False)
     with schema_context(schema_name), whole, connection.cursor() as cursor:
-        cursor.execute(text)
+        for message in citus.messages(statements):
+            cursor.execute(message.replace(template_name, schema_name))
 
 
 def rename(text: str, old: str, new: str) -> str:

@@ -5,6 +5,7 @@ from django.template.defaultfilters import filesizeformat
 from django.utils.timesince import timesince
 
 from tenancy.concrete import Domain, Tenant
+from tenancy.database import citus
 from tenancy.lifecycle.origins import origin_of, with_maker
 from tenancy.management.base import format_table
 from tenancy.schemas import spares
@@ -18,12 +19,17 @@ TITLES = ("SLUG", "STATE", "OWNER", "DOMAIN", "SIZE", "AGE", "ORIGIN")
 
 
 class Command(BaseCommand):
-    help = "List the tenants with state, owner, primary domain, size on disk, age and origin."
+    help = (
+        "List the tenants with state, owner, primary domain, size on disk, age and origin; on Citus"
+        " with their node."
+    )
 
     def handle(self, **options):
         with connection.cursor() as cursor:
             cursor.execute(SIZES)
-            sizes = dict(cursor.fetchall())
+            sizes = dict(cursor.fetchall()) | citus.sizes()
+        places = citus.places()
+        titles = (*TITLES, "NODE") if citus.is_citus() else TITLES
         primary = Domain.objects.filter(tenant=OuterRef("pk"), is_primary=True).values("domain")
         tenants = Tenant.all_objects.select_related("owner").annotate(host=Subquery(primary[:1]))
         rows = [
@@ -35,8 +41,9 @@ class Command(BaseCommand):
                 filesizeformat(sizes.get(tenant.schema_name, 0)).replace("\xa0", " "),
                 timesince(tenant.created, depth=1).replace("\xa0", " "),
                 origin_of(tenant),
-            )
+                places.get(tenant.schema_name, "coordinator"),
+            )[: len(titles)]
             for tenant in with_maker(tenants).order_by("slug")
         ]
-        table = format_table([TITLES, *rows])
+        table = format_table([titles, *rows])
         return f"{table}\n\n{spares.described()}" if spares.wanted() else table

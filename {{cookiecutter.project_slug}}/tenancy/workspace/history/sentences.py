@@ -102,7 +102,7 @@ KINDS = {
 OTHER = "other"
 
 # These are the operator's alone. They say nothing to a customer.
-HIDDEN = ("rename schema", "create schema", "back up", "purge", "abandon")
+HIDDEN = ("rename schema", "create schema", "move", "back up", "purge", "abandon")
 # In `by`, where no person did it.
 PROGRAMS = ("manage.py", "beat")
 OF_ROLES = ("invite", "accept invitation", "add member", "change role", "make key")
