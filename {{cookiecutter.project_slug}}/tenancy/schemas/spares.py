@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django_tenants.utils import get_public_schema_name, schema_context
 
+from tenancy.database import citus
 from tenancy.exceptions import NoBlueprint, one_line
 from tenancy.locks import advisory_lock
 from tenancy.models import Blueprint, SpareSchema
@@ -125,7 +126,8 @@ def make() -> None:
     name = f"tenant{secrets.token_hex(4)}_{secrets.token_hex(4)}"
     template_name, statements = blueprint.load()
     with transaction.atomic():
-        dump.replay(statements, template_name, name)
+        with citus.placed(name):
+            dump.replay(statements, template_name, name)
         SpareSchema.objects.create(schema_name=name, key=blueprint.key())
 
 

@@ -22,6 +22,6 @@ def create(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("tenancy", "0016_support")]
+    dependencies = [("tenancy", "0017_spares")]
 
     operations = [migrations.RunPython(create, migrations.RunPython.noop)]
