@@ -3,9 +3,10 @@
 A cohort is the tenants with the same migrations applied. Django itself plans for one of them.
 """
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 
 from django.apps import AppConfig, apps
 from django.db import ProgrammingError
@@ -19,9 +20,12 @@ from tenancy.exceptions import one_line
 from tenancy.fleet import pending_signals
 from tenancy.fleet.replay_policy import ReplayPolicy
 from tenancy.fleet.targets import targets
+from tenancy.fleet.threads import share, taken
 from tenancy.schemas.migrate_signals import apps_after
 
-CHUNK = 250  # as many tables are read, and locked, in one query
+CHUNK = 60  # as many tables are read, and locked, in one query
+MANY = 1000  # with more tenants, READERS connections read at once
+READERS = 2
 # With one of these options Django's own command migrates each tenant; with the last two it has
 # work that is no migration.
 BY_DJANGO = "fake", "fake_initial", "prune", "run_syncdb"
@@ -29,10 +33,12 @@ EXTRA_WORK = BY_DJANGO[2:]
 
 TABLES = """
     SELECT nspname, class.oid IS NOT NULL,
-        coalesce(obj_description(class.oid, 'pg_class') = %s, false)
+        coalesce(description = %s, false)
     FROM pg_namespace
     LEFT JOIN pg_class class
         ON relnamespace = pg_namespace.oid AND relname = 'django_migrations' AND relkind = 'r'
+    LEFT JOIN pg_description
+        ON objoid = class.oid AND classoid = 'pg_class'::regclass AND objsubid = 0
     WHERE nspname = ANY(%s)
 """
 Key = tuple[str, str]  # a migration: its app's label and its name
@@ -151,19 +157,28 @@ def find_cohorts(connection, schemas: list[str]) -> tuple[list[Cohort], list[str
     return list(cohorts.values()), [schema for schema in schemas if schema not in tables]
 
 
-def read_applied(connection, schemas: list[str]) -> dict[str, str]:
-    """Return each schema's applied migrations as one text."""
+def read_applied(connection, schemas: list[str]) -> dict[str, str | None]:
+    """Return each schema's applied migrations as one text, in which they are sorted."""
     applied = {}
-    with connection.cursor() as cursor:
-        for start in range(0, len(schemas), CHUNK):
-            cursor.execute(
-                " UNION ALL ".join(
-                    f"SELECT {start + number}, string_agg(DISTINCT app || '.' || name, ',')"  # noqa: S608
-                    f" FROM {quote_schema_name(schema)}.django_migrations"
-                    for number, schema in enumerate(schemas[start : start + CHUNK])
-                )
+    chunks = deque(schemas[start : start + CHUNK] for start in range(0, len(schemas), CHUNK))
+
+    @cache
+    def sort(text):  # PostgreSQL would do so for each tenant
+        return ",".join(sorted(set(text.split(","))))
+
+    def read(connection):
+        for chunk in taken(chunks):
+            selects = (
+                f"SELECT {number}, string_agg(app || '.' || name, ',')"  # noqa: S608
+                f" FROM {quote_schema_name(schema)}.django_migrations"
+                for number, schema in enumerate(chunk)
             )
-            applied.update((schemas[number], text) for number, text in cursor)
+            with connection.cursor() as cursor:
+                cursor.execute(" UNION ALL ".join(selects))
+                applied.update((chunk[number], text and sort(text)) for number, text in cursor)
+
+    alone = len(schemas) <= MANY or connection.in_atomic_block
+    share(chunks, read, connection, 1 if alone else READERS)
     return applied
 
 

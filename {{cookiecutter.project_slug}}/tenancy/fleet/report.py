@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 from enum import StrEnum
+from threading import RLock
 
 from django.core.management import CommandError
 from django_tenants.migration_executors.base import run_migrations
@@ -35,6 +36,7 @@ class Report:
         self.reasons: dict[str, str] = {}  # why tenants failed
         self.drifted: list[str] = []
         self.stopped: str | None = None  # what ended the run early
+        self.lock = RLock()  # several threads tell of their tenants
 
     def left(self, schemas: Iterable[str]) -> list[str]:
         """Return the schemas that have no outcome yet."""
@@ -45,16 +47,22 @@ class Report:
             self.stdout.writelines(f"{line}\n" for line in lines)
 
     def has_migrated(self, schema: str, message: str) -> None:
-        self.outcomes[schema] = Outcome.MIGRATED
-        self.tell(schema, message, counted=True)
+        with self.lock:
+            self.outcomes[schema] = Outcome.MIGRATED
+            self.tell(schema, message, counted=True)
 
     def has_failed(self, schema: str, reason: str) -> None:
-        self.outcomes[schema] = Outcome.FAILED
-        self.reasons[schema] = reason
-        self.tell(schema, f"failed: {reason}", counted=True)
+        with self.lock:
+            self.outcomes[schema] = Outcome.FAILED
+            self.reasons[schema] = reason
+            self.tell(schema, f"failed: {reason}", counted=True)
 
     def tell(self, schema: str, message: str, *, counted: bool = False) -> None:
         """Send a line about a tenant as `schema_migrate_message`, and show it or the bar."""
+        with self.lock:
+            self.show(schema, message, counted)
+
+    def show(self, schema: str, message: str, counted: bool) -> None:
         done, total = len(self.outcomes), len(self.schemas)
         progress = f"{done}/{total} ({100 * done // total}%) " if counted else ""
         line = f"[{progress}fleet:{schema}] {message}"

@@ -1,7 +1,7 @@
 """One run of `migrate_schemas` over tenants: in each cohort a canary first, then the others."""
 
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -13,16 +13,19 @@ from tenancy.fleet import drift, plan, rolling
 from tenancy.fleet.plan import Cohort
 from tenancy.fleet.report import Outcome, Report
 from tenancy.fleet.strategies import Strategies, make_table
+from tenancy.fleet.threads import share, taken
 
 PATIENCE = 30  # seconds that a database has to come back
+MAX_SCHEMAS = 200  # of a connection: PostgreSQL looks at all that it remembers after each change
 FAILURES = Exception, SystemExit  # a migration may call sys.exit()
 
 
 class Run:
-    """Migrates tenants, and tells the report what becomes of each."""
+    """Migrates tenants over one connection, and tells the report what becomes of each."""
 
     def __init__(self, connection, args, options: dict, report: Report):
         self.connection = connection
+        self.args = args
         self.options = options
         self.report = report
         self.strategies = Strategies(connection, args, options, report)
@@ -47,6 +50,8 @@ class Run:
                 self.migrate_cohort(cohort)
             else:
                 self.finish_up_to_date(cohort)
+        if Outcome.MIGRATED in self.report.outcomes.values():
+            self.strategies.flush()
 
     def finish_up_to_date(self, cohort: Cohort) -> None:
         """Receivers hear of tenants that have all migrations, too."""
@@ -69,14 +74,26 @@ class Run:
                 return self.migrate_cohort(replace(cohort, schemas=others)) if others else None
         if self.options.get("canary_only"):
             return self.set_aside(cohort, Outcome.WAITING)
-        for schema in self.report.left(cohort.schemas):
-            if self.inside_transaction:
-                raise CommandError("Tenants are migrated in a transaction each, not in another.")
+        left = deque(self.report.left(cohort.schemas))
+        if left and self.inside_transaction:
+            raise CommandError("Tenants are migrated in a transaction each, not in another.")
+
+        def work(connection):
+            # A copy, since the models that Django makes of a state are for one thread.
+            own = Run(connection, self.args, self.options, self.report)
+            own.follow(replace(cohort), drifted, left)
+
+        jobs = min(self.options.get("jobs") or 1, len(left))
+        return share(left, work, self.connection, jobs)
+
+    def follow(self, cohort: Cohort, drifted: set[str], left: deque[str]) -> None:
+        """Migrate what is left of the cohort after its canary. Other threads may do so, too."""
+        for schema in taken(left):
+            self.connection.close_if_worn(MAX_SCHEMAS)
             if schema not in drifted:
                 self.attempt(cohort, schema, self.strategies.apply_recorded)
             elif self.attempt(cohort, schema, self.strategies.migrate_individually):
                 self.report.drifted.append(schema)
-        return None
 
     def set_aside(self, cohort: Cohort, outcome: Outcome) -> None:
         self.report.outcomes |= dict.fromkeys(self.report.left(cohort.schemas), outcome)

@@ -138,11 +138,19 @@ class Strategies:
                 signal, to, using=using, configs=configs, apps=apps, plan=cohort.plan
             )
 
+    def flush(self) -> None:
+        """Wait until all that was replayed is on the server's disk."""
+        self.execute("SELECT pg_logical_emit_message(true, 'migrate_schemas', '')")
+
     def replay(self, schema: str, step: Step) -> None:
         """Execute the SQL in one transaction, in one round trip if the server allows that."""
         self.connection.set_schema(schema)
         self.connection.ensure_connection()
+        # The server doesn't wait for its disk: the run does in the end, once for all. If the server
+        # crashes before that, the change and its record are gone together.
+        is_own = not self.connection.in_atomic_block
         statements = [
+            *(["SET LOCAL synchronous_commit = off"] if is_own else []),
             f"SET LOCAL search_path = {self.connection.wanted}",
             lock(schema),
             *bookkeeping(schema, step),

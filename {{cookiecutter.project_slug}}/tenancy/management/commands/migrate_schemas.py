@@ -45,6 +45,9 @@ class Command(library.MigrateSchemasCommand):
         parser.add_argument(
             "--canary-only", action="store_true", help="migrate one tenant of each group, and stop"
         )
+        parser.add_argument(
+            "--jobs", type=int, default=1, metavar="N", help="migrate N tenants at once"
+        )
 
     def handle(self, *args, **options):
         SyncCommon.handle(self, *args, **options)
@@ -79,6 +82,10 @@ class Command(library.MigrateSchemasCommand):
             raise CommandError(f"{error}; there are {known}.") from None
         if found is not FleetExecutor and (self.options["canary"] or self.options["canary_only"]):
             raise CommandError("Only the executor “fleet” has canaries.")
+        if self.options["jobs"] < 1:
+            raise CommandError("--jobs is the number of tenants to migrate at once: 1 or more.")
+        if found is not FleetExecutor and self.options["jobs"] > 1:
+            raise CommandError("Only the executor “fleet” has --jobs.")
         return found(self.args, self.options)
 
     def check_schemas(self, schema: str | None, canary: str | None) -> None:
