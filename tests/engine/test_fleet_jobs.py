@@ -83,7 +83,7 @@ def test_a_database_that_goes_away_ends_all(zoo, monkeypatch):
 
 @pytest.mark.parametrize(("stop", "said"), [("send_signal", "KeyboardInterrupt"), ("kill", "")])
 def test_nothing_hangs_when_it_is_stopped(zoo, stop, said):
-    """Ctrl-C, and SIGKILL. Two tenants wait for a lock that they don't get; the next run ends it."""
+    """Ctrl-C or SIGKILL. Two tenants wait for a lock; the next run finishes them."""
     canary = zoo.schemas[0]
     wait = f"SELECT pg_advisory_xact_lock(42) WHERE current_schema() <> '{canary}'"
     zoo.write("0002_color", ADD_COLOR, f'migrations.RunSQL("{wait}")')
