@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from django.core.management import CommandError, load_command_class
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from server.tenants.models import Tenant
 from tenancy.models import TenantEvent
@@ -62,10 +63,27 @@ def test_the_tenants_are_listed(run, outside):
 
     title, *lines = run("tenants").splitlines()
 
-    assert title.split() == ["SLUG", "STATE", "OWNER", "DOMAIN", "SIZE", "AGE", "ORIGIN"]
+    assert title.split() == ["SLUG", "STATE", "OWNER", "DOMAIN", "AGE", "ORIGIN"]
     first, other, public = (line.split(maxsplit=4) for line in lines)
     assert first[:4] == ["first", "suspended", "admin", "none"]
     assert other[:4] == ["other", "active", "other", "other.localhost"]
     assert public[:4] == ["public", "active", "admin", "localhost"]
-    assert "KB" in other[4] or "MB" in other[4]
     assert "minute" in other[4]
+
+
+@pytest.mark.parametrize("word", ["Oth", "other.local"])
+def test_of_many_tenants_some_are_listed(run, outside, word):
+    lines = run("tenants", word, sizes=True).splitlines()
+
+    assert [line.split()[0] for line in lines] == ["SLUG", "other"]
+    assert lines[0].split()[4] == "SIZE"
+    assert "KB" in lines[1] or "MB" in lines[1]
+
+
+@pytest.mark.usefixtures("db")
+def test_the_list_asks_for_sizes_only_if_they_are_wanted(run):
+    """PostgreSQL looks at each file for them."""
+    with CaptureQueriesContext(connection) as queries:
+        run("tenants")
+
+    assert "size" not in str([query["sql"] for query in queries])

@@ -1,5 +1,6 @@
 """What the tables of a schema are like, so that schemas can be compared."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -14,15 +15,73 @@ from tenancy.isolation.router import table_of
 
 CHUNK = 1000
 
-# What a schema has, a line for each thing, in PostgreSQL's own words without the schema's name.
-# Columns go by their names: their numbers have holes where others were dropped.
-LINES = r"""
+RELATIONS = """
     WITH relations AS MATERIALIZED (
         SELECT class.oid, nspname, relname, relkind
         FROM pg_class class JOIN pg_namespace ON pg_namespace.oid = relnamespace
-        WHERE nspname = ANY(%s) AND relkind IN ('r', 'p', 'v', 'm', 'S')
-            AND (%s::text[] IS NULL OR relname = ANY(%s))
-    ),
+        WHERE nspname = ANY(%(schemas)s) AND relkind IN ('r', 'p', 'v', 'm', 'S')
+            AND (%(tables)s::text[] IS NULL OR relname = ANY(%(tables)s))
+    )
+"""
+
+# A number for each schema. Schemas with the same number have the same LINES; others may. It is the
+# sum over what the catalog says, which takes a fifth of the time of PostgreSQL's own words. An oid
+# of the schema's own, such as that of its function, makes the schema differ from all others.
+SHAPES = r"""
+    SELECT nspname, sum(hashtextextended(part::text, 0)) FROM (
+        SELECT nspname, ROW('relation', relname, relkind) AS part FROM relations
+        UNION ALL
+        SELECT nspname, ROW('column', relname, attnum, attname, atttypid, atttypmod, attcollation,
+            attnotnull, attidentity, attgenerated, attisdropped)
+        FROM relations JOIN pg_attribute ON attrelid = relations.oid
+        WHERE attnum > 0 AND relkind IN ('r', 'p')
+        UNION ALL
+        SELECT nspname, ROW('default', relname, adnum, {adbin})
+        FROM relations JOIN pg_attrdef ON adrelid = relations.oid
+        UNION ALL
+        SELECT relations.nspname, ROW('constraint', relations.relname, conname, contype, conkey,
+            confkey, CASE WHEN other.relnamespace = connamespace THEN other.relname
+                ELSE confrelid::text END,
+            confupdtype, confdeltype, confmatchtype, confdelsetcols, condeferrable, condeferred,
+            convalidated, connoinherit, conpfeqop, conexclop, {conbin}, {more})
+        FROM relations JOIN pg_constraint ON conrelid = relations.oid
+        LEFT JOIN pg_class other ON other.oid = confrelid
+        WHERE contype NOT IN ('n', 't')
+        UNION ALL
+        SELECT nspname, ROW('index', relations.relname, own.relname, own.relam, own.reloptions,
+            indisunique, indnullsnotdistinct, indisvalid, indnkeyatts, indkey, indcollation,
+            indclass, indoption, {indexprs}, {indpred})
+        FROM relations JOIN pg_index ON indrelid = relations.oid
+        JOIN pg_class own ON own.oid = indexrelid
+        UNION ALL
+        SELECT nspname, ROW('options', own.relname, attnum, attoptions)
+        FROM relations JOIN pg_index ON indrelid = relations.oid
+        JOIN pg_class own ON own.oid = indexrelid
+        JOIN pg_attribute ON attrelid = indexrelid AND attoptions IS NOT NULL
+        UNION ALL
+        SELECT nspname, ROW('view', relname, ev_action)
+        FROM relations JOIN pg_rewrite ON ev_class = relations.oid WHERE relkind IN ('v', 'm')
+        UNION ALL
+        SELECT nspname, ROW('trigger', pg_trigger.oid)
+        FROM relations JOIN pg_trigger ON tgrelid = relations.oid WHERE NOT tgisinternal
+        UNION ALL
+        SELECT nspname, ROW('sequence', relname, seqtypid, seqincrement, seqmin, seqmax, seqcycle)
+        FROM relations JOIN pg_sequence ON seqrelid = relations.oid
+        UNION ALL
+        SELECT nspname, ROW('function', pg_proc.oid)
+        FROM pg_proc JOIN pg_namespace ON pg_namespace.oid = pronamespace
+        WHERE nspname = ANY(%(schemas)s)
+        UNION ALL
+        SELECT nspname, ROW('type', pg_type.oid)
+        FROM pg_type JOIN pg_namespace ON pg_namespace.oid = typnamespace
+        WHERE nspname = ANY(%(schemas)s) AND typtype IN ('d', 'e')
+    ) _ GROUP BY nspname
+"""
+EXPRESSIONS = "adbin", "conbin", "indexprs", "indpred"
+
+# What a schema has, a line for each thing, in PostgreSQL's own words without the schema's name.
+# Columns go by their names: their numbers have holes where others were dropped.
+LINES = r""",
     columns AS MATERIALIZED (
         SELECT relations.*, pg_attribute.*, pg_get_expr(adbin, adrelid) AS expression
         FROM relations JOIN pg_attribute ON attrelid = relations.oid
@@ -80,7 +139,7 @@ LINES = r"""
         FROM (
             SELECT pg_proc.*, nspname
             FROM pg_proc JOIN pg_namespace ON pg_namespace.oid = pronamespace
-            WHERE nspname = ANY(%s) AND %s::text[] IS NULL AND NOT EXISTS (
+            WHERE nspname = ANY(%(schemas)s) AND %(tables)s::text[] IS NULL AND NOT EXISTS (
                 SELECT FROM pg_depend WHERE classid = 'pg_proc'::regclass
                     AND objid = pg_proc.oid AND deptype = 'e'
             )
@@ -92,7 +151,7 @@ LINES = r"""
             concat_ws(' ', format_type(typbasetype, typtypmod), typdefault)
         )
         FROM pg_type JOIN pg_namespace ON pg_namespace.oid = typnamespace
-        WHERE nspname = ANY(%s) AND %s::text[] IS NULL AND typtype IN ('d', 'e')
+        WHERE nspname = ANY(%(schemas)s) AND %(tables)s::text[] IS NULL AND typtype IN ('d', 'e')
     ),
     lines AS (
         SELECT nspname, kind, relname,
@@ -157,16 +216,42 @@ def fingerprints(
 
     With `tables`, only those are compared.
     """
-    return dict(ask(connection, FINGERPRINTS, schemas, tables))
+    schemas = [*schemas]
+    alike = defaultdict(list)
+    for schema, shape in ask(connection, shapes(connection), schemas, tables, len(schemas) or 1):
+        alike[shape].append(schema)
+    first = [group[0] for group in alike.values()]
+    prints = dict(ask(connection, LINES + FINGERPRINTS, first, tables))
+    return {
+        schema: prints[group[0]]
+        for group in alike.values()
+        if group[0] in prints
+        for schema in group
+    }
+
+
+def shapes(connection) -> str:
+    """Return SHAPES for the server's version."""
+    # Before version 17 an expression says at which characters of its statement it stood.
+    without_places = r"regexp_replace({0}::text, ':location -?\d+', '', 'g')"
+    expressions = {name: without_places.format(name) for name in EXPRESSIONS}
+    more = "conenforced, conperiod" if connection.pg_version >= 180000 else "NULL"
+    return SHAPES.format(**expressions, more=more)
 
 
 def lines(connection, schema: str) -> set[Line]:
-    return {Line(*line) for _, *line in ask(connection, EACH, [schema])}
+    return {Line(*line) for _, *line in ask(connection, LINES + EACH, [schema])}
 
 
-def ask(connection, query: str, schemas: Iterable[str], tables: list[str] | None = None) -> list:
-    """Return the rows of the query over LINES."""
-    schemas, found = list(schemas), []
+def ask(
+    connection,
+    query: str,
+    schemas: Iterable[str],
+    tables: list[str] | None = None,
+    chunk: int = CHUNK,
+) -> list:
+    """Return the rows of a query over RELATIONS of the schemas, so many schemas at once."""
+    schemas, query, found = list(schemas), RELATIONS + query, []
     with (
         transaction.atomic(connection.alias),
         connection.wrap_database_errors,
@@ -174,9 +259,10 @@ def ask(connection, query: str, schemas: Iterable[str], tables: list[str] | None
     ):
         # With an empty path every name gets its schema. To compile the queries would take longer.
         cursor.execute("SET LOCAL search_path = ''; SET LOCAL jit = off")
-        for start in range(0, len(schemas), CHUNK):
-            chunk = schemas[start : start + CHUNK]
-            cursor.execute(LINES + query, [chunk, tables, tables, chunk, tables, chunk, tables])
+        cursor.execute("SET LOCAL work_mem = '64MB'")
+        for start in range(0, len(schemas), chunk):
+            some = schemas[start : start + chunk]
+            cursor.execute(query, {"schemas": some, "tables": tables})
             found.extend(cursor.fetchall())
         transaction.set_rollback(True, connection.alias)  # of the settings
     return found
