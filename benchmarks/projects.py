@@ -111,12 +111,19 @@ class Side:
         with self.worker() as worker:
             return worker.do(verb, **arguments)
 
-    def serving(self):
-        """A server with two processes; yields its port."""
+    def serving(self, processes, name="benchmark"):
+        """A server, whose connections to the database have the name; yields its port."""
         wsgi = "django.core.wsgi:get_wsgi_application()"
-        options = "--workers", "2", "--bind", "127.0.0.1:{port}", "--log-level", "warning"
+        options = (
+            "--workers",
+            str(processes),
+            "--bind",
+            "127.0.0.1:{port}",
+            "--log-level",
+            "warning",
+        )
         command = [*self.project.python, "-m", "gunicorn", wsgi, *options]
-        return self.project.serving(*command, PGAPPNAME="benchmark")
+        return self.project.serving(*command, PGAPPNAME=name)
 
 
 class Sides(NamedTuple):

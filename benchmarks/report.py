@@ -40,6 +40,7 @@ SIGNING_UP = Goal(most=2)
 NOTHING = Goal(most=0.5, at=LARGEST)
 TASKS = Goal(least=0.95), Goal(least=4)
 START = Goal(most=1.3)
+APART = Goal(least=0.9, at=LARGEST)
 SHARE = {"anonymous": Goal(least=0.95), "signed in": Goal(least=0.9)}
 
 
@@ -159,16 +160,20 @@ def requests(fleets):
             [f"tenants, {page_of}", "ours", "theirs", "plain", f"ours / plain ({goal})"], rows
         )
         yield ""
-    yield "Ours, anonymous: one host against all in turn, when each process has been to all; and"
-    yield "the largest private memory of a connection to the database after either.\n"
-    rows = []
+    yield "Ours, anonymous: one host; all hosts in turn, when each process has been to all of them;"
+    yield "and all hosts, each with one of the processes alone (`WEB_AFFINITY`).\n"
+    rows, sizes = [], []
     for size, found in fleets.items():
         measured, memory = found["requests"]["anonymous"], found["requests"]["memory"]
-        whose = [f"{median(measured[which]):.0f}" for which in ("ours", "all hosts")]
-        sizes = [f"{mb:.1f} MB" if mb else "—" for mb in memory.values()]
-        rows.append([size, *whose, f"{ratio(measured['all hosts'], measured['ours']):.2f}", *sizes])
-    heads = ["tenants", "one host", "all hosts", "all / one"]
-    yield from table([*heads, "memory, one host", "memory, all hosts"], rows)
+        whose = [f"{median(measured[which]):.0f}" for which in ("ours", "all hosts", "apart")]
+        shared = f"{ratio(measured['all hosts'], measured['ours']):.2f}"
+        apart = judged(ratio(measured["apart"], measured["ours"]), APART, size)
+        rows.append([size, *whose, shared, apart])
+        sizes.append([size, *(f"{mb:.1f} MB" if mb else "—" for mb in memory.values())])
+    heads = ["tenants", "one host", "all hosts", "all, each with one process"]
+    yield from table([*heads, "all / one", f"each with one process / one ({APART})"], rows)
+    yield "\nThe largest private memory of a connection to the database after that:\n"
+    yield from table(heads, sizes)
 
 
 def compared(what, measured, goal=None):

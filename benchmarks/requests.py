@@ -1,8 +1,10 @@
-"""Answering: a page of one query, anonymous and signed in, at one host and at all hosts."""
+"""Answering: a page of one query, anonymous and signed in, at one host and at all hosts, of which
+any process answers each, or one alone."""
 
 import contextlib
 import re
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from benchmarks import fleet
@@ -10,20 +12,35 @@ from benchmarks.projects import BenchmarkError
 from benchmarks.rounds import interleaved
 from tests.projects import Browser
 
-CONNECTIONS = "8"
+CONNECTIONS = 8
+PROCESSES = 2
 HOST = "seed.localhost"
-WARMING = 5  # seconds, in which each process goes to all hosts
+WARMING = 5  # seconds, and one for each 200 hosts, in which each process goes to all of its own
+APART = "benchmark apart"  # the name of the processes' connections that share no host
 SCRIPT = Path(__file__).parent / "hosts.lua"
 
 
 def measure(sides, cookies, rounds, their_rounds):
-    """Requests per second; and the private memory, in MB, of our connections to the database."""
+    """Requests per second; and the private memory, in MB, of our connections to the database.
+
+    A proxy would send each host to the same process. Without one, each process is asked apart.
+    """
     every = fleet.hosts(sides.ours)
     with contextlib.ExitStack() as stack:
-        ports = {side.name: stack.enter_context(side.serving()) for side in sides}
+        ports = {side.name: stack.enter_context(side.serving(PROCESSES)) for side in sides}
+        alone = [stack.enter_context(sides.ours.serving(1, name=APART)) for _ in range(PROCESSES)]
 
         def asking(name, cookie="", hosts=(HOST,)):
             return lambda at: ask(ports[name], cookie, hosts)
+
+        def asking_apart(at):
+            shares = [every[n::PROCESSES] for n in range(PROCESSES)]
+            with ThreadPoolExecutor(PROCESSES) as pool:
+                asked = [
+                    pool.submit(ask, port, "", hosts, of=PROCESSES)
+                    for port, hosts in zip(alone, shares, strict=True)
+                ]
+            return sum(each.result() for each in asked)
 
         anonymous = {name: asking(name) for name in ports}
         signed_in = {name: asking(name, cookies[name]) for name in ports}
@@ -34,19 +51,24 @@ def measure(sides, cookies, rounds, their_rounds):
                 raise BenchmarkError(f"{name} answered: {page}")
             anonymous[name](0), signed_in[name](0)
         one_host = private_memory(sides.ours)
-        anonymous["all hosts"] = asking("ours", hosts=every)
-        for _ in range(WARMING):
-            anonymous["all hosts"](0)
+        anonymous["all hosts"], anonymous["apart"] = asking("ours", hosts=every), asking_apart
+        for _ in range(WARMING + len(every) // 200):
+            anonymous["all hosts"](0), anonymous["apart"](0)
         return {
             "anonymous": interleaved(anonymous, rounds, their_rounds),
             "signed in": interleaved(signed_in, rounds, their_rounds),
-            "memory": {"one host": one_host, "all hosts": private_memory(sides.ours)},
+            "memory": {
+                "one host": one_host,
+                "all hosts": private_memory(sides.ours),
+                "apart": private_memory(sides.ours, APART),
+            },
         }
 
 
-def ask(port, cookie, hosts):
-    """The requests per second that the server at the port answers. Raises BenchmarkError."""
-    options = "-t1", f"-c{CONNECTIONS}", "-d1s", "-s", SCRIPT
+def ask(port, cookie, hosts, of=1):
+    """The requests per second that the server at the port, one `of` so many, answers. Raises
+    BenchmarkError."""
+    options = "-t1", f"-c{CONNECTIONS // of}", "-d1s", "-s", SCRIPT
     command = "wrk", *options, f"http://127.0.0.1:{port}", "--", cookie, *hosts
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     per_second = float(re.search(r"Requests/sec:\s+([\d.]+)", said)[1])
@@ -55,11 +77,12 @@ def ask(port, cookie, hosts):
     return per_second
 
 
-def private_memory(side):
+def private_memory(side, name="benchmark"):
     """The largest of the server's connections; None where the system doesn't tell."""
     connected = side.query(
         "SELECT pid FROM pg_stat_activity"
-        " WHERE application_name = 'benchmark' AND datname = current_database()"
+        " WHERE application_name = %s AND datname = current_database()",
+        name,
     )
     files = [Path(f"/proc/{pid}/smaps_rollup") for (pid,) in connected]
     texts = [file.read_text() for file in files if file.exists()]

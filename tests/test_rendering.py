@@ -24,6 +24,7 @@ FILES = {
         conftest.py
         deploy/Caddyfile
         deploy/Dockerfile
+        deploy/affinity.yaml
         deploy/compose.yaml
         deploy/gunicorn.conf.py
         docs/api.md
@@ -39,6 +40,7 @@ FILES = {
         docs/isolation.md
         docs/operate.md
         docs/people.md
+        docs/scale.md
         docs/sign_up.md
         docs/support.md
         docs/tenants.md

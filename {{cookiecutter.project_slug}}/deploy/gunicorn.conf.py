@@ -12,20 +12,36 @@ from gunicorn import glogging
 
 host = os.environ.get("BIND", "127.0.0.1")
 port = os.environ.get("PORT", "8000")
-bind = [f"{host}:{port}"]
-if internal_port := os.environ.get("INTERNAL_PORT"):  # health and metrics; no proxy leads here
-    bind.append(f"{host}:{internal_port}")
-
 cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 worker_class = "gthread"
 workers = int(os.environ.get("WEB_CONCURRENCY", cores))
 threads = int(os.environ.get("WEB_THREADS", "4"))  # each has a connection to the database
+
+# With WEB_AFFINITY=on each process has a port of its own, the first one PORT, so that the proxy can
+# send a host to the same process each time.
+ports = [int(port) + n for n in range(workers if os.environ.get("WEB_AFFINITY") == "on" else 1)]
+bind = [f"{host}:{each}" for each in ports]
+if internal_port := os.environ.get("INTERNAL_PORT"):  # health and metrics; no proxy leads here
+    bind.append(f"{host}:{internal_port}")
+
 timeout = 60  # seconds without a sign of life, after which a worker is killed
 graceful_timeout = 30  # seconds that requests have to end, when the worker should
 keepalive = 0  # the proxy could use a connection in the moment in which a reload closes it
 
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: PTH112, S108
 control_socket = os.path.join(tempfile.gettempdir(), f"gunicorn-{port}.ctl")  # noqa: PTH118
+
+
+def pre_fork(server, worker):
+    """Choose the port of the new process. The main process listens at all of them, so that a
+    request waits for the next process when one ends, or is replaced in a reload."""
+    taken = [each.port for each in server.WORKERS.values()]
+    worker.port = min(ports, key=taken.count)
+
+
+def post_fork(server, worker):
+    others = {*ports} - {worker.port}
+    worker.sockets = [each for each in worker.sockets if each.getsockname()[1] not in others]
 
 
 class JsonFormatter(logging.Formatter):
