@@ -62,6 +62,12 @@ class Side:
     at: dict
     programs: Path  # PostgreSQL's
 
+    def with_settings(self, module):
+        """The same side with other settings, whose name it gets."""
+        env = self.project.env | {"DJANGO_SETTINGS_MODULE": module}
+        project = dataclasses.replace(self.project, env=env)
+        return dataclasses.replace(self, name=module, project=project)
+
     def connect(self):
         connection = psycopg2.connect(**self.at)
         connection.autocommit = True

@@ -25,10 +25,12 @@ def measure(sides, cookies, rounds, their_rounds):
 
     A proxy would send each host to the same process. Without one, each process is asked apart.
     """
-    every = fleet.hosts(sides.ours)
+    ours, bare = sides.ours, sides.plain.with_settings("bare")
+    cookies = cookies | {bare.name: cookies[sides.plain.name]}
+    every = fleet.hosts(ours)
     with contextlib.ExitStack() as stack:
-        ports = {side.name: stack.enter_context(side.serving(PROCESSES)) for side in sides}
-        alone = [stack.enter_context(sides.ours.serving(1, name=APART)) for _ in range(PROCESSES)]
+        ports = {side.name: stack.enter_context(side.serving(PROCESSES)) for side in (*sides, bare)}
+        alone = [stack.enter_context(ours.serving(1, name=APART)) for _ in range(PROCESSES)]
 
         def asking(name, cookie="", hosts=(HOST,)):
             return lambda at: ask(ports[name], cookie, hosts)
@@ -50,7 +52,7 @@ def measure(sides, cookies, rounds, their_rounds):
             if "Anonymous" in page or "milk" not in page:
                 raise BenchmarkError(f"{name} answered: {page}")
             anonymous[name](0), signed_in[name](0)
-        one_host = private_memory(sides.ours)
+        one_host = private_memory(ours)
         anonymous["all hosts"], anonymous["apart"] = asking("ours", hosts=every), asking_apart
         for _ in range(WARMING + len(every) // 200):
             anonymous["all hosts"](0), anonymous["apart"](0)
@@ -59,8 +61,8 @@ def measure(sides, cookies, rounds, their_rounds):
             "signed in": interleaved(signed_in, rounds, their_rounds),
             "memory": {
                 "one host": one_host,
-                "all hosts": private_memory(sides.ours),
-                "apart": private_memory(sides.ours, APART),
+                "all hosts": private_memory(ours),
+                "apart": private_memory(ours, APART),
             },
         }
 

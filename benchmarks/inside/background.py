@@ -12,6 +12,8 @@ QUEUE = "measured"
 # What our settings say and Celery's default doesn't.
 OURS = {
     "CELERY_DB_REUSE_MAX": 10**9,
+    # Two projects can share a Redis; a tenth of the main process' time.
+    "broker_transport_options": {"global_keyprefix": "plain:"},
     "task_acks_late": True,
     "task_reject_on_worker_lost": True,
     "task_soft_time_limit": 540,
