@@ -10,10 +10,12 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from django.db import connection
-from tenancy.database.replica.standby import PRIMARY, ask
+from tenancy.database.replica.standby import FLUSHED, ask
 from tenancy.postgres import embedded, programs
 
 PATIENCE = 60  # seconds
+# Nothing that is replayed waits for a query.
+OPTIONS = {"unix_socket_directories": "", "fsync": "off", "max_standby_streaming_delay": 0}
 MAY_REPLICATE = f"host replication postgres {embedded.HOST}/32 scram-sha-256\n"
 
 
@@ -49,7 +51,7 @@ class Replica:
         )
 
     def start(self):
-        options = {"port": self.port, "unix_socket_directories": "", "fsync": "off"}
+        options = OPTIONS | {"port": self.port}
         settings = [f"--{name}={value}" for name, value in options.items()]
         self.server = subprocess.Popen(
             [*self.as_user, self.programs / "postgres", "-D", self.data, *settings],
@@ -97,11 +99,23 @@ class Replica:
             self.ask("SELECT pg_wal_replay_resume()")
             self.catch_up()
 
+    def conflict(self, tenant):
+        """Replay what conflicts with a query that sleeps, once the replica runs one."""
+        query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+        self.wait_until(lambda: self.ask(query))
+        try:
+            with tenant, connection.cursor() as cursor:
+                cursor.execute("ALTER TABLE notes_note SET (fillfactor = 100)")
+                cursor.execute("ALTER TABLE notes_note RENAME COLUMN text TO text_")
+                cursor.execute("ALTER TABLE notes_note RENAME COLUMN text_ TO text")
+        finally:
+            connection.close()
+
     def catch_up(self):
         """Wait until all is replayed that is written now."""
-        written = ask("default", PRIMARY)[0]
+        flushed = ask("default", FLUSHED)[0]
         replayed = "SELECT (pg_last_wal_replay_lsn() - '0/0'::pg_lsn)::bigint"
-        self.wait_until(lambda: self.ask(replayed) >= written)
+        self.wait_until(lambda: self.ask(replayed) >= flushed)
 
     def wait_until(self, condition):
         deadline = time.monotonic() + PATIENCE

@@ -3,28 +3,40 @@
 These tests commit, and undo what they write.
 """
 
+import math
+import threading
 from contextlib import contextmanager
 from http import HTTPStatus
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.apps import apps
 from django.conf import settings as django_settings
 from django.db import connection, connections, transaction
 from django.db.models import F
+from django.http import JsonResponse, StreamingHttpResponse
+from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
+from django.urls import path
+from hypothesis.stateful import run_state_machine_as_test
 from server.notes.models import Note
 from server.tenants.models import Tenant
 from tenancy.database import replica
+from tenancy.database.replica import standby as module
 from tenancy.database.replica.standby import standby
 from tenancy.exceptions import WrongTenant
+from tenancy.health import doctor, probes
 from tenancy.lifecycle import provision_tenant
+from tenancy.requests import replica as choice
 from tenancy.requests.replica import COOKIE, RequestChooser, hide, is_read_there
 from tenancy.testing.client import TenantClient
 
 from engine.copies import cleaned_up
 from engine.standby import Replica
+from engine.test_async import HostClient
+from engine.test_isolation import Tenants
 
-ALIAS = "replica"
+ALIAS, STAND_IN = "replica", "stand_in"
 
 
 @pytest.fixture(scope="module")
@@ -257,7 +269,182 @@ def test_a_tenant_that_the_replica_hasnt_yet_is_read_from_the_primary(streaming)
         assert texts(TenantClient(born, born.owner).get("/notes/")) == {"first words"}
 
 
-def test_raw_sql_that_writes_goes_to_the_primary(first):
-    with first, reading():
+def test_raw_sql_that_writes_goes_to_the_primary(first, streaming):
+    with first, streaming.paused(), reading():
         (note,) = Note.objects.raw("UPDATE notes_note SET text = 'raw' RETURNING *")
         assert note.text == Note.objects.get().text == "raw"
+
+
+@pytest.mark.parametrize(
+    "sql", ["UPDATE notes_note SET text = 'raw'", "with them AS (SELECT 1) DELETE FROM notes_note"]
+)
+def test_raw_sql_counts_as_a_write(first, streaming, sql):
+    with first, streaming.paused(), reading():
+        assert Note.objects.values_list("text", flat=True).get() == "of first"
+        with connection.cursor() as cursor:
+            cursor.execute(sql)
+        assert "of first" not in Note.objects.values_list("text", flat=True)
+
+
+def test_reading_from_the_primary_counts_as_no_write(first):
+    with first, reading(), asked() as there:
+        with transaction.atomic(), transaction.atomic():
+            assert list(Tenant.objects.all().union(Tenant.objects.none()))
+        assert Note(author=first.owner).author.is_active
+        assert Note.objects.count() == 1
+
+    assert len(there) == 1
+
+
+def test_a_query_that_replaying_cancels_is_asked_of_the_primary(first, streaming):
+    """Here by the lock of a statement that the replica has to replay."""
+    slow = "SELECT *, pg_sleep(0.5) FROM notes_note"
+    change = threading.Thread(target=streaming.conflict, args=(first,))
+    with first, reading(), asked() as there, asked("default") as here:
+        change.start()
+        assert [note.text for note in Note.objects.raw(slow)] == ["of first"]
+    change.join()
+
+    assert [slow in there, slow in here] == [True, True]
+    assert standby.state == "in use"
+
+
+def test_a_replica_that_dies_and_returns_under_load_costs_no_page(first, streaming, monkeypatch):
+    monkeypatch.setattr(module, "EVERY", 0.05)
+    monkeypatch.setattr(module, "AWAY", 0.1)
+    crowd = Crowd(first)
+    try:
+        for change, state in [
+            (lambda: None, "in use"),
+            (streaming.kill, "away"),
+            (streaming.start, "in use"),
+        ] * 2:
+            change()
+            crowd.ask(40)
+            streaming.wait_until(lambda state=state: standby.state == state)
+    finally:
+        crowd.leave()
+
+    assert crowd.answers == {(HTTPStatus.OK, True)}
+
+
+class Crowd:
+    """Threads that ask for a page, again and again."""
+
+    def __init__(self, tenant):
+        self.left, self.answers, self.count = threading.Event(), set(), 0
+        self.threads = [threading.Thread(target=self.visit, args=(tenant,)) for _ in range(4)]
+        for thread in self.threads:
+            thread.start()
+
+    def visit(self, tenant):
+        client = TenantClient(tenant, tenant.owner)
+        while not self.left.is_set():
+            response = client.get("/notes/")
+            self.answers.add((response.status_code, b"of first" in response.content))
+            self.count += 1
+        connections.close_all()
+
+    def ask(self, number: int):
+        """Wait until so many pages more are answered."""
+        goal = self.count + number
+        while self.count < goal:
+            self.left.wait(0.01)
+
+    def leave(self):
+        self.left.set()
+        for thread in self.threads:
+            thread.join()
+
+
+async def read_in_an_event_loop(request):
+    notes = [note async for note in Note.objects.all()]
+    return JsonResponse({"notes": [note.text for note in notes], "db": notes[0]._state.db})
+
+
+def read_late(request):
+    return StreamingHttpResponse(note.text for note in Note.objects.iterator())
+
+
+urlpatterns = [path("async/", read_in_an_event_loop), path("stream/", read_late)]
+
+
+@pytest.mark.urls(__name__)
+@pytest.mark.parametrize("is_async", [False, True])
+def test_an_async_view_reads_from_the_replica(first, is_async):
+    host = first.get_primary_domain().domain
+    with asked() as there:
+        if is_async:
+            response = async_to_sync(HostClient(host).get)("/async/")
+        else:
+            response = Client(SERVER_NAME=host).get("/async/")
+
+    assert response.json() == {"notes": ["of first"], "db": "default"}
+    assert there
+
+
+@pytest.mark.urls(__name__)
+def test_a_stream_reads_from_the_primary(first):
+    with asked() as there:
+        response = Client(SERVER_NAME=first.get_primary_domain().domain).get("/stream/")
+        with first:
+            assert response.getvalue() == b"of first"
+
+    assert there == []
+
+
+class ThroughReplica(Tenants):
+    """What is read outside of transactions comes from the replica."""
+
+    server: Replica
+
+    def read(self):
+        if connection.in_atomic_block:
+            return super().read()
+        self.server.catch_up()
+        with reading():
+            assert Note.objects.all().db == ALIAS
+            return super().read()
+
+
+def test_no_tenant_sees_what_another_wrote_through_the_replica(streaming, monkeypatch):
+    monkeypatch.setattr(ThroughReplica, "server", streaming, raising=False)
+    monkeypatch.setattr(module, "EVERY", 0)
+    run_state_machine_as_test(ThroughReplica)
+
+
+@pytest.fixture
+def stand_in(db, monkeypatch):
+    """Another name of the primary's connection, since no replica has what isn't committed."""
+    connection.ensure_connection()
+    database = {name: value for name, value in connection.settings_dict.items() if name != "SERVER"}
+    monkeypatch.setitem(connections.settings, STAND_IN, database | {"ENGINE": replica.ENGINE})
+    monkeypatch.setattr(replica, "alias", STAND_IN)
+    monkeypatch.setattr(choice, "is_in_transaction", lambda: False)
+    monkeypatch.setattr(standby, "refresh", lambda: None)
+    monkeypatch.setattr(standby, "good_until", math.inf)
+    monkeypatch.setattr(connections[STAND_IN], "connection", connection.connection)
+    monkeypatch.setattr(connections[STAND_IN], "close", lambda: None)
+    yield
+    connections[STAND_IN].connection = None
+    del connections[STAND_IN]
+
+
+def test_the_isolation_proof_passes_through_the_replica(stand_in, isolation):
+    with asked(STAND_IN) as there:
+        isolation.prove(only=["notes"])
+
+    assert there
+
+
+def test_the_doctor_and_the_probe_name_a_late_replica(first, streaming, settings):
+    def report():
+        look_again()
+        found = [message.msg for message in doctor.examine() if message.id == "tenancy.W125"]
+        return found, probes.ready(RequestFactory().get("/")).content
+
+    assert report() == ([], report()[1])
+    assert b'"replica": "in use"' in report()[1]
+    settings.REPLICA_MAX_LAG = -1
+    assert report()[0] == ["the replica is late."]
+    assert b'"replica": "late"' in report()[1]

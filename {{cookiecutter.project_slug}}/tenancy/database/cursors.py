@@ -9,7 +9,10 @@ import gc
 import weakref
 from contextlib import contextmanager
 
+from django.db import DEFAULT_DB_ALIAS
 from django.db.backends.postgresql.psycopg_any import is_psycopg3
+
+from tenancy.database import replica
 
 if not is_psycopg3:
     import psycopg2.extensions
@@ -18,7 +21,7 @@ if not is_psycopg3:
 class sending:  # noqa: N801 (a context manager)
     """Sets the search_path before the block, which sends the statement over the connection.
 
-    It also sets whether the statement may write.
+    It also sets whether the statement may write, and tells a request's chooser of replicas of it.
     """
 
     __slots__ = ("statement", "wrapper")
@@ -33,6 +36,8 @@ class sending:  # noqa: N801 (a context manager)
         if self.wrapper:
             self.wrapper.set_read_only()
             self.wrapper.set_search_path()
+            if (chooser := replica.chooser.get()) and self.wrapper.alias == DEFAULT_DB_ALIAS:
+                chooser.note(self.statement)
 
     def __exit__(self, *error):
         if self.wrapper and not self.wrapper.reported and may_change_search_path(self.statement):

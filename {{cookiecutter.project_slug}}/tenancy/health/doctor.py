@@ -17,7 +17,8 @@ from django_tenants.utils import get_public_schema_name, quote_schema_name, sche
 from tenant_users.permissions.models import UserTenantPermissions
 
 from tenancy.concrete import Domain, Tenant
-from tenancy.database import citus, pooler
+from tenancy.database import citus, pooler, replica
+from tenancy.database.replica.standby import standby
 from tenancy.fleet import rolling
 from tenancy.health import nodes, structure
 from tenancy.health.findings import finding
@@ -125,6 +126,10 @@ def examine() -> Iterator[CheckMessage]:
         # A template of the blueprint is dropped when the next one is made, at the latest.
         if not re.match(TEMPLATE_NAME, name):
             yield finding("W104", "a schema without a tenant.", name)
+    if replica.alias:
+        standby.refresh()
+        if not standby.is_good():
+            yield finding("W125", f"the replica is {standby.state}.", public)
 
 
 def settled(tenants: list, tables: dict[str, set]) -> list[str]:

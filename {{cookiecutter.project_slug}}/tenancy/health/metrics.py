@@ -20,6 +20,8 @@ from prometheus_client.registry import Collector
 
 from tenancy import __version__
 from tenancy.concrete import Tenant
+from tenancy.database import replica
+from tenancy.database.replica.standby import standby
 from tenancy.fleet import plan
 from tenancy.models import Status
 from tenancy.schemas import spares
@@ -46,6 +48,10 @@ class Tenants(Collector):
             self.known, self.until = by_migrations(), time.monotonic() + SECONDS
         help_ = "Tenants by whether their schemas have all migrations."
         yield gauge("tenancy_tenants_migrations", help_, "state", self.known)
+        if replica.alias:
+            standby.refresh()
+            help_ = "Seconds by which the replica lags; infinite for one that is away."
+            yield GaugeMetricFamily("tenancy_replica_lag_seconds", help_, standby.lag)
 
     def describe(self):
         return ()  # or it would be collected when it is registered

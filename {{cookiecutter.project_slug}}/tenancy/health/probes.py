@@ -21,6 +21,8 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
+from tenancy.database import replica
+from tenancy.database.replica.standby import standby
 from tenancy.exceptions import one_line
 from tenancy.requests import failures, tls
 
@@ -83,6 +85,9 @@ def ready(request) -> HttpResponse:
         logger.warning("Not ready: %s", "; ".join(f"{n}: {r}" for n, r in reasons.items()))
     status = HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK
     report = {name: reason or "ok" for name, reason in found.items()}
+    if replica.alias:  # it does without one that is away
+        standby.refresh()
+        report["replica"] = standby.state
     return JsonResponse(report, status=status, headers={"Cache-Control": "no-store"})
 
 

@@ -70,8 +70,6 @@ class GuardedRouter(ConnectionRouter):
         return self.choose(self.default_or_replica, model, hints)
 
     def db_for_write(self, model, **hints):
-        if chooser := replica.chooser.get():
-            chooser.wrote = True
         return self.choose(super().db_for_write, model, hints)
 
     def default_or_replica(self, model, **hints) -> str:

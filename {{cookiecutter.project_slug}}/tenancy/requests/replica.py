@@ -20,7 +20,7 @@ from django.utils.crypto import salted_hmac
 from django_tenants.utils import app_labels, get_public_schema_name
 
 from tenancy.database import replica
-from tenancy.database.replica.standby import PRIMARY, ask, standby
+from tenancy.database.replica.standby import WRITTEN, ask, standby
 from tenancy.isolation.credentials import credential_models
 from tenancy.isolation.router import is_in_apps
 
@@ -41,7 +41,7 @@ class RequestChooser(replica.Chooser):
             and not self.wrote
             and is_read_there(model._meta.concrete_model)
             and standby.is_good()
-            and not connections[DEFAULT_DB_ALIAS].in_atomic_block
+            and not is_in_transaction()
         )
 
 
@@ -50,14 +50,15 @@ def begin(request: HttpRequest) -> None:
     if replica.alias is None:
         return
     replica.chooser.set(None)
-    if (
-        request.tenant.schema_name == get_public_schema_name()
-        or connections[DEFAULT_DB_ALIAS].in_atomic_block  # in a test
-    ):
-        return
+    if request.tenant.schema_name == get_public_schema_name() or is_in_transaction():
+        return  # a test is in one
     is_safe = request.method in METHODS
     chooser = RequestChooser(wrote=not is_safe, may_read=is_safe and is_up_to_date_for(request))
     replica.chooser.set(chooser)
+
+
+def is_in_transaction() -> bool:
+    return connections[DEFAULT_DB_ALIAS].in_atomic_block
 
 
 def is_up_to_date_for(request: HttpRequest) -> bool:
@@ -83,7 +84,7 @@ def finish(response: HttpResponse) -> None:
 def written() -> int:
     """Return the position of the primary's WAL, which is beyond what the request has committed."""
     try:
-        return ask(DEFAULT_DB_ALIAS, PRIMARY)[0]
+        return ask(DEFAULT_DB_ALIAS, WRITTEN)[0]
     except Error:
         return UNKNOWN
 

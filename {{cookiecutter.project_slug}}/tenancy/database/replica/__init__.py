@@ -8,18 +8,27 @@ asks it (`tenancy.isolation.router`). Without one, as in commands and tasks, not
 from contextvars import ContextVar
 
 from django.conf import settings
-from django.db.models import Model
 
 ENGINE = __name__
+# The beginnings of statements that write nothing, the engine's prepared ones among them. A function
+# that writes isn't noticed.
+READS = ("SELECT", "SAVEPOINT", "RELEASE", "ROLLBACK", "SET", "SHOW", "EXPLAIN")
+READS += ("PREPARE", "EXECUTE TENANCY_", "DEALLOCATE")
 
 
 class Chooser:
     """Says whether a request reads rows from the replica."""
 
-    wrote = False  # the router sets it before a write
+    wrote = False
 
-    def chooses(self, model: type[Model]) -> bool:
+    def chooses(self, model: type) -> bool:
         raise NotImplementedError
+
+    def note(self, sql) -> None:
+        """Note whether a statement that the primary is about to get writes."""
+        if not self.wrote:
+            is_read = isinstance(sql, str) and sql.lstrip("( \n")[:16].upper().startswith(READS)
+            self.wrote = not is_read
 
 
 def find_alias() -> str | None:

@@ -8,14 +8,13 @@ made. It can only read, so asking twice does no harm.
 from django.db import DEFAULT_DB_ALIAS, Error, connections
 from django.db.backends.utils import CursorDebugWrapper, CursorWrapper
 
-from tenancy.database import base, replica
+from tenancy.database import base
 from tenancy.database.replica.standby import standby
 from tenancy.exceptions import sqlstate_of
 
 # A silent replica delays one query of each connection, so it counts as gone soon.
-TIME_LIMITS = base.TIME_LIMITS | {"connect_timeout": 2, "tcp_user_timeout": 5_000}
+TIME_LIMITS = {"connect_timeout": 2, "keepalives_idle": 5, "tcp_user_timeout": 5_000}
 TIMED_OUT = "57014"  # PostgreSQL's code of a query that would take too long again
-IS_WRITE = "25006"
 
 
 class AsksPrimary:
@@ -59,12 +58,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
         Raises the error if another try wouldn't help.
         """
-        code = sqlstate_of(error)
-        if self.in_atomic_block or code == TIMED_OUT:
+        if self.in_atomic_block or sqlstate_of(error) == TIMED_OUT:
             raise error
         if self.connection is None or self.connection.closed:
             standby.leave_out(error)
-        if code == IS_WRITE and (chooser := replica.chooser.get()):
-            chooser.wrote = True
         primary = connections[DEFAULT_DB_ALIAS]
         return primary.chunked_cursor() if name else primary.cursor()

@@ -9,10 +9,9 @@ import logging
 import math
 import threading
 import time
-from typing import NamedTuple
 
 from django.conf import settings
-from django.db import DEFAULT_DB_ALIAS, Error, connections
+from django.db import DEFAULT_DB_ALIAS, Error, ProgrammingError, connections
 
 from tenancy.database import replica
 from tenancy.exceptions import one_line
@@ -21,40 +20,51 @@ EVERY = 1  # seconds between two looks
 MAX_LAG = 5  # seconds, unless the setting REPLICA_MAX_LAG has others
 AWAY = 5  # seconds until a replica that didn't answer is asked again
 
-# Positions in the WAL are numbers of bytes.
-PRIMARY = "SELECT (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint, clock_timestamp()"
+# Positions in the WAL are numbers of bytes. What isn't flushed is not replicated yet.
+WRITTEN = "SELECT (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint"
+FLUSHED = "SELECT (pg_current_wal_flush_lsn() - '0/0'::pg_lsn)::bigint, clock_timestamp()"
 REPLICA = """
     SELECT (pg_last_wal_replay_lsn() - '0/0'::pg_lsn)::bigint, pg_last_xact_replay_timestamp()
     WHERE pg_is_in_recovery()
 """
+IDENTITY = "SELECT system_identifier, current_database() FROM pg_control_system()"
 
 logger = logging.getLogger(__name__)
 
 
-class Look(NamedTuple):
-    """What the two servers say."""
-
-    replayed: int  # the position up to which the replica has replayed the WAL
-    lag: float  # seconds
-
-    @classmethod
-    def now(cls) -> "Look":
-        """Ask both servers. Raises NotAReplica, and Django's Error."""
-        written, at = ask(DEFAULT_DB_ALIAS, PRIMARY)  # first: what comes meanwhile is no lag
-        replayed, committed = ask_replica()
-        if replayed >= written:
-            return cls(replayed, 0)
-        return cls(replayed, (at - committed).total_seconds() if committed else math.inf)
-
-
 class NotAReplica(Error):
-    """The server isn't in recovery: it was promoted, or never was a replica."""
+    """The server was promoted, never was a replica, or is another server's."""
+
+
+def look() -> tuple[int, float]:
+    """Return the position up to which the replica has replayed the WAL, and its lag in seconds.
+
+    Raises NotAReplica, and Django's Error.
+    """
+    flushed, now = ask(DEFAULT_DB_ALIAS, FLUSHED)  # first: what comes meanwhile is no lag
+    replayed, committed = ask_replica()
+    if replayed >= flushed:
+        return replayed, 0
+    return replayed, (now - committed).total_seconds() if committed else math.inf
+
+
+def check_identity() -> None:
+    """Raise NotAReplica for a server that replicates another one than the primary.
+
+    Where the role may not ask that, nothing is checked.
+    """
+    try:
+        primary, other = ask(DEFAULT_DB_ALIAS, IDENTITY), ask(replica.alias, IDENTITY)
+    except ProgrammingError:
+        return
+    if primary != other:
+        raise NotAReplica("It replicates another server than that of DATABASE_URL")
 
 
 def ask_replica() -> tuple:
     if row := ask(replica.alias, REPLICA):
         return row
-    raise NotAReplica("The server is no replica.")
+    raise NotAReplica("It replicates nothing")
 
 
 def ask(alias: str, sql: str) -> tuple | None:
@@ -74,6 +84,8 @@ class Standby:
         self.next_look = 0.0
         self.good_until = 0.0
         self.replayed = 0
+        self.lag = math.inf
+        self.is_of_primary = False
         self.state = "not asked yet"
 
     def is_good(self) -> bool:
@@ -90,9 +102,11 @@ class Standby:
             return
         try:
             self.next_look = now + EVERY
-            look = Look.now()
-            self.replayed = look.replayed
-            self.good_until = now + getattr(settings, "REPLICA_MAX_LAG", MAX_LAG) - look.lag
+            if not self.is_of_primary:
+                check_identity()
+                self.is_of_primary = True
+            self.replayed, self.lag = look()
+            self.good_until = now + getattr(settings, "REPLICA_MAX_LAG", MAX_LAG) - self.lag
             self.say("in use" if self.is_good() else "late")
         except Error as error:
             self.leave_out(error)
@@ -111,7 +125,8 @@ class Standby:
 
     def leave_out(self, error: Error) -> None:
         """Read nothing there for some seconds."""
-        self.good_until = 0.0
+        self.good_until, self.lag = 0.0, math.inf
+        self.is_of_primary = False  # another server may come back
         self.next_look = time.monotonic() + AWAY
         connections[replica.alias].close()
         self.say("away", one_line(error).rstrip("."))
