@@ -24,8 +24,8 @@ class NotifyInvalidatedCache:
     def cache_for(self, channel: str) -> dict:
         """Return a dictionary for the caller's use, emptied by any NOTIFY to the channel.
 
-        It starts empty with each connection and each minute. Inside a transaction no notification
-        arrives, and what is read may be rolled back, so each call returns an empty one.
+        It starts empty with each connection. Inside a transaction no notification arrives, and what
+        is read may be rolled back, so each call returns an empty one.
         """
         if self.connection is not None and not self.in_atomic_block and not self.is_usable():
             self.close()
@@ -40,12 +40,9 @@ class NotifyInvalidatedCache:
             self.caches[channel] = {}
         if self.notifications:
             self.notifications.clear()
-            self.clear_caches()
+            for cache in self.caches.values():
+                cache.clear()
         return self.caches[channel]
-
-    def clear_caches(self):
-        for cache in self.caches.values():
-            cache.clear()
 
     def is_outside_transaction(self) -> bool:
         connection = self.connection
@@ -64,11 +61,13 @@ class NotifyInvalidatedCache:
 
     def is_usable(self):
         """Return whether the server is still there. Only asks it once a minute, after an error, or
-        when something has arrived."""
+        when something has arrived.
+
+        What it answers comes after the notifications that it sent before, so none has been lost.
+        """
         now = time.monotonic()
         if now >= self.believed_until:
             self.believed_until = now + SECONDS
-            self.clear_caches()
         elif not self.errors_occurred and self.is_quiet():
             return True
         return super().is_usable()
