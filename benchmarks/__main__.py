@@ -1,4 +1,4 @@
-"""The command: `uv run --group benchmarks python -m benchmarks`, or `… --short`."""
+"""The command: `uv run --group benchmarks python -m benchmarks`, or `… --short`, or `… --many`."""
 
 import argparse
 import datetime
@@ -16,6 +16,7 @@ from benchmarks import (
     births,
     fleet,
     machine,
+    many,
     migrating,
     projects,
     report,
@@ -41,27 +42,41 @@ class Mode(NamedTuple):
 FULL = Mode((10, 100, 1000), (10, 100), 5, 25, {10: 3, 100: 3, 1000: 1}, minutes=60)
 SHORT = Mode((50,), (10,), 3, 5, {50: 1}, minutes=10)
 
+PUBLISHED_MANY, MANY_MINUTES = 10_000, 90
+
 
 def main():
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--short", action="store_true", help="a small fleet; only prints")
+    parser.add_argument(
+        "--many",
+        type=int,
+        nargs="?",
+        const=PUBLISHED_MANY,
+        metavar="N",
+        help=f"what grows, at {PUBLISHED_MANY} tenants; another number only prints",
+    )
     parser.add_argument("--json", type=Path, help="write what was measured to this file as well")
     options = parser.parse_args()
     for name, (found, how) in NEEDED.items():
         if not found:
             sys.exit(f"{name} is not installed: {how}")
-    if not options.short:
+    if not (options.short or options.many):
         from benchmarks import picture  # its matplotlib is of the group `benchmarks` only
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("Terminated."))
     signal.signal(signal.SIGALRM, lambda *_: sys.exit("That took too long: something hangs."))
     mode = SHORT if options.short else FULL
-    signal.alarm(mode.minutes * 60)
+    signal.alarm((MANY_MINUTES if options.many else mode.minutes) * 60)
 
-    results = measure(mode)
+    results = measure_many(options.many) if options.many else measure(mode)
     if options.json:
         options.json.write_text(json.dumps(results, indent=1))
-    if options.short:
+    if options.many == PUBLISHED_MANY:
+        (HERE / f"RESULTS-{PUBLISHED_MANY}.md").write_text(many.page(results))
+    elif options.many:
+        print(many.tables(results))
+    elif options.short:
         print(report.tables(results))
     else:
         (HERE / "RESULTS.md").write_text(report.page(results))
@@ -114,6 +129,13 @@ def measure(mode):
         "tasks": tasks,
         "start": start,
     }
+
+
+def measure_many(size):
+    found = many.measure(size, step)
+    step("Done")
+    about = {"date": datetime.date.today().isoformat(), "machine": machine.described()}
+    return {**about, "minutes": (time.monotonic() - STARTED) / 60, **found}
 
 
 def step(label):

@@ -8,6 +8,8 @@ from benchmarks.projects import seed
 # What pg_dump sets for a session, and psql's own commands.
 PREAMBLE = re.compile(r"^(SET .*|SELECT pg_catalog\.set_config.*|\\.*|--.*)\n", re.MULTILINE)
 
+BATCH = 100
+
 CATALOG = "pg_class, pg_attribute, pg_type, pg_index, pg_constraint, pg_depend, pg_trigger"
 
 # A seed's row with other values in the columns that are its own.
@@ -69,12 +71,20 @@ def grow(sides, size):
 def grow_one(side, size):
     dump, template = text(side), seed(side)
     first = len(schemas(side)) + 1
-    with side.connect() as connection, connection.cursor() as cursor:
-        cursor.execute("SET synchronous_commit = off")
-        for n in range(first, size + 1):
-            replay(connection, dump, template, f"t{n}_{n:08x}")
-        cursor.execute(ROWS, {"first": first, "last": size})
+    for numbers in batched(range(first, size + 1)):
+        with side.connect() as connection:
+            with connection.cursor() as cursor:
+                cursor.execute("SET synchronous_commit = off")
+            for n in numbers:
+                replay(connection, dump, template, f"t{n}_{n:08x}")
+    side.query(ROWS % {"first": first, "last": size})
     tidy(side)
+
+
+def batched(items):
+    """Yield as many at once as one connection may change: each makes the next one slower."""
+    items = [*items]
+    return [items[start : start + BATCH] for start in range(0, len(items), BATCH)]
 
 
 def tidy(side):
@@ -87,8 +97,10 @@ def remove(side, prefix):
     pattern = f"^{prefix}"
     with side.connect() as connection, connection.cursor() as cursor:
         cursor.execute("SELECT nspname FROM pg_namespace WHERE nspname ~ %s", [pattern])
-        for (schema,) in cursor.fetchall():
-            cursor.execute(f'DROP SCHEMA "{schema}" CASCADE')
+        for names in batched(schema for (schema,) in cursor.fetchall()):
+            with side.connect() as another, another.cursor() as dropping:
+                for schema in names:
+                    dropping.execute(f'DROP SCHEMA "{schema}" CASCADE')
         of = "(SELECT id FROM tenants_tenant WHERE slug ~ %s)"
         cursor.execute(REFERRING)
         for table, column in cursor.fetchall():

@@ -29,12 +29,15 @@ def nothing_to_do(ours, theirs, rounds, their_rounds):
 
 
 def read(connection, side):
-    """Ask the database which tenant has which migrations, all in one query."""
+    """Ask the database which tenant has which migrations, a thousand tenants in a query."""
     one = """SELECT '{0}', app, name FROM "{0}".django_migrations"""
     started = time.perf_counter()
+    schemas = fleet.schemas(side)
     with connection.cursor() as cursor:
-        cursor.execute(" UNION ALL ".join(one.format(schema) for schema in fleet.schemas(side)))
-        cursor.fetchall()
+        for start in range(0, len(schemas), 1000):  # each table is locked
+            some = schemas[start : start + 1000]
+            cursor.execute(" UNION ALL ".join(one.format(schema) for schema in some))
+            cursor.fetchall()
     return time.perf_counter() - started
 
 
@@ -93,12 +96,13 @@ def by_psql(side, migration, field):
     started = time.perf_counter()
     side.postgres("psql", "-Xq", "-v", "ON_ERROR_STOP=1", stdin=script)
     seconds = time.perf_counter() - started
-    with side.connect() as connection, connection.cursor() as cursor:
-        for schema in schemas:
-            cursor.execute(
-                f'ALTER TABLE "{schema}".notes_note DROP COLUMN "{field}";'
-                f'DELETE FROM "{schema}".django_migrations WHERE name = %s',
-                [migration],
-            )
+    for some in fleet.batched(schemas):
+        with side.connect() as connection, connection.cursor() as cursor:
+            for schema in some:
+                cursor.execute(
+                    f'ALTER TABLE "{schema}".notes_note DROP COLUMN "{field}";'
+                    f'DELETE FROM "{schema}".django_migrations WHERE name = %s',
+                    [migration],
+                )
     fleet.tidy(side)
     return seconds

@@ -10,7 +10,7 @@ from statistics import median
 import pytest
 from projects import ROOT, UV, environment, need
 
-from benchmarks import report
+from benchmarks import many, report
 from benchmarks.rounds import interleaved, ratio
 
 pytestmark = pytest.mark.alone
@@ -177,6 +177,38 @@ def test_the_page_says_which_goals_were_missed():
     assert "| 1000 | 96 | 80 | 84 | 0.83 | 0.88 **missed** |" in page
     assert "| 1000 | 2.0 MB | 40.0 MB | — |" in page
     assert page.count("**missed**") == 6
+
+
+def grown(seconds):
+    return {
+        "lists": {name: [seconds] for name in many.LISTS},
+        "field": {"ours": [seconds], "limit": [seconds / 2]},
+        "shared": {"ours": [seconds]},
+        "births": {"ours": [0.025], "limit": [0.020]},
+    }
+
+
+def test_the_page_of_ten_thousand_says_which_goals_were_missed():
+    requests = MADE_UP["fleets"]["1000"]["requests"] | {"memory": {"one host": 90, "all hosts": 90}}
+    about = {name: MADE_UP[name] for name in ("date", "machine", "versions")}
+    measured = {
+        "found": {"10": grown(0.2), "10000": grown(3.0)},
+        "row": [0.02] * 100 + [0.04] * 100,
+        "requests": requests,
+        "minutes": 29.6,
+    }
+
+    page = many.page(about | measured)
+
+    assert "in 30 minutes" in page
+    assert "| nothing to migrate (goal: ≤ 1.5 s) | 200 ms | 3.0 s **missed** |" in page
+    assert "| `tenants --sizes` | 200 ms | 3.0 s |" in page
+    assert "| `tenant_doctor` (goal: ≤ 5 s) | 200 ms | 3.0 s |" in page
+    assert "| 10000 | 3.0 s | 1.5 s | 2.00 **missed** | 3.0 s |" in page
+    assert "| 20 ms | 40 ms | 2.00 **missed** |" in page
+    assert "| one host | 96 | 90.0 MB |" in page
+    assert "| all hosts | 80 | 90.0 MB **missed** |" in page
+    assert page.count("**missed**") == 7
 
 
 def test_the_picture_is_drawn(tmp_path):

@@ -82,6 +82,29 @@ def share():
     return timed(lambda: call_command("migrate_schemas", shared=True, verbosity=0))
 
 
+def call(command):
+    """Call a command of the project, whose output goes nowhere; return the seconds."""
+    return timed(lambda: call_command(*command, stdout=io.StringIO()))
+
+
+def admin_page(query):
+    """Open the main website's admin at its list of tenants; return the seconds."""
+    import signing_up
+    from django.contrib.sessions.backends.db import SessionStore
+    from django.test import Client, override_settings
+
+    answers = []
+    with override_settings(**signing_up.SETTINGS, MFA_REQUIRED="off"):
+        client = Client(SERVER_NAME="localhost")
+        person = user()
+        client.force_login(person, settings.AUTHENTICATION_BACKENDS[0])
+        seconds = timed(lambda: answers.append(client.get(f"/admin/tenants/tenant/?{query}")))
+        SessionStore(client.session.session_key).delete()
+    if answers[0].status_code != 200:
+        raise RuntimeError(f"{answers[0].status_code} {answers[0].headers}")
+    return seconds
+
+
 def sql(schema, migration):
     """The statements of a migration of the notes."""
     out = io.StringIO()
@@ -129,7 +152,10 @@ def sign_up(**arguments):
 
 VERBS = {
     verb.__name__: verb
-    for verb in (found, provision, write, warm, migrate, share, sql, versions, run_tasks, sign_up)
+    for verb in (
+        *(found, provision, write, warm, migrate, share, sql, versions, run_tasks, sign_up),
+        *(call, admin_page),
+    )
 }
 
 
