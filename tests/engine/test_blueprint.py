@@ -17,6 +17,7 @@ from django_tenants.signals import schema_migrated
 from django_tenants.utils import schema_context, schema_exists
 from server.tenants.models import Tenant
 from tenancy.exceptions import DumpFailed
+from tenancy.fleet import scratch as scratch_database
 from tenancy.health import doctor
 from tenancy.lifecycle import provision_tenant
 from tenancy.models import Blueprint
@@ -65,9 +66,9 @@ def templates():
 # What it makes
 
 
-def make_both():
+def make_both(dump_template):
     """One schema that is migrated, and one from a blueprint."""
-    template_name, statements = blueprint.dump_template()
+    template_name, statements = dump_template()
     blueprint.drop_templates()
     create_schema(MIGRATED)
     call_command("migrate_schemas", schema_name=MIGRATED, verbosity=0)
@@ -81,8 +82,9 @@ def written_down(schema_name):
 
 
 @pytest.mark.usefixtures("with_everything", "scratch", "views_filled")
-def test_nothing_differs_for_an_app_with_everything():
-    make_both()
+@pytest.mark.parametrize("way", [blueprint.dump_template, scratch_database.dump_in_scratch])
+def test_nothing_differs_for_an_app_with_everything(way):
+    make_both(way)
 
     assert len(describe(REPLAYED)["rows of Exotic-Thing"]) > 20
     assert describe(REPLAYED) == describe(MIGRATED)

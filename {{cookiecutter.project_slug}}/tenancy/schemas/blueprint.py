@@ -8,7 +8,7 @@ import hashlib
 import json
 import logging
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from inspect import getmodule
@@ -93,9 +93,10 @@ def is_usable() -> bool:
     return True
 
 
-def refresh(stdout=None) -> None:
+def refresh(stdout=None, *, dump_by: Callable[[], tuple[str, list[str]]] | None = None) -> None:
     """Make the blueprint unless the database has this code's. The shared tables must be migrated.
 
+    `dump_by` is by default `dump_template`.
     If it can't be made, a line says why, and new tenants are made by migrations.
     """
     load.cache_clear()
@@ -105,16 +106,16 @@ def refresh(stdout=None) -> None:
                 return
             with advisory_lock("blueprint"):
                 if not is_usable():  # another process may have been first
-                    make()
+                    make(dump_by or dump_template)
     except Exception as error:  # a migration may raise anything, and the database may be gone
         write = stdout.write if stdout else logger.warning
         write(f"New tenants will be made by migrations, slowly: {one_line(error)}")
 
 
-def make() -> None:
+def make(dump_by: Callable[[], tuple[str, list[str]]]) -> None:
     """Dump a schema that the migrations have made, and store the dump as the blueprint."""
     try:
-        template_name, statements = dump_template()
+        template_name, statements = dump_by()
     finally:
         drop_templates()  # also what processes that were killed have left
     text = json.dumps(statements)
@@ -133,16 +134,22 @@ def dump_template() -> tuple[str, list[str]]:
 
     Returns the template's name and the statements.
     """
-    template_name, copy_name = new_name(), new_name()
-    create_schema(template_name)
-    migrate(template_name)
-    refuse_credentials(template_name)
+    template_name, copy_name = make_template(), new_name()
     statements = dump.dump_schema(template_name)
     dump.replay(statements, template_name, copy_name)
     copied = [one.replace(copy_name, template_name) for one in dump.dump_schema(copy_name)]
     if different := set(statements) ^ set(copied):
         raise DumpFailed(f"A replay makes something else: {min(different)}")
     return template_name, statements
+
+
+def make_template() -> str:
+    """Migrate a new template, and return its name. Raises DumpFailed."""
+    template_name = new_name()
+    create_schema(template_name)
+    migrate(template_name)
+    refuse_credentials(template_name)
+    return template_name
 
 
 def refuse_credentials(schema_name: str) -> None:

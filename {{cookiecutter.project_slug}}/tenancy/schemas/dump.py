@@ -49,14 +49,17 @@ def dump_around_rows(schema_name: str, snapshot: str) -> tuple[list[str], list[s
     of materialized views after. `snapshot` is the id of an exported snapshot. PostgreSQL's own
     mentions of the schema are in double quotes, as `rename` needs them. Raises DumpFailed.
     """
-    call = partial(
-        pg_dump,
+    return dump_sections(
         schema_name,
-        connection.pg_version // 10000,
         "--quote-all-identifiers",
         f"--snapshot={snapshot}",
         f"--lock-wait-timeout={LOCK_TIMEOUT}",
     )
+
+
+def dump_sections(schema_name: str, *options: str) -> tuple[list[str], list[str]]:
+    """Do the same with what is committed, and with pg_dump's own options. Raises DumpFailed."""
+    call = partial(pg_dump, schema_name, connection.pg_version // 10000, *options)
     with ThreadPoolExecutor() as pool:  # most of the time each reads the catalog
         before, after = pool.map(call, ("--section=pre-data", "--section=post-data"))
     return before, after

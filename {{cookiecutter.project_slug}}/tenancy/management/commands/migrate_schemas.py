@@ -21,7 +21,7 @@ from django_tenants.utils import (
 from tenancy import hosts
 from tenancy.concrete import Tenant
 from tenancy.exceptions import one_line
-from tenancy.fleet import FleetExecutor
+from tenancy.fleet import FleetExecutor, scratch
 from tenancy.fleet.report import names
 from tenancy.fleet.targets import targets
 from tenancy.locks import advisory_lock
@@ -113,7 +113,7 @@ class Command(library.MigrateSchemasCommand):
         except CommandError as error:
             failure = error  # new tenants shall be like those that were migrated
         if not one_schema and not any(map(self.options.get, PARTIAL)):
-            blueprint.refresh(stdout=self.stdout)
+            blueprint.refresh(stdout=self.stdout, dump_by=scratch.dump_template)
             spares.refill(stdout=self.stdout)
         if failure:
             raise failure
