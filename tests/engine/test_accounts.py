@@ -15,6 +15,7 @@ from django.core.management import call_command
 from django.test import Client, override_settings
 from django_tenants.utils import schema_context
 from tenancy.models import TenantEvent
+from tenancy.people.account.forms import SignUpForm
 from tenancy.people.accounts import anonymise, create_user, deactivate, reactivate
 from tenancy.people.members import add_member
 from tenancy.testing import TenantClient
@@ -111,6 +112,20 @@ def test_a_taken_address_looks_like_a_new_one(browser, ada, mailoutbox):
     assert (taken.status_code, taken.url) == (new.status_code, new.url)
     assert "has an account already" in mailoutbox[0].body
     assert mailoutbox[0].body.count("http://localhost/account/password/reset/") == 1
+
+
+def test_two_sign_ups_with_one_address_at_once_make_one_account(browser, monkeypatch):
+    try_save = SignUpForm.try_save
+
+    def after_another(form, request):
+        create_user("grace", "grace@example.com")
+        return try_save(form, request)
+
+    monkeypatch.setattr(SignUpForm, "try_save", after_another)
+    answer = sign_up(browser, "grace@example.com")
+
+    assert answer.url == "/account/confirm-email/"
+    assert User.objects.get(email="grace@example.com").username == "grace"
 
 
 def test_an_address_that_was_never_confirmed_belongs_to_nobody(browser, mailoutbox):

@@ -3,8 +3,10 @@
 from zoneinfo import available_timezones
 
 from allauth.account.forms import SignupForm
+from allauth.account.utils import filter_users_by_email
 from django import forms
 from django.conf import settings
+from django.db import IntegrityError, transaction
 from django.utils.translation import gettext_lazy as _
 
 from tenancy.concrete import User
@@ -39,6 +41,17 @@ class SignUpForm(AsksForConsent, SignupForm):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.fields.pop("password1", None)
+
+    def try_save(self, request):
+        try:
+            with transaction.atomic():
+                return super().try_save(request)
+        except IntegrityError:
+            # Perhaps another sign-up with the address was faster, after this form was checked.
+            if not filter_users_by_email(self.cleaned_data["email"]):
+                raise
+            self.account_already_exists = True
+            return super().try_save(request)
 
 
 class ProfileForm(forms.ModelForm):
