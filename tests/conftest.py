@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import sync_playwright
 from projects import Project, cookiecutter, copy_template, need
 
+pytest.register_assert_rewrite("life")
 collect_ignore = ["engine", "owner"]  # they run in a rendered project
 
 PROJECT = "{{cookiecutter.project_slug}}"
@@ -131,6 +132,32 @@ def chromium():
     need(path, "chromium")
     with sync_playwright() as playwright:
         yield playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+
+
+@pytest.fixture
+def trusting_chromium(site, tmp_path):
+    """A page that finds all hosts on this machine, with the root of the site's Caddy in its own
+    store."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    need(path, "chromium")
+    need(shutil.which("certutil"), "certutil (libnss3-tools)")
+    store = tmp_path / ".pki/nssdb"
+    store.mkdir(parents=True)
+    for options in (
+        ["-N", "--empty-password"],
+        ["-A", "-n", "Caddy", "-t", "C,,", "-i", site.root],
+    ):
+        site.project.run("certutil", "-d", f"sql:{store}", *options)
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(
+            executable_path=path,
+            args=[
+                "--no-sandbox",
+                "--host-resolver-rules=MAP * 127.0.0.1",
+                "--disable-features=AutoupgradeMixedContent",  # the bucket here is without TLS
+            ],
+            env=os.environ | {"HOME": str(tmp_path)},
+        ).new_page()
 
 
 @pytest.fixture(scope="session")

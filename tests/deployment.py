@@ -201,13 +201,14 @@ def write_caddyfile(site, name="caddy", **ports):
     return path
 
 
-def caddy_variables(site, tls="on-demand"):
+def caddy_variables(site, tls="on-demand", **ports):
+    ports = site.ports | ports
     return {
         "ACME_EMAIL": "ada@example.com",
-        "ASK": f"127.0.0.1:{site.ports['website_internal']}",
+        "ASK": f"127.0.0.1:{ports['website_internal']}",
         "MEDIA_ROOT": site.folder / "media",
-        "WEB": f"127.0.0.1:{site.ports['web']}",
-        "WEBSITE": f"127.0.0.1:{site.ports['website']}",
+        "WEB": f"127.0.0.1:{ports['web']}",
+        "WEBSITE": f"127.0.0.1:{ports['website']}",
         "WORKSPACE_TLS": tls,
     }
 
@@ -215,12 +216,12 @@ def caddy_variables(site, tls="on-demand"):
 def start_caddy(site, name="caddy", tls="on-demand", **ports):
     file = write_caddyfile(site, name, **ports)
     command = [CADDY, "run", "--adapter", "caddyfile", "--config", file]
-    site.start(name, command, **caddy_variables(site, tls))
+    site.start(name, command, **caddy_variables(site, tls, **ports))
     wait_for(lambda: "serving initial configuration" in site.log(name))
     wait_for(lambda: has_certificate(site))
 
 
-def has_certificate(site):
+def has_certificate(site, host=DOMAIN):
     """Caddy gets the main website's by itself, soon after its start."""
     with contextlib.suppress(OSError):
-        return site.browser(DOMAIN).get("/_health/live").status == 200
+        return site.browser(host).get("/_health/live").status == 200

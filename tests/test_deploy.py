@@ -19,12 +19,13 @@ from deployment import (
     Site,
     ask,
     free_ports,
+    is_ready,
     production,
     start_caddy,
     start_gunicorns,
 )
-from playwright.sync_api import sync_playwright
-from projects import UV, Project, environment, need, wait_for
+from life import live, make_buckets, outside
+from projects import UV, Project, environment, wait_for
 from test_documents import blocks
 from test_production import DEPLOY
 from tls import TlsBrowser
@@ -59,13 +60,17 @@ def site(acme, tmp_path_factory):
     site.project.run("bash", "-e", "-c", typed[0])
     site.project.manage("provision_tenant", "Initech", "initech", "org", "ada", "--field=plan=team")
     site.project.manage("add_domain", "initech", CUSTOMER.removeprefix("www."))
-    try:
-        start_gunicorns(site, page)
-        start_caddy(site)
-        with site.mailbox:
-            yield site
-    finally:
-        site.stop()
+    site.project.run(UV, "sync", "--no-dev", "--group", "client", "--group", "s3")
+    with outside(folder / "s3") as (site.nameserver, variables):
+        site.project.env |= variables
+        make_buckets(site.project)
+        try:
+            start_gunicorns(site, page)
+            start_caddy(site)
+            with site.mailbox:
+                yield site
+        finally:
+            site.stop()
 
 
 def test_each_block_of_the_page_is_typed_or_listed(acme):
@@ -91,44 +96,8 @@ def test_every_host_gets_its_page_over_tls(site):
         assert "max-age" in page.headers["Strict-Transport-Security"]
 
 
-def test_a_person_signs_up_and_opens_their_new_workspace_over_tls(site, trusting_chromium):
-    """In a browser that trusts Caddy's root alone. Each new host gets its certificate by itself."""
-    page = trusting_chromium.new_page()
-    address = f"https://{DOMAIN}:{site.ports['https']}"
-
-    page.goto(f"{address}/account/signup/")
-    page.get_by_label("E-mail address").fill("grace@example.com")
-    page.get_by_label("I accept").check()
-    page.get_by_role("button", name="Sign up").click()
-    page.get_by_label("Code").fill(site.mailbox.code("grace@example.com"))
-    page.get_by_role("button", name="Continue").click()
-    page.get_by_label("Name", exact=True).fill("Navy")
-    page.get_by_role("button", name="Create workspace").click()
-    page.wait_for_url(f"https://navy.{DOMAIN}:{site.ports['https']}/")
-
-    assert "Welcome to Navy" in page.locator("main").inner_text()
-    assert site.browser(f"navy.{DOMAIN}").get("/").status == 200
-
-
-@pytest.fixture
-def trusting_chromium(site, tmp_path):
-    """A browser that finds all hosts on this machine, with Caddy's root in its own store."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
-    need(path, "chromium")
-    need(shutil.which("certutil"), "certutil (libnss3-tools)")
-    store = tmp_path / ".pki/nssdb"
-    store.mkdir(parents=True)
-    for options in (
-        ["-N", "--empty-password"],
-        ["-A", "-n", "Caddy", "-t", "C,,", "-i", site.root],
-    ):
-        site.project.run("certutil", "-d", f"sql:{store}", *options)
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(
-            executable_path=path,
-            args=["--no-sandbox", "--host-resolver-rules=MAP * 127.0.0.1"],
-            env=os.environ | {"HOME": str(tmp_path)},
-        ).new_context()
+def test_a_workspace_lives_here(site, trusting_chromium):
+    live(site, trusting_chromium, lambda: site.project.manage("check_domains"))
 
 
 @pytest.mark.parametrize("host", ["nobody.acme.example.com", "evil.example.net", "10.0.0.1"])
@@ -147,22 +116,30 @@ def test_the_proxy_keeps_what_is_for_machines_to_itself(site):
         assert " 404 " in ask(site.ports["web"], path).splitlines()[0]
 
 
-def test_one_certificate_for_all_workspaces(site):
-    """WORKSPACE_TLS=files. Nothing asks whether a workspace is there before its certificate."""
+@pytest.fixture(scope="module")
+def other_proxy(site):
+    """The port of a Caddy with one certificate for all workspaces, and uploads in a folder."""
     subject = ("-subj", "/CN=test", "-addext", f"subjectAltName=DNS:*.{DOMAIN}")
     key = ("-keyout", site.folder / "wildcard.key", "-out", site.folder / "wildcard.crt")
     new = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1")
     site.project.run(*new, *subject, *key)
-    ports = free_ports("http", "https")
+    ports = free_ports("http", "https", "web", "internal")
+    gunicorn = (*site.project.python, "-m", "gunicorn", "--config", "deploy/gunicorn.conf.py")
+    of_web = {"PORT": ports["web"], "INTERNAL_PORT": ports["internal"], "UPLOADS_URL": ""}
+    site.start("folder", [*gunicorn, "server.wsgi"], **of_web)
+    wait_for(lambda: is_ready(ports["internal"]))
     start_caddy(site, "wildcard", "files", **ports)
+    return ports["https"]
 
-    page = TlsBrowser(WORKSPACE, ports["https"], site.folder / "wildcard.crt").get("/")
-    site.processes["wildcard"].terminate()
+
+def test_one_certificate_for_all_workspaces(site, other_proxy):
+    """WORKSPACE_TLS=files. Nothing asks whether a workspace is there before its certificate."""
+    page = TlsBrowser(WORKSPACE, other_proxy, site.folder / "wildcard.crt").get("/")
 
     assert "Welcome to Initech" in page.text
 
 
-def test_a_member_gets_an_upload_from_the_proxy(site):
+def test_a_member_gets_an_upload_from_the_proxy(site, other_proxy):
     print_schema = (
         "from server.tenants.models import Tenant as T\n"
         "print(T.objects.get(slug='initech').schema_name)"
@@ -172,16 +149,18 @@ def test_a_member_gets_an_upload_from_the_proxy(site):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "a b.txt").write_text("milk")
     (folder / "page.html").write_text("<script>")
-    browser = site.signed_in()
+    visitor = TlsBrowser(WORKSPACE, other_proxy, site.folder / "wildcard.crt")
+    member = visitor.at(WORKSPACE)
+    member.cookies = site.signed_in().cookies
 
-    text, page = browser.get("/media/a%20b.txt"), browser.get("/media/page.html")
+    text, page = member.get("/media/a%20b.txt"), member.get("/media/page.html")
 
     assert (text.status, text.text) == (200, "milk")
     assert text.headers["Content-Type"].startswith("text/plain")
     assert page.headers["Content-Disposition"].startswith("attachment")
     assert "X-Accel-Redirect" not in text.headers
-    assert site.browser(WORKSPACE).get("/media/a%20b.txt").status == 302
-    assert site.browser(WORKSPACE).get("/protected-media/x").status == 404
+    assert visitor.get("/media/a%20b.txt").status == 302
+    assert visitor.get("/protected-media/x").status == 404
 
 
 def test_the_access_log_names_tenant_and_request_and_no_query(site):
