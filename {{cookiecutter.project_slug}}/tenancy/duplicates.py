@@ -16,9 +16,7 @@ def duplicated(error: IntegrityError) -> tuple[type[Model], list[str]] | None:
     """
     if not isinstance(error.__cause__, errors.UniqueViolation):
         return None
-    diagnosis = error.__cause__.diag
-    table = citus.without_shard(diagnosis.table_name)
-    constraint = citus.without_shard(diagnosis.constraint_name)
+    table, constraint = citus.violated(error.__cause__)
     found = (
         model
         for model in apps.get_models(include_auto_created=True)

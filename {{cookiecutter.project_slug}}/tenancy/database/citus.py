@@ -44,6 +44,15 @@ SIZES = """
     JOIN pg_class ON oid = table_name
     JOIN pg_namespace ON pg_namespace.oid = relnamespace GROUP BY nspname
 """
+TABLE_OF_INDEX = """
+    SELECT relname::text FROM pg_index JOIN pg_class ON pg_class.oid = indrelid
+    WHERE indexrelid = to_regclass(quote_ident(%s))
+"""
+LOCK = """
+    SELECT format('LOCK TABLE %%s IN ACCESS EXCLUSIVE MODE', string_agg(oid::regclass::text, ', '))
+    FROM pg_class WHERE relnamespace = to_regnamespace(%s) AND relkind IN ('r', 'p')
+    HAVING count(*) > 0
+"""
 IS_DISTRIBUTED = "SELECT EXISTS (SELECT FROM pg_dist_schema WHERE schemaid = %s::regnamespace)"
 # Citus refuses a table with triggers, such as those of tenants and domains.
 CAN_BE_REFERENCE = """
@@ -130,6 +139,13 @@ def distribute(schema_name: str) -> None:
             cursor.execute("SELECT citus_schema_distribute(%s::regnamespace)", [name])
 
 
+def lock_tables(schema_name: str) -> None:
+    """Lock all tables of a schema against all others, in the caller's transaction."""
+    with default.cursor() as cursor:
+        for (statement,) in rows(cursor, LOCK, [quote_schema_name(schema_name)]):
+            cursor.execute(statement)
+
+
 @contextmanager
 def begin_after(locks: list[str]) -> Iterator[None]:
     """Begin a transaction that sees the database at one moment, and take the locks before it.
@@ -182,8 +198,35 @@ def continue_identities(cursor, schema_name: str) -> None:
         cursor.execute(statement, [table, column] * 2)
 
 
+def restart(sequence: str, value: int) -> str:
+    """Return the statement after which the sequence's next value is `value`.
+
+    Citus refuses the plain one, and its own isn't rolled back.
+    """
+    if is_citus():
+        return f"SELECT setval('{sequence}', {value}, false)"
+    return f"ALTER SEQUENCE {sequence} RESTART WITH {value}"
+
+
+def violated(error) -> tuple[str | None, str | None]:
+    """Return the table and the constraint or index of the driver's UniqueViolation.
+
+    A node numbers both, and of what it says only the sentence arrives. The query that completes
+    that needs an open transaction, or none, in which nothing has failed.
+    """
+    table, constraint = error.diag.table_name, error.diag.constraint_name
+    if not is_citus():
+        return table, constraint
+    if not constraint and (found := re.search(r'"(.+)"', error.diag.message_primary)):
+        constraint = found[1]
+    constraint = without_shard(constraint or "")
+    with default.cursor() as cursor:
+        [(table,)] = rows(cursor, TABLE_OF_INDEX, [constraint]) or [(table,)]
+    return table, constraint
+
+
 def without_shard(name: str) -> str:
-    """Return the name of a table or a constraint that an error of a node's mentions."""
+    """Return the name without the number that a node adds to it."""
     return re.sub(r"_\d{6,}\Z", "", name) if is_citus() else name
 
 
@@ -278,6 +321,11 @@ def plan_moves(places: dict[str, str], sizes: dict[str, int], nodes: list[str]) 
 def ask(cursor, query: str, parameters: list | dict | None = None):
     cursor.execute(query, parameters)
     return cursor.fetchone()[0]
+
+
+def rows(cursor, query: str, parameters: list) -> list[tuple]:
+    cursor.execute(query, parameters)
+    return cursor.fetchall()
 
 
 def unquoted(name: str) -> str:

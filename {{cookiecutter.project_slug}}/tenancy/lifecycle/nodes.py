@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, connection
 from django_tenants.utils import get_public_schema_name
 
 from tenancy.concrete import Tenant
@@ -10,6 +10,7 @@ from tenancy.database import citus
 from tenancy.database.citus import Move
 from tenancy.exceptions import LifecycleError, NoCitus, UnknownNode, one_line
 from tenancy.history import record
+from tenancy.lifecycle.purging import without_waiting
 from tenancy.states import exclusive, fetch_for
 
 ACTION = "move"
@@ -66,13 +67,20 @@ def distribute_tenant(tenant: Tenant, by: str) -> str:
         if found := citus.limits(row.schema_name):
             raise LifecycleError(f"“{row.slug}” stays: {describe(found)}.")
         try:
-            with transaction.atomic():
-                citus.distribute(row.schema_name)
+            without_waiting(lambda: distribute(row.schema_name))
         except DatabaseError as error:
             raise LifecycleError(f"“{row.slug}” stays: {one_line(error)}") from error
         node = citus.places().get(row.schema_name, "")
         record(ACTION, row, by, after=node)
         return node
+
+
+def distribute(schema_name: str) -> None:
+    """Lock all tables at once: a query that has one and waits for another would be a deadlock."""
+    citus.lock_tables(schema_name)
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL lock_timeout = 0")
+    citus.distribute(schema_name)
 
 
 def describe(limits: list[tuple[str, str]]) -> str:

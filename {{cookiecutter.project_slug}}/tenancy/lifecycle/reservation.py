@@ -11,6 +11,7 @@ from django.db.models import Field, Model
 
 from tenancy import hosts
 from tenancy.concrete import Domain, Organization, Tenant, added_fields
+from tenancy.database import citus
 from tenancy.duplicates import duplicated
 from tenancy.exceptions import InvalidField, InvalidName, InvalidSlug, LifecycleError, SlugTaken
 from tenancy.lifecycle.organizations import find_or_make
@@ -152,6 +153,6 @@ def refusing_duplicates(error: LifecycleError, *, durable: bool = False) -> Iter
         if found in ((Tenant, ["slug"]), (Domain, ["domain"])):
             raise error from None
         model, names = found
-        what = ", ".join(names) or conflict.__cause__.diag.constraint_name
+        what = ", ".join(names) or citus.violated(conflict.__cause__)[1]
         other = f"another {model._meta.verbose_name} has this value"
         raise InvalidField(f"{what}: {other}.") from None

@@ -12,6 +12,7 @@ from tenant_users.permissions.models import UserTenantPermissions
 
 from tenancy import roles
 from tenancy.concrete import Organization, Tenant
+from tenancy.database import citus
 from tenancy.people.accounts import create_user
 from tenancy.people.members import add_member, grant, revoke
 from tenancy.testing.client import sign_in
@@ -29,7 +30,7 @@ from tenancy.testing.isolation.sides import (
 PUBLIC = get_public_schema_name()
 PASSWORD = "correct horse battery staple"  # noqa: S105 (of people who live for one test)
 SEQUENCES = """
-    SELECT format('ALTER SEQUENCE %%I.%%I RESTART WITH ', schemaname, sequencename), max_value
+    SELECT format('%%I.%%I', schemaname, sequencename), max_value
     FROM pg_sequences WHERE schemaname = %s
 """
 DAY = 24 * 60 * 60  # seconds; a confirmation that holds for as long as the proof takes
@@ -144,9 +145,12 @@ class World:
         with connection.cursor() as cursor:
             cursor.execute(SEQUENCES, [schema_name])
             statements = [
-                f"{sql} {side.first_of(largest) + further}" for sql, largest in cursor.fetchall()
+                citus.restart(name, side.first_of(largest) + further)
+                for name, largest in cursor.fetchall()
             ]
-            cursor.execute("; ".join(["SET CONSTRAINTS ALL IMMEDIATE", *statements]))
+            statements = ["SET CONSTRAINTS ALL IMMEDIATE", *statements]
+            for message in citus.messages(statements, "; "):
+                cursor.execute(message)
 
     def begin(self) -> None:
         """Give the rows that requests make keys of their own, the same in each pass."""
