@@ -73,13 +73,14 @@ IDENTITIES = """
     WHERE nspname = %s AND attidentity <> '' AND NOT attisdropped
 """
 NEXT = """
-    SELECT setval(pg_get_serial_sequence(%s, %s), greatest(
-        (SELECT coalesce(max({column}), 0) FROM {table}),
-        (SELECT coalesce(last_value, 0) FROM pg_sequences
-            WHERE format('%%I.%%I', schemaname, sequencename)::regclass
-                = pg_get_serial_sequence(%s, %s)::regclass),
-        1
-    ))
+    SELECT setval(pg_get_serial_sequence(%s, %s), greatest(used, 1), used > 0) FROM (
+        SELECT greatest(
+            (SELECT coalesce(max({column}), 0) FROM {table}),
+            (SELECT coalesce(last_value, 0) FROM pg_sequences
+                WHERE format('%%I.%%I', schemaname, sequencename)::regclass
+                    = pg_get_serial_sequence(%s, %s)::regclass)
+        )
+    ) AS id (used)
 """
 # What citus_schema_distribute refuses, and the owner's own apps may have.
 LIMITS = """

@@ -39,9 +39,9 @@ class Command(BaseCommand):
             "DOMAIN": lambda tenant: tenant.host or "none",
             "SIZE": sizes and size_of(tenants),
             "AGE": lambda tenant: timesince(tenant.created, depth=1).replace("\xa0", " "),
-            "ORIGIN": origin_of,
             "NODE": citus.is_citus()
             and (lambda tenant: places.get(tenant.schema_name, "coordinator")),
+            "ORIGIN": origin_of,
         }
         columns = {title: value for title, value in columns.items() if value}
         rows = [tuple(value(tenant) for value in columns.values()) for tenant in tenants]
