@@ -9,16 +9,18 @@ from django.core.mail import EmailMultiAlternatives
 from django.core.mail.backends import console
 from django.template.loader import render_to_string
 
-from tenancy.concrete import Tenant
+from tenancy.concrete import Tenant, User
 from tenancy.preferences import preferences_of
 
 MAX_KEPT = 50  # e-mails, in development
 
 
-def send_email(name: str, recipient: str, context: dict, tenant: Tenant | None = None) -> None:
+def send_email(
+    name: str, recipient: str | User, context: dict, tenant: Tenant | None = None
+) -> None:
     """Send the e-mail `tenancy/email/<name>.txt` to one recipient, in their language.
 
-    A person who has chosen none gets that of the tenant, by default the current one.
+    The recipient is an address, or a person, whose language is known then. A person who has chosen none gets that of the tenant, by default the current one.
 
     The template's first paragraph is the subject. The HTML is the rest inside
     `tenancy/email/base.html`. EMAIL_BACKEND may send it at once or in the background.
@@ -27,7 +29,8 @@ def send_email(name: str, recipient: str, context: dict, tenant: Tenant | None =
     with preferences_of(recipient, tenant):
         subject, _, text = render_to_string(f"tenancy/email/{name}.txt", context).partition("\n\n")
         html = as_html(text.strip(), context)
-    message = EmailMultiAlternatives(" ".join(subject.split()), f"{text.strip()}\n", to=[recipient])
+    address = recipient.email if isinstance(recipient, User) else recipient
+    message = EmailMultiAlternatives(" ".join(subject.split()), f"{text.strip()}\n", to=[address])
     message.attach_alternative(html, "text/html")
     message.send()
 

@@ -241,10 +241,18 @@ class AbstractDomain(DomainMixin):
     # When the host first answered over TLS, for hosts that aren't below DOMAIN (see hsts.py).
     secure_since = models.DateTimeField(null=True, editable=False)
 
+    # Of a new tenant's domain: there is no other to be primary instead of.
+    is_first = False
+
     class Meta:
         abstract = True
         ordering = ["domain"]
         constraints = [constraint("host", Q(domain__regex=hosts.HOST))]
+
+    def save(self, *args, **kwargs):
+        """Save the row. Unlike the library's `save`, look for no others of a new tenant."""
+        library = DomainMixin if self.is_first else AbstractDomain
+        super(library, self).save(*args, **kwargs)
 
     def shows_files_to(self, user, tenant) -> bool:
         return seen_tenants(user, tenant).filter(domains=self).exists()

@@ -21,14 +21,16 @@ def activate(chooser: User | Tenant) -> None:
 
 
 @contextmanager
-def preferences_of(email: str, tenant: Tenant | None = None) -> Iterator[None]:
-    """Use the preferences of the person with this address.
+def preferences_of(person: str | User, tenant: Tenant | None = None) -> Iterator[None]:
+    """Use the preferences of a person, or of the one with this address.
 
     For what they haven't chosen use the tenant's, by default the current one's, and then what is
     active.
     """
     tenant = tenant or connection.tenant
-    user = User.objects.filter(email=email).only("language", "time_zone").first()
+    user = person
+    if not isinstance(person, User):
+        user = User.objects.filter(email=person).only("language", "time_zone").first()
     language, zone = translation.get_language(), timezone.get_current_timezone()
     with translation.override(language), timezone.override(zone):
         for chooser in (tenant, user):

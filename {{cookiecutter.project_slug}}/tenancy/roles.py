@@ -81,10 +81,10 @@ def flags(role: str | None) -> dict[str, bool]:
     return {name: bool(definition.get(name)) for name in ("is_staff", "is_superuser")}
 
 
-def assign_role(rights: UserTenantPermissions, role: str) -> None:
+def assign_role(rights: UserTenantPermissions, role: str, *, is_new: bool = False) -> None:
     """Put a member of the current tenant into the group of `role`, and out of other roles' groups.
 
-    Do nothing in the public schema: the main website has no roles.
+    A new member is in none. Do nothing in the public schema: the main website has no roles.
     """
     if connection.schema_name == get_public_schema_name():
         return
@@ -96,7 +96,8 @@ def assign_role(rights: UserTenantPermissions, role: str) -> None:
     )
     keys = {group.name: group.pk for group in groups}
     rights.groups.add(keys.pop(role))
-    rights.groups.remove(*keys.values())
+    if not is_new:
+        rights.groups.remove(*keys.values())
 
 
 def role_name() -> Subquery:

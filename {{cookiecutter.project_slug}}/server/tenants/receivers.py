@@ -31,7 +31,7 @@ def tell_owner(tenant: Tenant, **kwargs):
 
 def send_ready_email(tenant: Tenant) -> None:
     url = hosts.site_url(hosts.host_of(tenant.slug))
-    send_email("tenant_ready", tenant.owner.email, {"tenant": tenant, "url": url})
+    send_email("tenant_ready", tenant.owner, {"tenant": tenant, "url": url})
 
 
 def fill_materialized_views(schema_name: str, **kwargs):

@@ -193,7 +193,7 @@ def new_schema(tenant: Tenant, recipe: Recipe) -> Iterator[None]:
     A spare schema's name becomes the tenant's. If the block raises, the schema is gone.
     """
     with undoing() as undo:
-        if recipe.takes_spare and take_spare(tenant, undo):
+        if recipe.takes_spare and spares.wanted() and take_spare(tenant, undo):
             schema = spares.given_out(tenant.schema_name)
         else:
             schema = recipe.new_schema(tenant.schema_name)
@@ -230,7 +230,7 @@ def activate(tenant: Tenant, by: str, recipe: Recipe) -> None:
 
 def new_tenant(fields: dict | None = None, origin: str = "") -> Recipe:
     def grant_ownership(tenant):
-        grant(tenant, tenant.owner, roles.OWNER)
+        grant(tenant, tenant.owner, roles.OWNER, is_first=True)
 
     return Recipe(
         "provision",

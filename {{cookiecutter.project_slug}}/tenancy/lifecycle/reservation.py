@@ -68,7 +68,9 @@ def reserve(
             tenant = Tenant.objects.create(
                 organization=customer, schema_name=schema_name, **same, **recipe.fields
             )
-            Domain.objects.create(tenant=tenant, domain=hosts.host_of(slug))
+            domain = Domain(tenant=tenant, domain=hosts.host_of(slug))
+            domain.is_first = True
+            domain.save(force_insert=True)
     except SlugTaken:
         if isinstance(organization, Organization):
             same["organization"] = organization

@@ -22,7 +22,7 @@ from tenancy.concrete import Tenant, User
 from tenancy.exceptions import IllegalTransition, InvalidRole, NotAMember, OwnsTenant, UnknownUser
 from tenancy.history import record
 from tenancy.isolation.credentials import delete_credentials
-from tenancy.models import ApiKey, Invitation, LastSeen, Status
+from tenancy.models import ApiKey, Invitation, LastSeen
 from tenancy.people.seats import require_seat
 from tenancy.states import fetch_for, transition
 
@@ -157,15 +157,22 @@ def role_from(tenant: Tenant, rights: UserTenantPermissions) -> str:
     return rights.role or roles.UNKNOWN
 
 
-def grant(tenant: Tenant, user: User, role: str) -> None:
-    """Make the person a member with that role, instead of any role they had."""
+def grant(tenant: Tenant, user: User, role: str, *, is_first: bool = False) -> None:
+    """Make the person a member with that role, instead of any role they had.
+
+    The caller has a lock on the tenant's row, or makes the tenant. `is_first` says that the schema
+    is new: nobody is a member, and nobody has credentials.
+    """
     with tenant:
-        rights, is_new = UserTenantPermissions.objects.update_or_create(
-            roles.flags(role), profile_id=user.pk
-        )
-        roles.assign_role(rights, role)
+        found = UserTenantPermissions.objects.filter(profile_id=user.pk)
+        rights = None if is_first else found.first()
+        is_new = rights is None
+        rights = rights or UserTenantPermissions(profile_id=user.pk)
+        vars(rights).update(roles.flags(role))
+        rights.save()
+        roles.assign_role(rights, role, is_new=is_new)
         user.tenants.add(tenant)
-        if is_new and tenant.status != Status.PROVISIONING:  # a new schema has no credentials
+        if is_new and not is_first:
             delete_credentials(user)  # those of an earlier membership stay dead
     if is_new:
         tenant_user_added.send_robust(sender=Tenant, user=user, tenant=tenant)

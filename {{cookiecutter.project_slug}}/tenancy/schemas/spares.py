@@ -61,8 +61,6 @@ def take() -> str | None:
 
     The spare is the caller's when the transaction commits.
     """
-    if not wanted():
-        return None
     with connection.cursor() as cursor:
         cursor.execute(TAKE, [blueprint.key()])
         row = cursor.fetchone()
