@@ -36,11 +36,12 @@ class Mode(NamedTuple):
     rounds: int
     short_rounds: int  # of what takes a second at most
     their_rounds: dict  # of migrating; the standard executor takes its time
+    in_a_row: int  # tenants that one process makes
     minutes: int  # after which something hangs
 
 
-FULL = Mode((10, 100, 1000), (10, 100), 5, 25, {10: 3, 100: 3, 1000: 1}, minutes=60)
-SHORT = Mode((50,), (10,), 3, 5, {50: 1}, minutes=10)
+FULL = Mode((10, 100, 1000), (10, 100), 5, 25, {10: 3, 100: 3, 1000: 1}, 3000, minutes=60)
+SHORT = Mode((50,), (10,), 3, 5, {50: 1}, 200, minutes=10)
 
 PUBLISHED_MANY, MANY_MINUTES = 10_000, 90
 
@@ -103,6 +104,8 @@ def measure(mode):
             here |= migrating.add_field(ours, theirs, mode.rounds, their_rounds)
             step("  requests")
             here["requests"] = requests.measure(sides, cookies, mode.short_rounds, mode.rounds)
+        step("Make tenants one after the other")
+        in_a_row = births.in_a_row(ours, mode.in_a_row)
         step("Put sixty models more into the project")
         large, large_births = projects.large(ours), {}
         for size in mode.large_sizes:
@@ -125,6 +128,7 @@ def measure(mode):
         "short_rounds": mode.short_rounds,
         "their_rounds": mode.their_rounds,
         "fleets": found,
+        "in_a_row": in_a_row,
         "large_births": large_births,
         "tasks": tasks,
         "start": start,

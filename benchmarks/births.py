@@ -1,7 +1,9 @@
-"""Making a tenant: how long one takes, also in a large application, how many four processes make,
-how long a person who signs in meanwhile waits, and how long signing up takes in all."""
+"""Making a tenant: how long one takes, also in a large application, with a spare schema and after
+many others, how many four processes make, how long a person who signs in meanwhile waits, and how
+long signing up takes in all."""
 
 import contextlib
+import dataclasses
 import json
 import threading
 import time
@@ -41,15 +43,33 @@ def measure(ours, theirs, rounds, their_rounds):
 
 def measure_large(large, rounds):
     """The seconds that a tenant of an application with sixty models takes."""
-    replayed = replaying(large)
-    with large.worker() as mine, large.connect() as raw:
+    replayed, ready = replaying(large), with_spares(large, rounds + 1)
+    ready.project.manage("make_spare_schemas")
+    with large.worker() as mine, ready.worker() as spared, large.connect() as raw:
         ways = {
             "ours": lambda slug: mine.do("provision", slug=slug),
+            "spare": lambda slug: spared.do("provision", slug=slug),
             "limit": lambda slug: replayed(raw, f"{slug}_raw"),
         }
         seconds = in_turn(ways, rounds)
     fleet.remove(large, "birth")
     fleet.tidy(large)
+    return seconds
+
+
+def with_spares(side, number):
+    """The project with so many spare schemas."""
+    env = side.project.env | {"SPARE_SCHEMAS": str(number)}
+    return dataclasses.replace(side, project=dataclasses.replace(side.project, env=env))
+
+
+def in_a_row(ours, number):
+    """The seconds that each of so many tenants takes, made one after the other by one process."""
+    with ours.worker() as worker:
+        worker.do("provision", slug="birthwarm")
+        seconds = [worker.do("provision", slug=f"birthrow{at}") for at in range(number)]
+    fleet.remove(ours, "birth")
+    fleet.tidy(ours)
     return seconds
 
 

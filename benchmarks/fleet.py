@@ -37,6 +37,12 @@ ROWS = """
     WHERE id NOT IN (SELECT tenant_id FROM users_user_tenants);
 """
 
+# A spare schema is not named after its tenant, and a raw one has none.
+SCHEMAS = """
+    SELECT nspname FROM pg_namespace WHERE nspname ~ %s
+    UNION SELECT schema_name FROM tenants_tenant WHERE slug ~ %s
+"""
+
 REFERRING = """
     SELECT conrelid::regclass::text, attname
     FROM pg_constraint JOIN pg_attribute ON attrelid = conrelid AND attnum = conkey[1]
@@ -96,7 +102,7 @@ def remove(side, prefix):
     """Let the tenants go whose slugs begin with the prefix."""
     pattern = f"^{prefix}"
     with side.connect() as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT nspname FROM pg_namespace WHERE nspname ~ %s", [pattern])
+        cursor.execute(SCHEMAS, [pattern, pattern])
         for names in batched(schema for (schema,) in cursor.fetchall()):
             with side.connect() as another, another.cursor() as dropping:
                 for schema in names:

@@ -36,7 +36,8 @@ def found(tmp_path_factory):
     results = json.loads(file.read_text())
     [fleet] = results["fleets"].values()
     [large] = results["large_births"].values()
-    return fleet | {"tasks": results["tasks"], "start": results["start"], "large": large}
+    others = {name: results[name] for name in ("tasks", "start", "in_a_row")}
+    return fleet | others | {"large": large}
 
 
 def test_a_tenant_is_made_several_times_faster_than_by_the_libraries(found):
@@ -48,6 +49,16 @@ def test_a_tenant_is_made_several_times_faster_than_by_the_libraries(found):
 
 def test_in_a_large_application_a_tenant_costs_little_more_than_its_schema(found):
     assert ratio(found["large"]["ours"], found["large"]["limit"]) < 2
+
+
+def test_in_a_large_application_a_spare_schema_saves_most_of_the_time(found):
+    assert ratio(found["large"]["spare"], found["large"]["limit"]) < 0.6
+
+
+def test_the_last_of_many_tenants_takes_as_long_as_the_first(found):
+    seconds = found["in_a_row"]
+
+    assert median(seconds[-100:]) < 2 * median(seconds[:100])
 
 
 def test_several_processes_make_tenants_at_once(found):

@@ -98,7 +98,7 @@ def test_a_tenant_takes_few_queries_and_no_migration():
         provision_tenant("Name", "acme", "A new customer", "admin")
 
     statements = [query["sql"] for query in queries if "SAVEPOINT" not in query["sql"]]
-    assert len(statements) <= 14
+    assert len(statements) <= 15
     assert sum("CREATE TABLE" in statement for statement in statements) == 1
 
 
