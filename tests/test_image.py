@@ -8,11 +8,24 @@ import os
 import re
 import shutil
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from deployment import DOMAIN, PORTS, WORKSPACE, free_ports, is_ready, production
-from projects import UV, Browser, environment, need, render, wait_for
+from deployment import (
+    CADDY,
+    DOMAIN,
+    PORTS,
+    Site,
+    caddy_variables,
+    free_ports,
+    has_certificate,
+    is_ready,
+    production,
+    write_caddyfile,
+)
+from life import live, make_buckets, outside
+from projects import UV, Project, environment, need, render, wait_for
 
 pytestmark = pytest.mark.long
 BASE_PACKAGES = "ca-certificates,python3,python3-pip,python3-venv"
@@ -118,54 +131,87 @@ def test_the_image_is_small_and_has_no_secret(images, base, built):
     assert [*root.glob("app/static_root/site.*.css")]
 
 
-def test_its_processes_serve_the_site(images, built, tmp_path):
+@dataclass
+class Inside:
+    """What of a project's commands runs in a container of the image, and what beside it."""
+
+    images: Images
+    container: str
+    project: Project
+    env: dict
+    path: Path  # where processes of the site start that aren't the image's
+
+    def command(self, *command, **env):
+        given = [f"--env={name}={value}" for name, value in (self.env | env).items()]
+        return self.images.command("run", *given, self.container, "--", *command)
+
+    def manage(self, *arguments, check=True):
+        command = self.command("python", "manage.py", *arguments)
+        env = self.images.env
+        return subprocess.run(command, env=env, capture_output=True, text=True, check=check)
+
+    def run(self, *command):
+        return self.project.run(*command)
+
+
+@pytest.fixture(scope="module")
+def site(images, built, tmp_path_factory):
+    """The image's processes behind Caddy. The database and Redis aren't the image's."""
     project, image = built
     container, _ = images.mounted(image)
+    folder = tmp_path_factory.mktemp("site")
     ports = free_ports(*PORTS, "redis")
     address = project.run(*project.python, "-c", ADDRESS).stdout.strip()
     broker = f"redis://127.0.0.1:{ports['redis']}"
-    variables = production(project, tmp_path, ports, address) | {
+    variables = production(project, folder, ports, address) | {
         "CACHE_URL": f"{broker}/1",
         "CELERY_BROKER_URL": f"{broker}/0",
         "MEDIA_ROOT": "/srv/media",
     }
-    redis = subprocess.Popen(["redis-server", "--port", str(ports["redis"]), "--save", ""])
-    processes = [redis]
+    inside = Inside(images, container, project, variables, project.path)
+    site = Site(inside, folder, ports)
+    of_website = {"PORT": ports["website"], "INTERNAL_PORT": ports["website_internal"]}
+    of_web = {"PORT": ports["web"], "INTERNAL_PORT": ports["web_internal"]}
+    gunicorn = ("gunicorn", "--config", "deploy/gunicorn.conf.py")
+    with outside(folder / "s3") as (site.nameserver, of_world), site.mailbox:
+        variables |= of_world
 
-    def run(*command, **env):
-        given = [f"--env={name}={value}" for name, value in (variables | env).items()]
-        return images.command("run", *given, container, "--", *command)
+        def start(name, *command):
+            site.processes[name] = subprocess.Popen(command, env=images.env)
 
-    try:
-        release = ["sh", "-ec", "id -un; python manage.py init_tenant; python manage.py tenants"]
-        said = subprocess.check_output(run(*release), env=images.env, text=True)
-        assert said.startswith("app\n")
-        programs = "python manage.py provision_tenant Initech initech org ada"
-        subprocess.run(run("sh", "-ec", programs), env=images.env, check=True)
-        for name, module in (("web", "server.wsgi"), ("website", "server.wsgi_main_website")):
-            command = run(
-                *("gunicorn", "--config", "deploy/gunicorn.conf.py", module),
-                PORT=ports[name],
-                INTERNAL_PORT=ports[f"{name}_internal"],
-            )
-            processes.append(subprocess.Popen(command, env=images.env, start_new_session=True))
-        worker = run("celery", "--app", "server", "worker", "--concurrency", "1")
-        processes.append(subprocess.Popen(worker, env=images.env, start_new_session=True))
-        for name in ("web", "website"):
-            wait_for(lambda name=name: is_ready(ports[f"{name}_internal"]))
-        secure = {"X-Forwarded-Proto": "https"}
-        home = Browser(DOMAIN, ports["website"]).get("/", **secure)
-        workspace = Browser(WORKSPACE, ports["web"]).get("/", **secure)
-        ping = run("celery", "--app", "server", "inspect", "ping")
-        wait_for(lambda: subprocess.run(ping, env=images.env, check=False).returncode == 0)
-    finally:
-        for process in reversed(processes):
-            process.terminate()
-        for process in processes:
-            process.wait(timeout=60)
+        try:
+            start("redis", "redis-server", "--port", str(ports["redis"]), "--save", "")
+            inside.manage("init_tenant")
+            make_buckets(inside)
+            inside.manage("provision_tenant", "Initech", "initech", "org", "ada")
+            start("web", *inside.command(*gunicorn, "server.wsgi", **of_web))
+            main_website = (*gunicorn, "server.wsgi_main_website")
+            start("website", *inside.command(*main_website, **of_website))
+            worker = ("celery", "--app", "server", "worker", "--concurrency", "1")
+            start("worker", *inside.command(*worker))
+            for name in ("web", "website"):
+                wait_for(lambda name=name: is_ready(ports[f"{name}_internal"]))
+            start_proxy(site)
+            yield site
+        finally:
+            site.stop()
 
-    assert (home.status, "Acme Cloud" in home.text) == (200, True)
-    assert (workspace.status, "Welcome to Initech" in workspace.text) == (200, True)
+
+def start_proxy(site):
+    file = write_caddyfile(site)
+    command = [CADDY, "run", "--adapter", "caddyfile", "--config", file]
+    env = environment(DOMAIN=DOMAIN, **caddy_variables(site))
+    site.processes["caddy"] = subprocess.Popen([str(part) for part in command], env=env)
+    wait_for(lambda: has_certificate(site))
+
+
+def test_its_processes_run_as_a_user_of_their_own(site):
+    said = subprocess.check_output(site.project.command("id", "-un"), env=site.project.images.env)
+    assert said == b"app\n"
+
+
+def test_a_workspace_lives_in_it(site, trusting_chromium):
+    live(site, trusting_chromium, lambda: site.project.manage("check_domains"))
 
 
 ADDRESS = """
