@@ -14,6 +14,7 @@ IN_A_ROW = 1000  # births, one after the other
 HUNDRED = 100
 ROUNDS = 3
 BIRTHS = 25
+JOBS = 2
 LISTS = {  # with the seconds that each may take
     "nothing to migrate": Goal(most=1.5, at=("10000",)),
     "`tenants`": Goal(most=2, at=("10000",)),
@@ -42,6 +43,7 @@ def measure(size, step):
             here["lists"] = lists(ours)
             step("  a field to add")
             here |= migrating.add_field(ours, None, ROUNDS, 0)
+            here["jobs"] = migrating.add_field_by_jobs(ours, JOBS, ROUNDS)
             step("  making a tenant")
             here["births"] = births.measure_large(ours, BIRTHS)
         step("  tenants in a row")
@@ -112,9 +114,11 @@ def tables(results):
         field = here["field"]
         times = [time(median(field[who])) for who in ("ours", "limit")]
         over = judged(ratio(field["ours"], field["limit"]), FIELD, size)
-        rows.append([size, *times, over, time(median(here["shared"]["ours"]))])
+        more = (here["jobs"], here["shared"]["ours"])
+        rows.append([size, *times, over, *(time(median(seconds)) for seconds in more)])
     heads = ["tenants", "a field, ours", "limit", f"ours / limit ({FIELD})"]
-    lines += table([*heads, "before that, `--shared` with the blueprint"], rows)
+    heads += [f"with `--jobs {JOBS}`", "before that, `--shared` with the blueprint"]
+    lines += table(heads, rows)
 
     lines += ["\n## Making a tenant\n", "The limit is the blueprint's statements alone.\n"]
     rows = []

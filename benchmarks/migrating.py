@@ -58,6 +58,16 @@ def add_field(ours, theirs, rounds, their_rounds):
     return {"field": seconds, "shared": before}
 
 
+def add_field_by_jobs(ours, jobs, rounds):
+    """The seconds it takes to add a field, another in each round, to so many tenants at once."""
+    seconds = []
+    for _ in range(rounds):
+        field = f"field_{time.time_ns()}"
+        write_migration(ours, field)
+        seconds.append(deployed(ours, field, jobs=jobs)[1])
+    return seconds
+
+
 def write_migration(side, field):
     """Add a migration of the notes that adds the field; return its name."""
     folder = side.project.path / ("server/notes" if side.name == "ours" else "notes") / "migrations"
@@ -67,13 +77,13 @@ def write_migration(side, field):
     return name
 
 
-def deployed(side, field):
-    """The seconds of both commands of a deployment."""
+def deployed(side, field, **options):
+    """The seconds of both commands of a deployment; the second one has the options."""
     with side.worker() as worker:
         worker.do("warm")
         shared = worker.do("share")
         worker.do("warm")
-        seconds = worker.do("migrate")
+        seconds = worker.do("migrate", **options)
     columns = side.query(
         "SELECT count(*) FROM pg_attribute WHERE attname = %s AND NOT attisdropped", field
     )

@@ -194,6 +194,7 @@ def grown(seconds):
     return {
         "lists": {name: [seconds] for name in many.LISTS},
         "field": {"ours": [seconds], "limit": [seconds / 2]},
+        "jobs": [seconds / 2],
         "shared": {"ours": [seconds]},
         "births": {"ours": [0.025], "limit": [0.020]},
     }
@@ -215,7 +216,7 @@ def test_the_page_of_ten_thousand_says_which_goals_were_missed():
     assert "| nothing to migrate (goal: ≤ 1.5 s) | 200 ms | 3.0 s **missed** |" in page
     assert "| `tenants --sizes` | 200 ms | 3.0 s |" in page
     assert "| `tenant_doctor` (goal: ≤ 5 s) | 200 ms | 3.0 s |" in page
-    assert "| 10000 | 3.0 s | 1.5 s | 2.00 **missed** | 3.0 s |" in page
+    assert "| 10000 | 3.0 s | 1.5 s | 2.00 **missed** | 1.5 s | 3.0 s |" in page
     assert "| 20 ms | 40 ms | 2.00 **missed** |" in page
     assert "| one host | 96 | 90.0 MB |" in page
     assert "| all hosts | 80 | 90.0 MB **missed** |" in page

@@ -72,9 +72,9 @@ def warm():
     MigrationLoader(connection)
 
 
-def migrate():
+def migrate(**options):
     """Migrate all tenants, with the default executor; return the seconds that took."""
-    return timed(lambda: call_command("migrate_schemas", tenant=True, verbosity=0))
+    return timed(lambda: call_command("migrate_schemas", tenant=True, verbosity=0, **options))
 
 
 def share():
