@@ -81,18 +81,18 @@ class Server:
             cwd=self.data.parent,
             env=env,
             text=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             check=False,
             **USER,
             **options,
         )
         if done.returncode:
-            raise ProgramError(done.stderr.strip() or program)
+            raise ProgramError(done.stdout.strip() or program)
         return time.perf_counter() - started
 
     def init(self):
-        self.run("initdb", "-D", self.data, "-A", "trust", "-U", "postgres", "--no-sync")
+        self.run("initdb", "-D", self.data, "-A", "trust", "-U", "postgres", "--data-checksums")
 
     def start(self, **changes):
         settings = {**SETTINGS, "port": self.port, **changes}
