@@ -52,6 +52,8 @@ def measure(sides, cookies, rounds, their_rounds):
             if "Anonymous" in page or "milk" not in page:
                 raise BenchmarkError(f"{name} answered: {page}")
             anonymous[name](0), signed_in[name](0)
+        for port in alone:
+            Browser(HOST, port).get("/")
         one_host = private_memory(ours)
         anonymous["all hosts"], anonymous["apart"] = asking("ours", hosts=every), asking_apart
         for _ in range(WARMING + len(every) // 200):
