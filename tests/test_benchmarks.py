@@ -163,10 +163,11 @@ MADE_UP = {
                     "ours": [96],
                     "theirs": [10],
                     "plain": [100],
+                    "bare": [110],
                     "all hosts": [80],
                     "apart": [84],
                 },
-                "signed in": {"ours": [80], "theirs": [9], "plain": [100]},
+                "signed in": {"ours": [80], "theirs": [9], "plain": [100], "bare": [120]},
                 "memory": {"one host": 2.0, "all hosts": 40.0, "apart": None},
             },
         }
@@ -181,7 +182,7 @@ def test_the_page_says_which_goals_were_missed():
     assert "| 1000 | 50 ms | 600 ms | 45 ms | 12.00 | 1.11 |" in page
     assert "| 1000 | 3.0 s | 61.0 s | 2.0 s | 20 **missed** | 1.50 |" in page
     assert "| 1000 | 3.0 s | 200 ms |" in page
-    assert "| 1000 | 80 | 9 | 100 | 0.80 **missed** |" in page
+    assert "| 1000 | 80 | 9 | 100 | 120 | 0.80 **missed** | 0.67 |" in page
     assert "| 600 | 80 | 610 | 0.98 | 7.50 |" in page
     assert "| 1000 | 2.1 s **missed** |" in page
     assert "| 700 ms | 500 ms | 1.40 **missed** |" in page
