@@ -161,8 +161,8 @@ def requests(fleets):
     yield "\n## Answering requests\n"
     yield "Requests per second of a page with one query: gunicorn with 2 sync workers, wrk with 8"
     yield "connections. Plain is Django without tenants, with persistent connections"
-    yield "and the same libraries' middleware (`benchmarks/plain`); bare has the middleware of"
-    yield "`startproject` alone.\n"
+    yield "and the same libraries' middleware (`benchmarks/plain`); bare is Django as"
+    yield "`startproject` makes it, with persistent connections.\n"
     for page_of, goal in SHARE.items():
         rows = []
         for size, found in fleets.items():
