@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
@@ -17,7 +18,8 @@ from server.notes.models import Note
 from server.tenants.models import Tenant
 from tenancy import copies, lifecycle
 from tenancy.copies import everything
-from tenancy.copies.archive import opened
+from tenancy.copies.archive import BEFORE, opened
+from tenancy.copies.dumped import Dumped
 from tenancy.copies.everything import outdated
 from tenancy.copies.places import default_place, name_of, place_of
 from tenancy.exceptions import CopyError
@@ -25,6 +27,7 @@ from tenancy.health.checks import check_backups
 from tenancy.lifecycle.schema_names import rename_schema
 from tenancy.locks import advisory_lock
 from tenancy.models import TenantEvent
+from tenancy.postgres import programs
 from tenancy.testing import TenantClient
 
 from engine.copies import cleaned_up, execute, get, provision
@@ -89,6 +92,43 @@ def test_a_tenant_that_fails_stops_no_other(source, place):
     assert re.search(r"^  source: .+", str(failure.value), re.M)
     assert slugs_in(place) == ["first", "other"]
     execute(f"CREATE TABLE {source.schema_name}.django_migrations ()")
+
+
+def test_one_run_of_pg_dump_is_for_several_tenants(source, tmp_path, monkeypatch):
+    runs = count_dumps(monkeypatch)
+    provision("next")
+    call_command("backup_all", to=str(tmp_path))
+
+    assert len(runs) == 2  # what comes before the rows, and what comes after
+    call_command("restore_drill", place=str(tmp_path))
+
+
+def test_a_tenant_that_changes_meanwhile_is_dumped_again(source, tmp_path, monkeypatch):
+    runs = count_dumps(monkeypatch)
+
+    place = place_of(str(tmp_path))
+    dumped = Dumped([source.schema_name])
+    dumped.prepare(source.schema_name)
+    execute(f"ALTER TABLE {source.schema_name}.notes_note ADD late int DEFAULT 5")
+    everything.make_archive(place, source, "test", dumped)
+
+    assert len(runs) == 4
+    [name] = place.names()
+    with place.fetched(name) as path, ZipFile(path) as archive:
+        assert '"late" integer' in archive.read(BEFORE).decode()
+
+
+def count_dumps(monkeypatch):
+    """A list that gets an item for each run of pg_dump."""
+    runs, run = [], programs.run
+
+    def counted(command, **options):
+        if Path(command[0]).name == "pg_dump":
+            runs.append(command)
+        return run(command, **options)
+
+    monkeypatch.setattr(programs, "run", counted)
+    return runs
 
 
 def test_two_runs_at_once(place, committed_db):

@@ -20,6 +20,7 @@ from tenancy import hosts
 from tenancy.concrete import Tenant
 from tenancy.copies.archive import AFTER, BEFORE, FILES, FORMAT, HEADER, rows_of
 from tenancy.copies.consistent import consistent_read, quote_table, sequences_of, tables_of
+from tenancy.copies.dumped import Dumped
 from tenancy.copies.fields import export_digests, export_fields
 from tenancy.copies.references import export_keys, key_of
 from tenancy.exceptions import CopyError
@@ -27,12 +28,19 @@ from tenancy.schemas.uploads import uploads_of
 from tenancy.states import fetch_for, log_event, new_event
 
 
-def backup(tenant: Tenant, path: str | Path, by: str, *, overwrite: bool = False) -> Path:
+def backup(
+    tenant: Tenant,
+    path: str | Path,
+    by: str,
+    *,
+    overwrite: bool = False,
+    dumped: Dumped | None = None,
+) -> Path:
     """Write an active, suspended or deleted tenant into a file; return its path.
 
-    Only the file's owner can read it. It gets its name when it is complete. Credentials
-    are left out. Raises IllegalTransition, and CopyError, also if the file exists and `overwrite`
-    is False.
+    Only the file's owner can read it. It gets its name when it is complete. Credentials are left
+    out. `dumped` has the statements of several tenants, to save time. Raises IllegalTransition, and
+    CopyError, also if the file exists and `overwrite` is False.
     """
     path = Path(path).absolute()
     with schema_context(get_public_schema_name()):
@@ -40,7 +48,7 @@ def backup(tenant: Tenant, path: str | Path, by: str, *, overwrite: bool = False
         with (
             new_file(path, overwrite) as file,
             ZipFile(file, "w", ZIP_DEFLATED, strict_timestamps=False) as archive,
-            consistent_read("back up", tenant) as parts,
+            consistent_read("back up", tenant, dumped) as parts,
         ):
             header = describe(tenant)
             for name, statements in zip((BEFORE, AFTER), parts, strict=True):

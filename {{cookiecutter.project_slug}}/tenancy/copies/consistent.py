@@ -10,6 +10,7 @@ from tenant_users.tenants.models import tenant_user_added
 
 from tenancy import roles
 from tenancy.concrete import Tenant, User, added_fields
+from tenancy.copies.dumped import Dumped
 from tenancy.database import citus
 from tenancy.exceptions import CopyError, DumpFailed
 from tenancy.isolation.credentials import left_behind
@@ -76,11 +77,17 @@ def snapshot(action: str, tenant: Tenant) -> Iterator[str]:
 
 
 @contextmanager
-def consistent_read(action: str, tenant: Tenant) -> Iterator[tuple[list[str], list[str]]]:
-    """Begin a `snapshot`; yield its `dump_around_rows`. Raises CopyError also if pg_dump fails."""
+def consistent_read(
+    action: str, tenant: Tenant, dumped: Dumped | None = None
+) -> Iterator[dump.Parts]:
+    """Begin a `snapshot`; yield its `dump_around_rows`, from `dumped` if that has them.
+
+    Raises CopyError also if pg_dump fails.
+    """
     with snapshot(action, tenant) as name:
         try:
-            parts = dump.dump_around_rows(tenant.schema_name, name)
+            parts = dumped and dumped.take(tenant.schema_name)
+            parts = parts or dump.dump_around_rows(tenant.schema_name, name)
         except DumpFailed as error:
             raise CopyError(f"“{tenant.slug}” can't be dumped. {error}") from error
         yield parts

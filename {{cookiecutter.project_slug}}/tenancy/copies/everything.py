@@ -12,6 +12,7 @@ from django_tenants.utils import get_public_schema_name, schema_context
 
 from tenancy.concrete import Tenant
 from tenancy.copies.backups import backup
+from tenancy.copies.dumped import Dumped
 from tenancy.copies.places import Place, name_of, schema_of, time_of
 from tenancy.exceptions import CopyError, LifecycleError, SomeFailed, one_line
 from tenancy.for_each import each_tenant
@@ -52,19 +53,22 @@ def backup_all(place: Place, by: str, *, keep: int, days: int, purged_days: int)
 
 def make_archives(place: Place, by: str) -> tuple[int, dict[str, str]]:
     made = 0
+    tenants = Tenant.objects.exclude(schema_name=get_public_schema_name())
+    dumped = Dumped(tenants.values_list("schema_name", flat=True))
     try:
-        for step in each_tenant(Tenant.objects.exclude(schema_name=get_public_schema_name())):
+        for step in each_tenant(tenants):
             with step as tenant:
-                make_archive(place, tenant, by)
+                make_archive(place, tenant, by, dumped)
                 made += 1
     except SomeFailed as failed:
         return made, dict(failed.reasons)
     return made, {}
 
 
-def make_archive(place: Place, tenant: Tenant, by: str) -> None:
-    write = partial(backup, tenant, by=by)
+def make_archive(place: Place, tenant: Tenant, by: str, dumped: Dumped) -> None:
+    write = partial(backup, tenant, by=by, dumped=dumped)
     try:
+        dumped.prepare(tenant.schema_name)
         place.keep(name_of(tenant.schema_name, timezone.now()), write)
     except (LifecycleError, OSError) as error:  # for people, and so without a traceback
         raise CommandError(one_line(error)) from None

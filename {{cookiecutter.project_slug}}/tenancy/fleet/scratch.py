@@ -102,7 +102,7 @@ def dump_in_scratch() -> tuple[str, list[str]]:
     with scratch_database():
         create_schema(template_name)
         blueprint.migrate(template_name)
-        before, after = dump.dump_sections(template_name)
+        before, after = dump.dump_sections([template_name])[template_name]
     rows = dump_rows(template_name)
     statements = [*before, *rows, *after]
     copy_name = blueprint.new_name()

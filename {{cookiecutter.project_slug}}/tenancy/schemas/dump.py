@@ -7,7 +7,7 @@ else, such as `blueprint-` and random digits.
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -20,6 +20,8 @@ from tenancy.postgres import programs
 
 PATIENCE = 600  # seconds: pg_dump reads the catalog of all schemas before it writes anything
 LOCK_TIMEOUT = 5000  # milliseconds to wait for a migration that waits for our own transaction
+FOR_COPIES = "--quote-all-identifiers", f"--lock-wait-timeout={LOCK_TIMEOUT}"
+Parts = tuple[list[str], list[str]]  # the statements to run before the rows are inserted, and after
 
 # What decides where a statement ends. Nothing else can contain a semicolon.
 TOKEN = re.compile(
@@ -33,47 +35,57 @@ TOKEN = re.compile(
     re.VERBOSE | re.DOTALL | re.MULTILINE,
 )
 
+# The comment before each object's statements. A schema itself is in no schema, and so are its own
+# comment and its privileges, whose name is that of the schema after “SCHEMA”.
+HEADER = re.compile(
+    r"-- (?:Data for )?Name: (?P<name>.*); Type: (?P<type>.*); Schema: (?P<schema>.*); Owner: .*\n"
+)
+
 
 def dump_schema(schema_name: str) -> list[str]:
     """Return the statements that make all objects and rows in the schema, but not the schema.
 
     They contain what is committed. Raises DumpFailed.
     """
-    return pg_dump(schema_name, connection.pg_version // 10000, "--rows-per-insert=1000")
+    version = connection.pg_version // 10000
+    return pg_dump([schema_name], version, "--rows-per-insert=1000")[schema_name]
 
 
-def dump_around_rows(schema_name: str, snapshot: str) -> tuple[list[str], list[str]]:
+def dump_around_rows(schema_name: str, snapshot: str) -> Parts:
     """Return the statements to run before the rows are inserted, and those to run after.
 
     Tables, types, functions and views come before; indexes, constraints, triggers and the content
     of materialized views after. `snapshot` is the id of an exported snapshot. PostgreSQL's own
     mentions of the schema are in double quotes, as `rename` needs them. Raises DumpFailed.
     """
-    return dump_sections(
-        schema_name,
-        "--quote-all-identifiers",
-        f"--snapshot={snapshot}",
-        f"--lock-wait-timeout={LOCK_TIMEOUT}",
-    )
+    return dump_sections([schema_name], *FOR_COPIES, f"--snapshot={snapshot}")[schema_name]
 
 
-def dump_sections(schema_name: str, *options: str) -> tuple[list[str], list[str]]:
-    """Do the same with what is committed, and with pg_dump's own options. Raises DumpFailed."""
-    call = partial(pg_dump, schema_name, connection.pg_version // 10000, *options)
+def dump_many_around_rows(schema_names: Collection[str]) -> dict[str, Parts]:
+    """Return the same for each of the schemas, as it is committed. Raises DumpFailed.
+
+    It takes hardly longer than for one: pg_dump reads the catalog of all schemas in any case.
+    """
+    return dump_sections(schema_names, *FOR_COPIES)
+
+
+def dump_sections(schema_names: Collection[str], *options: str) -> dict[str, Parts]:
+    """Return the two parts of each schema, with pg_dump's own options. Raises DumpFailed."""
+    call = partial(pg_dump, schema_names, connection.pg_version // 10000, *options)
     with ThreadPoolExecutor() as pool:  # most of the time each reads the catalog
         before, after = pool.map(call, ("--section=pre-data", "--section=post-data"))
-    return before, after
+    return {name: (before[name], after[name]) for name in schema_names}
 
 
-def pg_dump(schema_name: str, version: int, *options: str) -> list[str]:
-    """Run pg_dump of this major version or a newer one; return the statements.
+def pg_dump(schema_names: Collection[str], version: int, *options: str) -> dict[str, list[str]]:
+    """Run pg_dump of this major version or a newer one; return each schema's statements.
 
     It opens no connection of ours, so any thread may call it. Raises DumpFailed.
     """
-    own = quote_schema_name(schema_name)
+    schemas = [f"--schema={quote_schema_name(name)}" for name in schema_names]
     arguments, variables = connection.client.settings_to_cmd_args_env(
         connection.settings_dict,
-        [*options, "--no-owner", "--encoding=UTF8", "--no-password", f"--schema={own}"],
+        [*options, "--no-owner", "--encoding=UTF8", "--no-password", *schemas],
     )
     # pg_dump must connect as this process does, which also reads PGSSLMODE and the like.
     inherited = {name: value for name, value in os.environ.items() if name.startswith("PG")}
@@ -88,35 +100,58 @@ def pg_dump(schema_name: str, version: int, *options: str) -> list[str]:
         except LocalPostgresError as error:  # the wheel's has no TLS; the next one may have it
             failure = str(error)
         else:
-            return clean(text, own)
+            return by_schema(text, schema_names)
     raise DumpFailed(failure)
 
 
-def clean(text: str, own: str) -> list[str]:
-    """Return the statements that make the objects, without those that pg_dump puts around them."""
-    statements = list(split(text))
+def by_schema(text: str, schema_names: Iterable[str]) -> dict[str, list[str]]:
+    """Return the statements that make each schema's objects, without those that pg_dump puts around
+    them. Raises DumpFailed for a statement that is of none of the schemas."""
+    found = {name: [] for name in schema_names}
+    statements = entries(text)
     # Up to this one there are settings for the session that restores a whole database.
-    start = statements.index("SET row_security = off;") + 1
-    return [
-        re.sub(r"\ASET ", "SET LOCAL ", statement)
-        for statement in statements[start:]
-        if statement != f"CREATE SCHEMA {own};"
-    ]
+    for _, statement in statements:
+        if statement == "SET row_security = off;":
+            break
+    for header, statement in statements:
+        if statement.startswith("SET "):  # it is for all that comes after it
+            for own in found.values():
+                own.append(f"SET LOCAL {statement.removeprefix('SET ')}")
+        elif schema_of(header) in found:
+            if header["type"] != "SCHEMA":
+                found[schema_of(header)].append(statement)
+        else:
+            raise DumpFailed(f"pg_dump wrote what is of no schema: {statement[:200]}")
+    return found
+
+
+def schema_of(header: re.Match | None) -> str | None:
+    """Return the schema of the object that the HEADER is about."""
+    if header is None:
+        return None
+    return header["name"].removeprefix("SCHEMA ") if header["schema"] == "-" else header["schema"]
 
 
 def split(text: str) -> Iterator[str]:
     """Yield the statements in pg_dump's output, each with its semicolon."""
+    return (statement for _, statement in entries(text))
+
+
+def entries(text: str) -> Iterator[tuple[re.Match | None, str]]:
+    """Yield each statement in pg_dump's output, after the HEADER of its object."""
+    header = None
     start = depth = 0
     for token in TOKEN.finditer(text):
         match token.lastgroup:
             case "nothing" if not text[start : token.start()].strip():
+                header = HEADER.fullmatch(token[0]) or header
                 start = token.end()
             case "opening":
                 depth += 1
             case "closing":
                 depth -= 1
             case "end" if depth == 0:
-                yield text[start : token.end()].strip()
+                yield header, text[start : token.end()].strip()
                 start = token.end()
 
 
