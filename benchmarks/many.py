@@ -47,7 +47,7 @@ def measure(size, step):
             step("  making a tenant")
             here["births"] = births.measure_large(ours, BIRTHS)
         step("  tenants in a row")
-        row = in_a_row(ours, min(IN_A_ROW, size))
+        row = births.in_a_row(ours, min(IN_A_ROW, size))
         step("  requests")
         answered = requests.measure(sides, cookies, ROUNDS, ROUNDS)
         versions = ours.do("versions")
@@ -70,16 +70,6 @@ def lists(ours):
         for way in ways.values():
             way(0)  # imports, and the server's cache
         return interleaved(ways, ROUNDS, ROUNDS)
-
-
-def in_a_row(ours, number):
-    """The seconds that each of so many tenants took, in one process."""
-    with ours.worker() as worker:
-        worker.do("provision", slug="birthfirst")
-        seconds = [worker.do("provision", slug=f"birth{at}") for at in range(number)]
-    fleet.remove(ours, "birth")
-    fleet.tidy(ours)
-    return seconds
 
 
 def page(results):

@@ -1,4 +1,4 @@
-"""Runs the tests on Citus if CITUS_SUPERUSER is set (docs/scale.md says how to make a coordinator).
+"""Runs the tests on Citus if CITUS_SUPERUSER is set (docs/citus.md says how to make a coordinator).
 
 DATABASE_URL is a coordinator's then. Each test database is made on all its nodes. Only a superuser
 may add the extension and the nodes: CITUS_SUPERUSER is its name, perhaps with a colon and its

@@ -40,6 +40,7 @@ def pre_fork(server, worker):
 
 
 def post_fork(server, worker):
+    """Let the process accept at its own port alone, and at INTERNAL_PORT, where each answers."""
     others = {*ports} - {worker.port}
     worker.sockets = [each for each in worker.sockets if each.getsockname()[1] not in others]
 

@@ -241,8 +241,7 @@ class AbstractDomain(DomainMixin):
     # When the host first answered over TLS, for hosts that aren't below DOMAIN (see hsts.py).
     secure_since = models.DateTimeField(null=True, editable=False)
 
-    # Of a new tenant's domain: there is no other to be primary instead of.
-    is_first = False
+    _is_only_domain = False  # of a new tenant's: there is no other to be primary instead of
 
     class Meta:
         abstract = True
@@ -250,9 +249,9 @@ class AbstractDomain(DomainMixin):
         constraints = [constraint("host", Q(domain__regex=hosts.HOST))]
 
     def save(self, *args, **kwargs):
-        """Save the row. Unlike the library's `save`, look for no others of a new tenant."""
-        library = DomainMixin if self.is_first else AbstractDomain
-        super(library, self).save(*args, **kwargs)
+        if self._is_only_domain:  # the library's `save` would ask the database for others
+            return models.Model.save(self, *args, **kwargs)
+        return super().save(*args, **kwargs)
 
     def shows_files_to(self, user, tenant) -> bool:
         return seen_tenants(user, tenant).filter(domains=self).exists()

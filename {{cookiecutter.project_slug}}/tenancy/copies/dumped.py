@@ -16,8 +16,8 @@ from tenancy.schemas import dump
 
 MAX_TABLES = 2000  # in one run, which locks them all: PostgreSQL has room for 6,400 by default
 
-# A number that another one takes the place of when an object of the schema is made, changed or
-# dropped: each change writes a new version of a row of the catalog.
+# A number that changes when an object of the schema is made, changed or dropped, because PostgreSQL
+# then writes a new version of its row in the catalog.
 VERSION = """
     WITH own AS (SELECT oid, xmin FROM pg_class WHERE relnamespace = to_regnamespace(%s))
     SELECT sum(hashtextextended(part::text, 0)) FROM (
@@ -49,6 +49,9 @@ VERSION = """
         SELECT ROW(12, pg_enum.oid, pg_enum.xmin)
         FROM pg_enum JOIN pg_type other ON other.oid = enumtypid
         WHERE typnamespace = to_regnamespace(%s)
+        UNION ALL
+        SELECT ROW(13, objsubid, other.xmin) FROM own JOIN pg_description other
+            ON objoid = own.oid AND classoid = 'pg_class'::regclass
     ) _
 """
 

@@ -17,7 +17,7 @@ LOST, STALE = errors.InvalidSqlStatementName, errors.FeatureNotSupported
 
 @dataclass(frozen=True)
 class PreparedQuery:
-    """A query with `%s` for each parameter. `name` is its own in the project."""
+    """A query with `%s` for each parameter. `name` is unique in the project."""
 
     name: str
     sql: str
@@ -40,6 +40,8 @@ class PreparedQuery:
             return cursor.fetchone()
 
     def is_usable(self, connection) -> bool:
+        # With server-side binding psycopg 3 prepares statements by itself, and EXECUTE takes no
+        # parameters.
         binds_here = not getattr(connection.features, "uses_server_side_binding", False)
         return binds_here and connection.get_autocommit()
 

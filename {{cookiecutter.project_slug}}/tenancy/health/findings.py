@@ -85,7 +85,7 @@ HINTS = {
     "W124": "It works there, too. Run `manage.py distribute_tenants`. Citus takes no table with a"
     " trigger, and none with a foreign key to a shared table that isn't a reference table (see"
     " docs/scale.md).",
-    "W125": "Pages read from the primary meanwhile. docs/scale.md says what is late.",
+    "W125": "Pages read from the primary meanwhile (see docs/scale.md).",
 }
 
 

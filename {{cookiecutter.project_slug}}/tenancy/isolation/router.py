@@ -104,7 +104,7 @@ class Origin:
     def __set__(self, state, alias):
         if type(alias) is str:
             alias = schema_alias(alias, current.get().schema_name)
-        if alias == replica.alias is not None:
+        if replica.alias is not None and alias == replica.alias:
             alias = schema_alias(DEFAULT_DB_ALIAS, alias.schema_name)
         vars(state)["db"] = alias
 

@@ -230,7 +230,7 @@ def activate(tenant: Tenant, by: str, recipe: Recipe) -> None:
 
 def new_tenant(fields: dict | None = None, origin: str = "") -> Recipe:
     def grant_ownership(tenant):
-        grant(tenant, tenant.owner, roles.OWNER, is_first=True)
+        grant(tenant, tenant.owner, roles.OWNER, schema_is_new=True)
 
     return Recipe(
         "provision",

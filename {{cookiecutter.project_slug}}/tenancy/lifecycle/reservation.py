@@ -69,7 +69,7 @@ def reserve(
                 organization=customer, schema_name=schema_name, **same, **recipe.fields
             )
             domain = Domain(tenant=tenant, domain=hosts.host_of(slug))
-            domain.is_first = True
+            domain._is_only_domain = True
             domain.save(force_insert=True)
     except SlugTaken:
         if isinstance(organization, Organization):

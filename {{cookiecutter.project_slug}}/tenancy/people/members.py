@@ -157,22 +157,22 @@ def role_from(tenant: Tenant, rights: UserTenantPermissions) -> str:
     return rights.role or roles.UNKNOWN
 
 
-def grant(tenant: Tenant, user: User, role: str, *, is_first: bool = False) -> None:
+def grant(tenant: Tenant, user: User, role: str, *, schema_is_new: bool = False) -> None:
     """Make the person a member with that role, instead of any role they had.
 
-    The caller has a lock on the tenant's row, or makes the tenant. `is_first` says that the schema
+    The caller has a lock on the tenant's row, or makes the tenant. `schema_is_new` says that the schema
     is new: nobody is a member, and nobody has credentials.
     """
     with tenant:
         found = UserTenantPermissions.objects.filter(profile_id=user.pk)
-        rights = None if is_first else found.first()
+        rights = None if schema_is_new else found.first()
         is_new = rights is None
         rights = rights or UserTenantPermissions(profile_id=user.pk)
         vars(rights).update(roles.flags(role))
         rights.save()
         roles.assign_role(rights, role, is_new=is_new)
         user.tenants.add(tenant)
-        if is_new and not is_first:
+        if is_new and not schema_is_new:
             delete_credentials(user)  # those of an earlier membership stay dead
     if is_new:
         tenant_user_added.send_robust(sender=Tenant, user=user, tenant=tenant)

@@ -9,11 +9,14 @@ from contextvars import ContextVar
 
 from django.conf import settings
 
+from tenancy.database.prepared import PREFIX
+
 ENGINE = __name__
 # The beginnings of statements that write nothing, the engine's prepared ones among them. A function
 # that writes isn't noticed.
 READS = ("SELECT", "SAVEPOINT", "RELEASE", "ROLLBACK", "SET", "SHOW", "EXPLAIN")
-READS += ("PREPARE", "EXECUTE TENANCY_", "DEALLOCATE")
+READS += ("PREPARE", f"EXECUTE {PREFIX}".upper(), "DEALLOCATE")
+LONGEST = max(map(len, READS))
 
 
 class Chooser:
@@ -27,7 +30,9 @@ class Chooser:
     def note(self, sql) -> None:
         """Note whether a statement that the primary is about to get writes."""
         if not self.wrote:
-            is_read = isinstance(sql, str) and sql.lstrip("( \n")[:16].upper().startswith(READS)
+            is_read = isinstance(sql, str) and sql.lstrip("( \n")[:LONGEST].upper().startswith(
+                READS
+            )
             self.wrote = not is_read
 
 
