@@ -54,8 +54,11 @@ def site(acme, tmp_path):
     site = Site(acme, tmp_path, free_ports(*PORTS, "other"))
     site.mailbox.server.server_close()
     both = " ".join(f"127.0.0.1:{site.ports[name]}" for name in ("web", "other"))
+    variables = caddy_variables(site) | {"WEB": both, "WEB_ADDRESSES": "several"}
     command = [CADDY, "run", "--adapter", "caddyfile", "--config", write_caddyfile(site)]
-    site.start("caddy", command, **caddy_variables(site) | {"WEB": both})
+    site.start(
+        "caddy", command, **caddy_variables(site) | {"WEB": both, "WEB_ADDRESSES": "several"}
+    )
     with answering(site.ports["website_internal"], "yes"):  # a host may have a certificate
         wait_for(lambda: "serving initial configuration" in site.log("caddy"))
         wait_for(site.root.exists)
@@ -79,6 +82,24 @@ def test_a_host_stays_with_its_address_and_goes_to_another_while_nothing_listens
 
     assert {*before.values()} == {"web", "other"}
     assert {*without.values()} == {"web"}
+
+
+def test_a_visitors_damaged_requests_take_no_address_from_others(site):
+    with answering(site.ports["web"], "web"), answering(site.ports["other"], "other"):
+        before = answers(site)
+        for host in HOSTS * 2:
+            send_damaged_body(site, host)
+
+        assert answers(site) == before
+
+
+def send_damaged_body(site, host):
+    connection = site.browser(host).connect()
+    connection.connect()
+    head = f"POST / HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    connection.sock.sendall(f"{head}no length\r\n".encode())
+    connection.sock.recv(100)
+    connection.close()
 
 
 @pytest.fixture
@@ -149,6 +170,6 @@ def test_compose_has_as_many_processes_as_addresses(acme):
     )
 
     assert proxy["WEB"].split() == [f"web:{8000 + n}" for n in range(int(web["WEB_CONCURRENCY"]))]
-    assert web["WEB_AFFINITY"] == "on"
+    assert (web["WEB_AFFINITY"], proxy["WEB_ADDRESSES"]) == ("on", "several")
     assert web["DATABASE_URL"] == website["DATABASE_URL"]
     assert "WEB_AFFINITY" not in website

@@ -61,6 +61,14 @@ def test_a_query_survives_the_end_of_its_plan(change):
     assert [str(*row) for row in after] == ["5", "5"]
 
 
+def test_another_users_statement_of_the_name_is_not_taken():
+    """A pooler may hand on a server's process without a reset."""
+    execute("PREPARE tenancy_test_one AS SELECT 5")
+    query = PreparedQuery("test_one", "SELECT %s::int")
+
+    assert [query.fetch_one(connection, 1) for _ in range(2)] == [(1,), (1,)]
+
+
 def test_a_stale_plan_ends_no_transaction():
     execute("CREATE UNLOGGED TABLE kept AS SELECT 1 AS id, 5 AS kept")
     try:

@@ -12,6 +12,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.apps import apps
 from django.conf import settings as django_settings
+from django.core.cache.backends.db import BaseDatabaseCache
 from django.db import connection, connections, transaction
 from django.db.models import F
 from django.http import JsonResponse, StreamingHttpResponse
@@ -135,6 +136,32 @@ def test_only_rows_of_the_tenants_own_apps_are_read_there():
     found = {model for model in apps.get_models() if is_read_there(model)}
 
     assert {model._meta.app_label for model in found} == own & {*apps.app_configs}
+
+
+def test_the_table_of_a_cache_is_read_from_the_primary(first):
+    """Django asks the router for a model that has hardly any options."""
+    chooser = RequestChooser(wrote=False, may_read=True)
+
+    assert not chooser.chooses(BaseDatabaseCache("cache", {}).cache_model_class)
+
+
+@pytest.mark.parametrize(
+    ("sql", "writes"),
+    [
+        ("/* of a tracer */ SELECT 1", False),
+        ("(SELECT 1) UNION SELECT 2", False),
+        ("EXECUTE tenancy_person(1)", False),
+        ("EXECUTE own(1)", True),
+        ("update notes_note set text = ''", True),
+        ("WITH gone AS (DELETE FROM notes_note RETURNING 1) SELECT 1", True),
+        (b"SELECT 1", True),
+    ],
+)
+def test_a_statement_that_is_not_known_to_read_counts_as_a_write(sql, writes):
+    chooser = replica.Chooser()
+    chooser.note(sql)
+
+    assert chooser.wrote is writes
 
 
 def test_the_main_website_reads_from_the_primary(streaming):

@@ -291,10 +291,21 @@ def test_a_minute_later_a_query_asks_whether_the_server_is_there(routed, stateme
 
     monkeypatch.setattr(notified.time, "monotonic", lambda: now)
     assert routes.find(HOST).name == "Routed"
-    assert statements == ["SELECT 1"]
+    assert statements == ["SELECT pg_listening_channels()"]
 
     monkeypatch.setattr(notified.time, "monotonic", lambda: now + notified.SECONDS)
     heard(lambda: rename(routed, Tenant.save))
+    assert routes.find(HOST).name == "Renamed"
+
+
+def test_a_minute_later_a_connection_that_listens_no_more_has_forgotten_all(routed, monkeypatch):
+    assert routes.find(HOST).name == "Routed"
+    with connection.cursor() as cursor:
+        cursor.execute("UNLISTEN *")
+    rename(routed, Tenant.save)
+
+    now = connection.believed_until
+    monkeypatch.setattr(notified.time, "monotonic", lambda: now)
     assert routes.find(HOST).name == "Renamed"
 
 

@@ -35,7 +35,9 @@ control_socket = os.path.join(tempfile.gettempdir(), f"gunicorn-{port}.ctl")  # 
 def pre_fork(server, worker):
     """Choose the port of the new process. The main process listens at all of them, so that a
     request waits for the next process when one ends, or is replaced in a reload."""
-    taken = [each.port for each in server.WORKERS.values()]
+    # Of more processes than these the oldest are ending, as in a reload.
+    youngest = sorted(server.WORKERS.values(), key=lambda each: each.age)[1 - workers :]
+    taken = [each.port for each in youngest]
     worker.port = min(ports, key=taken.count)
 
 

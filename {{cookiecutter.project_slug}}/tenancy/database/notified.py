@@ -70,7 +70,21 @@ class NotifyInvalidatedCache:
             self.believed_until = now + SECONDS
         elif not self.errors_occurred and self.is_quiet():
             return True
-        return super().is_usable()
+        return self.answers()
+
+    def answers(self) -> bool:
+        """Ask the server, and forget all if it doesn't notify this connection any more."""
+        if self.connection is None:
+            return False
+        try:
+            with self.unguarded_cursor() as own:
+                own.execute("SELECT pg_listening_channels()")
+                channels = {channel for (channel,) in own}
+        except self.Database.Error:
+            return False
+        if not channels.issuperset(self.caches):  # after DISCARD or UNLISTEN
+            self.caches = {}
+        return True
 
     def is_quiet(self) -> bool:
         """Read what has arrived, and return whether these are only notifications.

@@ -11,8 +11,11 @@ from django.db import Error
 from django.db.backends.postgresql.psycopg_any import errors
 
 PREFIX = "tenancy_"  # of their names on the server
-# After DISCARD or DEALLOCATE, and after a migration has changed a column's type.
-LOST, STALE = errors.InvalidSqlStatementName, errors.FeatureNotSupported
+# After DISCARD or DEALLOCATE.
+LOST = errors.InvalidSqlStatementName
+# After a migration has changed a column's type; and where another user of the server's process, or
+# an interrupted PREPARE, has left a statement of that name.
+STALE = errors.FeatureNotSupported, errors.DuplicatePreparedStatement
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class PreparedQuery:
                     cursor.execute(self.execution(connection, len(parameters)), parameters)
                     return cursor.fetchone()
                 except Error as error:
-                    if not isinstance(error.__cause__, (LOST, STALE)):
+                    if not isinstance(error.__cause__, (LOST, *STALE)):
                         raise
                     self.forget(connection, error.__cause__)
             cursor.execute(self.sql, parameters)

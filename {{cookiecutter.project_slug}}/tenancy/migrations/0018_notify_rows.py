@@ -15,8 +15,8 @@ def create(apps, schema_editor):
     table = apps.get_model(settings.TENANT_DOMAIN_MODEL)._meta.db_table
     function = schema_editor.quote_name(f"{table}_notify")
     table = schema_editor.quote_name(table)
-    schema_editor.execute(f"DROP TRIGGER tenants_notify ON {table}")
     for name, event in EVENTS.items():
+        schema_editor.execute(f"DROP TRIGGER IF EXISTS {name} ON {table}")
         event = event.format(table=table)
         schema_editor.execute(f"CREATE TRIGGER {name} AFTER {event} EXECUTE FUNCTION {function}()")
 

@@ -20,13 +20,13 @@ from django.utils.crypto import salted_hmac
 from django_tenants.utils import app_labels, get_public_schema_name
 
 from tenancy.database import replica
-from tenancy.database.replica.standby import WRITTEN, ask, standby
+from tenancy.database.replica.standby import WRITTEN, ask, max_lag, standby
 from tenancy.isolation.credentials import credential_models
 from tenancy.isolation.router import is_in_apps
 
 METHODS = ("GET", "HEAD")
 COOKIE = f"{settings.SESSION_COOKIE_NAME}_written"
-SECONDS = 60  # for which a browser keeps the cookie: much longer than a replica in use may lag
+SECONDS = 60  # for which a browser keeps the cookie longer than a replica in use may lag
 UNKNOWN = 2**63  # no replica gets there
 
 
@@ -36,10 +36,12 @@ class RequestChooser(replica.Chooser):
         self.may_read = may_read
 
     def chooses(self, model: type[Model]) -> bool:
+        concrete = getattr(model._meta, "concrete_model", None)  # the table of a cache has none
         return (
             self.may_read
             and not self.wrote
-            and is_read_there(model._meta.concrete_model)
+            and concrete is not None
+            and is_read_there(concrete)
             and standby.is_good()
             and not is_in_transaction()
         )
@@ -76,9 +78,10 @@ def finish(response: HttpResponse) -> None:
     if chooser is None:
         return
     replica.chooser.set(None)
+    chooser.may_read = False  # an asynchronous task that the request has begun still has it
     if chooser.wrote:
         options = {"secure": settings.SESSION_COOKIE_SECURE, "httponly": True, "samesite": "Lax"}
-        response.set_cookie(COOKIE, hide(written()), max_age=SECONDS, **options)
+        response.set_cookie(COOKIE, hide(written()), max_age=SECONDS + max_lag(), **options)
 
 
 def written() -> int:

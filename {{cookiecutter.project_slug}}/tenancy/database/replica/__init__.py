@@ -5,6 +5,7 @@ names that alias: a request that may read there has a chooser in `chooser`, and 
 asks it (`tenancy.isolation.router`). Without one, as in commands and tasks, nothing reads there.
 """
 
+import re
 from contextvars import ContextVar
 
 from django.conf import settings
@@ -12,11 +13,14 @@ from django.conf import settings
 from tenancy.database.prepared import PREFIX
 
 ENGINE = __name__
-# The beginnings of statements that write nothing, the engine's prepared ones among them. A function
-# that writes isn't noticed.
-READS = ("SELECT", "SAVEPOINT", "RELEASE", "ROLLBACK", "SET", "SHOW", "EXPLAIN")
-READS += ("PREPARE", f"EXECUTE {PREFIX}".upper(), "DEALLOCATE")
-LONGEST = max(map(len, READS))
+# What begins like this writes nothing, such as the engine's prepared queries. A function that writes
+# isn't noticed.
+READ = re.compile(
+    r"(?: [\s(] | /\*.*?\*/ )*"
+    r"(?: SELECT | SAVEPOINT | RELEASE | ROLLBACK | SET | SHOW | EXPLAIN | PREPARE | DEALLOCATE"
+    rf"| EXECUTE\s+{PREFIX} )",
+    re.IGNORECASE | re.DOTALL | re.VERBOSE,
+)
 
 
 class Chooser:
@@ -30,10 +34,7 @@ class Chooser:
     def note(self, sql) -> None:
         """Note whether a statement that the primary is about to get writes."""
         if not self.wrote:
-            is_read = isinstance(sql, str) and sql.lstrip("( \n")[:LONGEST].upper().startswith(
-                READS
-            )
-            self.wrote = not is_read
+            self.wrote = not (isinstance(sql, str) and READ.match(sql))
 
 
 def find_alias() -> str | None:

@@ -36,6 +36,11 @@ class NotAReplica(Error):
     """The server was promoted, never was a replica, or is another server's."""
 
 
+def max_lag() -> float:
+    """Return the seconds that a replica in use may lag."""
+    return getattr(settings, "REPLICA_MAX_LAG", MAX_LAG)
+
+
 def look() -> tuple[int, float]:
     """Return the position up to which the replica has replayed the WAL, and its lag in seconds.
 
@@ -70,6 +75,7 @@ def ask_replica() -> tuple:
 def ask(alias: str, sql: str) -> tuple | None:
     """Return the row of a query that no tenant matters to."""
     wrapper = connections[alias]
+    wrapper.close_if_health_check_failed()  # one thread's old connection tells nothing of the server
     wrapper.ensure_connection()
     with wrapper.wrap_database_errors, wrapper.unguarded_cursor() as own:
         own.execute(sql)
@@ -106,7 +112,7 @@ class Standby:
                 check_identity()
                 self.is_of_primary = True
             self.replayed, self.lag = look()
-            self.good_until = now + getattr(settings, "REPLICA_MAX_LAG", MAX_LAG) - self.lag
+            self.good_until = now + max_lag() - self.lag
             self.say("in use" if self.is_good() else "late")
         except Error as error:
             self.leave_out(error)
