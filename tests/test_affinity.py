@@ -56,9 +56,7 @@ def site(acme, tmp_path):
     both = " ".join(f"127.0.0.1:{site.ports[name]}" for name in ("web", "other"))
     variables = caddy_variables(site) | {"WEB": both, "WEB_ADDRESSES": "several"}
     command = [CADDY, "run", "--adapter", "caddyfile", "--config", write_caddyfile(site)]
-    site.start(
-        "caddy", command, **caddy_variables(site) | {"WEB": both, "WEB_ADDRESSES": "several"}
-    )
+    site.start("caddy", command, **variables)
     with answering(site.ports["website_internal"], "yes"):  # a host may have a certificate
         wait_for(lambda: "serving initial configuration" in site.log("caddy"))
         wait_for(site.root.exists)

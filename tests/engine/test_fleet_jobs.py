@@ -54,6 +54,27 @@ def test_a_failure_stops_nobody_else(zoo, more):
     expect_all(zoo)
 
 
+def test_a_thread_without_a_connection_leaves_the_work_to_the_others(zoo, monkeypatch):
+    """The server may have no more of them."""
+    threads = []
+
+    def server():
+        if threading.current_thread() is not threading.main_thread():
+            threads.append(threading.current_thread())
+        return {"PORT": 1 if len({*threads}) == 1 else port}
+
+    port = connection.settings_dict["PORT"]
+    zoo.write("0002_color", ADD_COLOR)
+    monkeypatch.setitem(connection.settings_dict, "SERVER", server)
+    output = zoo.migrate(jobs=2)
+    monkeypatch.undo()
+    connection.settings_dict["PORT"] = port
+    connection.close()
+
+    assert "4 migrated, 0 up to date, 0 failed" in output
+    expect_all(zoo)
+
+
 def test_a_database_that_goes_away_ends_all(zoo, monkeypatch):
     canary, *others = zoo.schemas
     kill = "SELECT pg_terminate_backend(pg_backend_pid()) WHERE current_schema() <> '{}'"

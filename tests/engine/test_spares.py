@@ -15,6 +15,8 @@ from tenancy.background.tasks import make_spare_schemas
 from tenancy.exceptions import SchemaNameTaken
 from tenancy.health import doctor
 from tenancy.lifecycle import provision_tenant
+from tenancy.lifecycle.provisioning import new_schema, new_tenant
+from tenancy.locks import advisory_lock
 from tenancy.models import Blueprint, SpareSchema
 from tenancy.schemas import spares
 from tenancy.schemas.ddl import drop_schema
@@ -284,3 +286,30 @@ def test_without_the_setting_none_is_asked_for():
     with CaptureQueriesContext(connection) as queries:
         provision()
     assert not [query for query in queries if spares.TABLE in query["sql"]]
+
+
+def test_a_spare_that_a_rollback_gave_back_is_not_dropped(committed, monkeypatch):
+    """Another process may have taken it since."""
+    taken = []
+
+    def fail(tenant, **kwargs):
+        taken.append(tenant.schema_name)
+        raise OSError("The power is gone.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Tenant, "save", fail)
+        tenant = Tenant(pk=0, slug="spared")
+        with pytest.raises(OSError, match="The power"), new_schema(tenant, new_tenant()):
+            pass
+
+    assert taken == committed[:1]
+    assert schema_exists(taken[0])
+    assert names() == committed
+
+
+def test_beat_waits_for_no_other_process_that_makes_them(committed_db, settings):
+    settings.SPARE_SCHEMAS = 1
+    with advisory_lock("spare schemas"):
+        make_spare_schemas()
+
+    assert names() == []

@@ -4,10 +4,11 @@ pg_dump reads the catalog of all schemas, whichever it dumps: 20 seconds at 10,0
 run dumps the next tenants as well, and each uses its part if the schema is still the same.
 """
 
+import logging
 from collections.abc import Iterable
 
 from django.apps import apps
-from django.db import connection
+from django.db import ProgrammingError, connection
 from django_tenants.utils import quote_schema_name
 
 from tenancy.exceptions import DumpFailed
@@ -50,10 +51,25 @@ VERSION = """
         FROM pg_enum JOIN pg_type other ON other.oid = enumtypid
         WHERE typnamespace = to_regnamespace(%s)
         UNION ALL
-        SELECT ROW(13, objsubid, other.xmin) FROM own JOIN pg_description other
+        SELECT ROW(13, other.oid, other.xmin)
+        FROM pg_type type JOIN pg_constraint other ON contypid = type.oid
+        WHERE typnamespace = to_regnamespace(%s)
+        UNION ALL
+        SELECT ROW(14, objoid, objsubid, other.xmin) FROM own JOIN pg_description other
             ON objoid = own.oid AND classoid = 'pg_class'::regclass
+        UNION ALL
+        SELECT ROW(15, other.oid, other.xmin) FROM own JOIN pg_statistic_ext other
+            ON stxrelid = own.oid
+        UNION ALL
+        SELECT ROW(16, oid, xmin) FROM pg_namespace WHERE oid = to_regnamespace(%s)
+        UNION ALL
+        SELECT ROW(17, oid, xmin) FROM pg_default_acl WHERE defaclnamespace = to_regnamespace(%s)
+        UNION ALL  -- for all else that a migration may have done
+        SELECT ROW(18, id, xmin) FROM {own}.django_migrations
     ) _
 """
+
+logger = logging.getLogger(__name__)
 
 
 class Dumped:
@@ -78,7 +94,8 @@ class Dumped:
         versions = {name: version_of(name) for name in ahead}
         try:
             parts = dump.dump_many_around_rows(ahead)
-        except DumpFailed:
+        except DumpFailed as error:
+            logger.info(f"Each of {len(ahead)} tenants is dumped by itself: {error}")
             return
         self.parts |= {name: (versions[name], parts[name]) for name in ahead}
 
@@ -94,6 +111,11 @@ def number_of_tables() -> int:
 
 
 def version_of(schema_name: str) -> int | None:
+    """Return the schema's VERSION; None if it has no table of migrations."""
+    own = quote_schema_name(schema_name)
     with connection.cursor() as cursor:
-        cursor.execute(VERSION, [quote_schema_name(schema_name)] * VERSION.count("%s"))
+        try:
+            cursor.execute(VERSION.format(own=own), [own] * VERSION.count("%s"))
+        except ProgrammingError:
+            return None
         return cursor.fetchone()[0]

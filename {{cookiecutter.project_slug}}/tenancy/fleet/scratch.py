@@ -85,7 +85,7 @@ def dump_template() -> tuple[str, list[str]]:
     try:
         return dump_in_scratch()
     except Exception as error:  # a migration may raise anything
-        logger.info(f"The blueprint is made without a scratch database: {one_line(error)}")
+        logger.warning(f"The blueprint is made without a scratch database: {one_line(error)}")
         return blueprint.dump_template()
 
 
@@ -128,14 +128,15 @@ def scratch_database() -> Iterator[None]:
         cursor.execute(SETTINGS)
         settings = cursor.fetchall()
     statements += dump_rows("public", [ContentType._meta.db_table])
-    own = connection.settings_dict["NAME"]
+    own_settings = connection.settings_dict
+    own = own_settings["NAME"]
     name = prefix(own) + secrets.token_hex(8)
     try:
         with connection.cursor() as cursor:
             # A copy of template1, as Django's test databases are: it may have extensions that only
             # a superuser can create, such as PostGIS.
             cursor.execute(f'CREATE DATABASE "{name}"')
-        enter(name)
+        enter({**own_settings, "NAME": name})
         with connection.cursor() as cursor:
             for setting in settings:
                 cursor.execute("SELECT set_config(%s, %s, false)", setting)
@@ -145,7 +146,7 @@ def scratch_database() -> Iterator[None]:
             cursor.execute(";\n".join(statements))
         yield
     finally:
-        enter(own)
+        enter(own_settings)
         drop_scratch_databases(own)
 
 
@@ -154,9 +155,10 @@ def prefix(own: str) -> str:
     return f"blueprint-{hashlib.sha256(own.encode()).hexdigest()[:16]}-"
 
 
-def enter(database: str) -> None:
+def enter(database: dict) -> None:
+    """Let this thread's connection lead to another database. Other threads share its settings."""
     connection.close()
-    connection.settings_dict["NAME"] = database
+    connection.settings_dict = database
     ContentType.objects.clear_cache()
 
 

@@ -7,26 +7,32 @@ them can be killed while the command goes on.
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
-from django.db import connections
+from django.db import DatabaseError, InterfaceError, connections
 
 
 def share(left: deque, work: Callable[[object], None], connection, number: int) -> None:
     """Call `work` in as many threads, each with a connection of its own; return when all end.
 
     It takes from `left` by `taken`. If one raises, nothing is left for the others, and the error is
-    raised here. Ctrl-C also cancels what their connections are executing. A single one runs in this
-    thread, with the connection that is given.
+    raised here. A thread that gets no connection leaves the work to the others, if there are any.
+    Ctrl-C also cancels what their connections are executing. A single one runs in this thread, with
+    the connection that is given.
     """
     if number < 2:
         return work(connection)
-    opened = []
+    opened, refused = [], []
 
     def run():
         own = connections[connection.alias]
+        try:
+            own.ensure_connection()
+        except (DatabaseError, InterfaceError) as error:
+            return refused.append(error)
         opened.append(own)
         try:
-            work(own)
+            return work(own)
         except BaseException:
             left.clear()
             raise
@@ -34,16 +40,19 @@ def share(left: deque, work: Callable[[object], None], connection, number: int) 
             connections.close_all()  # this thread's
 
     with ThreadPoolExecutor(number) as pool:
-        futures = [pool.submit(run) for _ in range(number)]
         try:
+            futures = [pool.submit(run) for _ in range(number)]
             for future in futures:
                 future.result()
         except KeyboardInterrupt:
             left.clear()
             for own in opened:
-                if driver := own.connection:
-                    driver.cancel()
+                with suppress(Exception):  # it may have none by now
+                    own.connection.cancel()
             raise
+    if not opened:
+        raise refused[0]
+    return None
 
 
 def taken(left: deque) -> Iterator:

@@ -70,13 +70,13 @@ def examine() -> Iterator[CheckMessage]:
     if citus.is_worker():
         yield finding("E121", "DATABASE_URL is the address of a worker of Citus.", public)
         return
-    yield from nodes.examine()
     # The tenants first: the schema of a tenant that is made in between is found then.
     try:
         tenants = read_tenants()
     except ProgrammingError as error:
         yield finding("E100", f"the tenants can't be read: {str(error).splitlines()[0]}.", public)
         return
+    yield from nodes.examine()
     tables = read_tables()
     shared, own = expected_tables(public), expected_tables("any")
     cohorts, expected = [], {}

@@ -211,10 +211,17 @@ def take_spare(tenant: Tenant, undo: ExitStack) -> bool:
         name = spares.take()
         if name is None:
             return False
-        undo.callback(drop_schema, name, missing_ok=True)
+        undo.callback(drop_taken, tenant, name)
         tenant.schema_name = name
         tenant.save(update_fields=["schema_name"])
     return True
+
+
+def drop_taken(tenant: Tenant, name: str) -> None:
+    """Drop the schema, unless the transaction that took it was rolled back: another process may
+    have taken it since."""
+    if Tenant._base_manager.filter(pk=tenant.pk, schema_name=name).exists():
+        drop_schema(name, missing_ok=True)
 
 
 def activate(tenant: Tenant, by: str, recipe: Recipe) -> None:

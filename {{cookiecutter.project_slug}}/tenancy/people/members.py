@@ -160,8 +160,8 @@ def role_from(tenant: Tenant, rights: UserTenantPermissions) -> str:
 def grant(tenant: Tenant, user: User, role: str, *, schema_is_new: bool = False) -> None:
     """Make the person a member with that role, instead of any role they had.
 
-    The caller has a lock on the tenant's row, or makes the tenant. `schema_is_new` says that the schema
-    is new: nobody is a member, and nobody has credentials.
+    The caller has a lock on the tenant's row, or makes the tenant. With `schema_is_new` nobody is a
+    member, and nobody has credentials.
     """
     with tenant:
         found = UserTenantPermissions.objects.filter(profile_id=user.pk)

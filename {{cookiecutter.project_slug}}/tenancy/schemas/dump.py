@@ -48,7 +48,8 @@ def dump_schema(schema_name: str) -> list[str]:
     They contain what is committed. Raises DumpFailed.
     """
     version = connection.pg_version // 10000
-    return pg_dump([schema_name], version, "--rows-per-insert=1000")[schema_name]
+    options = "--rows-per-insert=1000"
+    return pg_dump(connection.settings_dict, [schema_name], version, options)[schema_name]
 
 
 def dump_around_rows(schema_name: str, snapshot: str) -> Parts:
@@ -71,20 +72,24 @@ def dump_many_around_rows(schema_names: Collection[str]) -> dict[str, Parts]:
 
 def dump_sections(schema_names: Collection[str], *options: str) -> dict[str, Parts]:
     """Return the two parts of each schema, with pg_dump's own options. Raises DumpFailed."""
-    call = partial(pg_dump, schema_names, connection.pg_version // 10000, *options)
+    version = connection.pg_version // 10000
+    call = partial(pg_dump, connection.settings_dict, schema_names, version, *options)
     with ThreadPoolExecutor() as pool:  # most of the time each reads the catalog
         before, after = pool.map(call, ("--section=pre-data", "--section=post-data"))
     return {name: (before[name], after[name]) for name in schema_names}
 
 
-def pg_dump(schema_names: Collection[str], version: int, *options: str) -> dict[str, list[str]]:
+def pg_dump(
+    database: dict, schema_names: Collection[str], version: int, *options: str
+) -> dict[str, list[str]]:
     """Run pg_dump of this major version or a newer one; return each schema's statements.
 
-    It opens no connection of ours, so any thread may call it. Raises DumpFailed.
+    `database` is the connection's settings. It opens no connection of ours, so any thread may call
+    it. Raises DumpFailed.
     """
     schemas = [f"--schema={quote_schema_name(name)}" for name in schema_names]
     arguments, variables = connection.client.settings_to_cmd_args_env(
-        connection.settings_dict,
+        database,
         [*options, "--no-owner", "--encoding=UTF8", "--no-password", *schemas],
     )
     # pg_dump must connect as this process does, which also reads PGSSLMODE and the like.

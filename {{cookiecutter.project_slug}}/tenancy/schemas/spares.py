@@ -6,7 +6,7 @@ nothing enters it. It isn't migrated either: a spare of other migrations is drop
 
 import logging
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from django.conf import settings
@@ -31,6 +31,10 @@ TAKE = f"""
 """  # noqa: S608
 
 logger = logging.getLogger(__name__)
+
+
+class AnotherMakesThem(Exception):
+    """Another process makes the spare schemas."""
 
 
 def wanted() -> int:
@@ -78,24 +82,35 @@ def given_out(schema_name: str) -> Iterator[None]:
         yield
 
 
-def refill(stdout=None) -> None:
-    """Do what `fill` does. If it fails, a line says why, and new tenants wait for their schemas."""
+def refill(stdout=None, *, waits: bool = True) -> None:
+    """Do what `fill` does. If it fails, a line says why, and new tenants wait for their schemas.
+
+    Unless it `waits`, do nothing while another process makes them.
+    """
     try:
-        fill()
+        fill(on_wait=None if waits else give_up)
+    except AnotherMakesThem:
+        return
     except Exception as error:  # the database may be gone, or its tables not be made yet
         write = stdout.write if stdout else logger.warning
         write(f"The spare schemas can't be made: {one_line(error)}")
 
 
-def fill() -> int:
+def give_up():
+    raise AnotherMakesThem
+
+
+def fill(on_wait: Callable[[], object] | None = None) -> int:
     """Make spares until there are SPARE_SCHEMAS, and return how many that took.
+
+    If another process does the same, call `on_wait`, which may raise, and wait for it.
 
     Drop those that are too many, or of other migrations. Raises NoBlueprint for code that isn't
     the blueprint's: during a deployment, the spares are for the other code.
     """
     with (
         schema_context(get_public_schema_name()),
-        advisory_lock("spare schemas", connection=connection),
+        advisory_lock("spare schemas", on_wait=on_wait, connection=connection),
     ):
         if wanted() and not Blueprint.objects.filter(key=blueprint.key()).exists():
             raise NoBlueprint("the blueprint is of other migrations, or missing")

@@ -13,8 +13,8 @@ from django.conf import settings
 from tenancy.database.prepared import PREFIX
 
 ENGINE = __name__
-# What begins like this writes nothing, such as the engine's prepared queries. A function that writes
-# isn't noticed.
+# What begins like this writes nothing, such as the engine's prepared queries. A function that
+# writes isn't noticed.
 READ = re.compile(
     r"(?: [\s(] | /\*.*?\*/ )*"
     r"(?: SELECT | SAVEPOINT | RELEASE | ROLLBACK | SET | SHOW | EXPLAIN | PREPARE | DEALLOCATE"

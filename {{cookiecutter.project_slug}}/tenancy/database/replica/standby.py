@@ -75,7 +75,7 @@ def ask_replica() -> tuple:
 def ask(alias: str, sql: str) -> tuple | None:
     """Return the row of a query that no tenant matters to."""
     wrapper = connections[alias]
-    wrapper.close_if_health_check_failed()  # one thread's old connection tells nothing of the server
+    wrapper.close_if_health_check_failed()  # an old connection tells nothing of the server
     wrapper.ensure_connection()
     with wrapper.wrap_database_errors, wrapper.unguarded_cursor() as own:
         own.execute(sql)

@@ -1,5 +1,5 @@
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError
+from django.db import DatabaseError, InterfaceError
 
 from tenancy.exceptions import NoBlueprint, one_line
 from tenancy.schemas import spares
@@ -14,6 +14,6 @@ class Command(BaseCommand):
     def handle(self, **options):
         try:
             made = spares.fill()
-        except (NoBlueprint, DatabaseError) as error:
+        except (NoBlueprint, DatabaseError, InterfaceError) as error:
             raise CommandError(f"The spare schemas can't be made: {one_line(error)}") from None
         return f"{spares.ready()} spare schemas are ready; {made} of them are new."

@@ -1,5 +1,7 @@
+from django.core.management.base import CommandError
 from django.template.defaultfilters import filesizeformat
 
+from tenancy.exceptions import LifecycleError, one_line
 from tenancy.lifecycle import nodes
 from tenancy.management.base import LifecycleCommand, flag, format_table
 
@@ -24,7 +26,16 @@ class Command(LifecycleCommand):
         self.stdout.write(format_table([TITLES, *rows]))
         if not apply:
             return "Run it with --apply to carry this out."
+        failed = 0
         for tenant, move in moves:
-            nodes.move_tenant(tenant, move.target, by)
-            self.stdout.write(f"“{tenant.slug}” is on {move.target}.")
-        return f"Moved: {len(moves)}."
+            try:
+                nodes.move_tenant(tenant, move.target, by)
+            except LifecycleError as error:
+                failed += 1
+                self.stderr.write(one_line(error))
+            else:
+                self.stdout.write(f"“{tenant.slug}” is on {move.target}.")
+        summary = f"Moved: {len(moves) - failed}, failed: {failed}."
+        if failed:
+            raise CommandError(summary)
+        return summary
