@@ -52,16 +52,18 @@ def test_a_database_that_cannot_be_reached_is_not_needed(committed_db, many, cap
     caplog.set_level("INFO", "tenancy")
     settings = connection.settings_dict
     own, port = settings["NAME"], settings["PORT"]
-    monkeypatch.setitem(
-        settings, "SERVER", lambda: {"PORT": port if settings["NAME"] == own else 1}
-    )
+
+    def server():
+        return {"PORT": port if connection.settings_dict["NAME"] == own else 1}
+
+    monkeypatch.setitem(settings, "SERVER", server)
 
     _, statements = scratch.dump_template()
     blueprint.drop_templates()
 
     assert any(statement.startswith("CREATE TABLE") for statement in statements)
     assert "without a scratch database: OperationalError" in caplog.text
-    assert settings["NAME"] == own
+    assert connection.settings_dict is settings
     with connection.cursor() as cursor:
         cursor.execute(DATABASES)
         assert cursor.fetchall() == []
