@@ -1,6 +1,7 @@
 """Hosts that stay with a process: the proxy's choice, and processes with ports of their own."""
 
 import contextlib
+import dataclasses
 import http.server
 import json
 import os
@@ -157,11 +158,14 @@ def test_each_port_has_a_process_of_its_own_which_is_replaced_without_a_failed_r
     assert processes(ports)[1] == reloaded[1]
 
 
-def test_compose_has_as_many_processes_as_addresses(acme):
+def test_compose_has_as_many_processes_as_addresses(acme, tmp_path):
     """Docker Compose reads both files. The main website stays as it is."""
-    shutil.copy(acme.path / ".env.production.example", acme.path / ".env.production")
+    shutil.copytree(acme.path / "deploy", tmp_path / "deploy")
+    shutil.copy(acme.path / ".env.production.example", tmp_path / ".env.production")
     files = (*COMPOSE_OPTIONS, "--file", "deploy/affinity.yaml")
-    said = acme.run(COMPOSE, *files, "config", "--format", "json")
+    said = dataclasses.replace(acme, path=tmp_path).run(
+        COMPOSE, *files, "config", "--format", "json"
+    )
     proxy, web, website = (
         json.loads(said.stdout)["services"][name]["environment"]
         for name in ("proxy", "web", "website")

@@ -115,7 +115,14 @@ class Replica:
         """Wait until all is replayed that is written now."""
         flushed = ask("default", FLUSHED)[0]
         replayed = "SELECT (pg_last_wal_replay_lsn() - '0/0'::pg_lsn)::bigint"
-        self.wait_until(lambda: self.ask(replayed) >= flushed)
+
+        def is_replayed():
+            try:
+                return self.ask(replayed) >= flushed
+            except connection.Database.OperationalError:  # replaying may cancel a new connection
+                return False
+
+        self.wait_until(is_replayed)
 
     def wait_until(self, condition):
         deadline = time.monotonic() + PATIENCE

@@ -5,7 +5,8 @@ import threading
 
 import pytest
 from django.core.management import CommandError
-from django.db import connection
+from django.db import OperationalError, connection
+from tenancy.database.base import DatabaseWrapper
 from tenancy.fleet import run
 
 from engine.test_fleet_faults import (
@@ -56,22 +57,19 @@ def test_a_failure_stops_nobody_else(zoo, more):
 
 def test_a_thread_without_a_connection_leaves_the_work_to_the_others(zoo, monkeypatch):
     """The server may have no more of them."""
-    threads = []
+    refused, ensure_connection = [], DatabaseWrapper.ensure_connection
 
-    def server():
-        if threading.current_thread() is not threading.main_thread():
-            threads.append(threading.current_thread())
-        return {"PORT": 1 if len({*threads}) == 1 else port}
+    def refuse_first(self):
+        if threading.current_thread() is not threading.main_thread() and not refused:
+            refused.append(self)
+            raise OperationalError("sorry, too many clients already")
+        ensure_connection(self)
 
-    port = connection.settings_dict["PORT"]
     zoo.write("0002_color", ADD_COLOR)
-    monkeypatch.setitem(connection.settings_dict, "SERVER", server)
-    output = zoo.migrate(jobs=2)
-    monkeypatch.undo()
-    connection.settings_dict["PORT"] = port
-    connection.close()
+    monkeypatch.setattr(DatabaseWrapper, "ensure_connection", refuse_first)
 
-    assert "4 migrated, 0 up to date, 0 failed" in output
+    assert "4 migrated, 0 up to date, 0 failed" in zoo.migrate(jobs=2)
+    assert len(refused) == 1
     expect_all(zoo)
 
 

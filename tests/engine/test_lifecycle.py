@@ -51,14 +51,14 @@ LEGAL = {
     Status.PROVISIONING: {"provision", "abandon", "restore"},
     Status.ACTIVE: {
         *("enter", "suspend", "rename", "change", "transfer", "delete", "clone", "back up"),
-        *("create schema", "add domain", "remove domain", "export"),
+        *("create schema", "add domain", "remove domain", "export", "move"),
     },
     Status.SUSPENDED: {
         *("enter", "resume", "rename", "change", "transfer", "delete", "clone", "back up"),
-        *("create schema", "rename schema", "add domain", "remove domain", "export"),
+        *("create schema", "rename schema", "add domain", "remove domain", "export", "move"),
     },
     Status.DELETED: {
-        *("enter", "undelete", "purge", "back up", "create schema", "remove domain"),
+        *("enter", "undelete", "purge", "back up", "create schema", "remove domain", "move"),
     },
     Status.PURGING: {"purge"},
 }
