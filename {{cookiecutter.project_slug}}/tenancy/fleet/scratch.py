@@ -57,6 +57,11 @@ SHARED = """
 """
 SETTINGS = "SELECT name, setting FROM pg_settings WHERE source IN ('database', 'database user')"
 
+END_OWN = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = %s AND usename = current_user
+"""
+
 # Each table that has rows itself, its columns, and an expression for the values of a row.
 TABLES = """
     SELECT relname, string_agg(quote_ident(attname), ', ' ORDER BY attnum),
@@ -169,7 +174,12 @@ def drop_scratch_databases(own: str) -> None:
             "SELECT datname FROM pg_database WHERE starts_with(datname, %s)", [prefix(own)]
         )
         for (name,) in cursor.fetchall():
-            cursor.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+            cursor.execute(END_OWN, [name])
+            try:
+                # This ends workers of the autovacuum, which WITH (FORCE) may not on PostgreSQL 15.
+                cursor.execute(f'DROP DATABASE "{name}"')
+            except DatabaseError as error:  # the next run does it
+                logger.warning(f"The scratch database stays for now: {one_line(error)}")
 
 
 def dump_rows(schema_name: str, only: Collection[str] = ()) -> list[str]:
