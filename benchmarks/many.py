@@ -29,7 +29,7 @@ MEMORY = Goal(most=80, at=("10000",))
 
 
 def measure(size, step):
-    """What was found with FEW tenants and with so many, by number."""
+    """Return the figures with FEW tenants and with `size` of them, by number of tenants."""
     step("Bake the project and its twins")
     with projects.baked() as sides:
         ours = sides.ours

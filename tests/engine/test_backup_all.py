@@ -98,7 +98,7 @@ def test_one_run_of_pg_dump_is_for_several_tenants(source, tmp_path, monkeypatch
     provision("next")
     call_command("backup_all", to=str(tmp_path))
 
-    assert len(runs) == 2  # what comes before the rows, and what comes after
+    assert len(runs) == 2  # one for each of the two sections
     call_command("restore_drill", place=str(tmp_path))
 
 

@@ -66,7 +66,7 @@ def provision(slug="spared"):
     return get(slug)
 
 
-# What comes of it
+# The new tenant
 
 
 def test_a_tenant_of_a_spare_schema_is_like_any_other(ready, settings):

@@ -20,8 +20,8 @@ def send_email(
 ) -> None:
     """Send the e-mail `tenancy/email/<name>.txt` to one recipient, in their language.
 
-    The recipient is an address, or a person, which saves a query. Somebody who has chosen no
-    language gets that of the tenant, by default the current one.
+    The recipient is a person, or an address, which costs a query. A person without a language of
+    their own gets that of the tenant, by default the current one.
 
     The template's first paragraph is the subject. The HTML is the rest inside
     `tenancy/email/base.html`. EMAIL_BACKEND may send it at once or in the background.

@@ -134,7 +134,7 @@ def run(statements: Iterable[str], old: str, new: str) -> None:
     """Run the statements in one round trip, in the schema `new` where they name `old`."""
     renamed = [dump.rename(statement, old, new) for statement in statements]
     with connection.cursor() as cursor:
-        # A function may use what comes later.
+        # A function may use a later object.
         for message in citus.messages(["SET LOCAL check_function_bodies = off;", *renamed]):
             cursor.execute(message)
 

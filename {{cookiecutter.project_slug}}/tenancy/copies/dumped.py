@@ -73,10 +73,10 @@ logger = logging.getLogger(__name__)
 
 
 class Dumped:
-    """What was dumped of the schemas, which are asked for in about their order."""
+    """Dumps of many schemas, made ahead. Callers ask for them in about the order that is given."""
 
     def __init__(self, schema_names: Iterable[str]):
-        self.left = dict.fromkeys(schema_names)
+        self.not_dumped = dict.fromkeys(schema_names)
         self.parts: dict[str, tuple[int, dump.Parts]] = {}
 
     def prepare(self, schema_name: str) -> None:
@@ -85,12 +85,12 @@ class Dumped:
         If one of them can't be dumped, such as one whose tables are locked, each has to be dumped
         by itself.
         """
-        if schema_name not in self.left:
+        if schema_name not in self.not_dumped:
             return
-        ahead = [schema_name, *(name for name in self.left if name != schema_name)]
+        ahead = [schema_name, *(name for name in self.not_dumped if name != schema_name)]
         ahead = ahead[: max(1, MAX_TABLES // number_of_tables())]
         for name in ahead:
-            del self.left[name]
+            del self.not_dumped[name]
         versions = {name: version_of(name) for name in ahead}
         try:
             parts = dump.dump_many_around_rows(ahead)

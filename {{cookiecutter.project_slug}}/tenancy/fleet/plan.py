@@ -20,7 +20,7 @@ from tenancy.exceptions import one_line
 from tenancy.fleet import pending_signals
 from tenancy.fleet.replay_policy import ReplayPolicy
 from tenancy.fleet.targets import targets
-from tenancy.fleet.threads import share, taken
+from tenancy.fleet.threads import drain, in_threads
 from tenancy.schemas.migrate_signals import apps_after
 
 CHUNK = 60  # as many tables are read, and locked, in one query
@@ -167,7 +167,7 @@ def read_applied(connection, schemas: list[str]) -> dict[str, str | None]:
         return ",".join(sorted(set(text.split(","))))
 
     def read(connection):
-        for chunk in taken(chunks):
+        for chunk in drain(chunks):
             selects = (
                 f"SELECT {number}, string_agg(app || '.' || name, ',')"  # noqa: S608
                 f" FROM {quote_schema_name(schema)}.django_migrations"
@@ -178,7 +178,7 @@ def read_applied(connection, schemas: list[str]) -> dict[str, str | None]:
                 applied.update((chunk[number], text and sort(text)) for number, text in cursor)
 
     alone = len(schemas) <= MANY or connection.in_atomic_block
-    share(chunks, read, connection, 1 if alone else READERS)
+    in_threads(chunks, read, connection, 1 if alone else READERS)
     return applied
 
 

@@ -13,7 +13,7 @@ from tenancy.fleet import drift, plan, rolling
 from tenancy.fleet.plan import Cohort
 from tenancy.fleet.report import Outcome, Report
 from tenancy.fleet.strategies import Strategies, make_table
-from tenancy.fleet.threads import share, taken
+from tenancy.fleet.threads import drain, in_threads
 
 PATIENCE = 30  # seconds that a database has to come back
 MAX_SCHEMAS = 200  # of a connection: PostgreSQL looks at all that it remembers after each change
@@ -81,14 +81,14 @@ class Run:
         def work(connection):
             # A copy, since the models that Django makes of a state are for one thread.
             own = Run(connection, self.args, self.options, self.report)
-            own.follow(replace(cohort), drifted, left)
+            own.migrate_others(replace(cohort), drifted, left)
 
         jobs = min(self.options.get("jobs") or 1, len(left))
-        return share(left, work, self.connection, jobs)
+        return in_threads(left, work, self.connection, jobs)
 
-    def follow(self, cohort: Cohort, drifted: set[str], left: deque[str]) -> None:
-        """Migrate what is left of the cohort after its canary. Other threads may do so, too."""
-        for schema in taken(left):
+    def migrate_others(self, cohort: Cohort, drifted: set[str], left: deque[str]) -> None:
+        """Migrate the cohort after its canary. Other threads may take from `left`, too."""
+        for schema in drain(left):
             self.connection.close_if_worn(MAX_SCHEMAS)
             if schema not in drifted:
                 self.attempt(cohort, schema, self.strategies.apply_recorded)

@@ -12,13 +12,13 @@ from contextlib import suppress
 from django.db import DatabaseError, InterfaceError, connections
 
 
-def share(left: deque, work: Callable[[object], None], connection, number: int) -> None:
-    """Call `work` in as many threads, each with a connection of its own; return when all end.
+def in_threads(left: deque, work: Callable[[object], None], connection, number: int) -> None:
+    """Call `work(connection)` in `number` threads until all end, each with a connection of its own.
 
-    It takes from `left` by `taken`. If one raises, nothing is left for the others, and the error is
-    raised here. A thread that gets no connection leaves the work to the others, if there are any.
-    Ctrl-C also cancels what their connections are executing. A single one runs in this thread, with
-    the connection that is given.
+    `work` takes items from `left` by `drain`. The first error empties `left`, and is raised here. A
+    thread that gets no connection leaves the work to the others, if there are any. Ctrl-C also
+    cancels the statements that run. With `number` below 2, `work` runs in this thread, with the
+    connection that is given.
     """
     if number < 2:
         return work(connection)
@@ -55,8 +55,8 @@ def share(left: deque, work: Callable[[object], None], connection, number: int) 
     return None
 
 
-def taken(left: deque) -> Iterator:
-    """Yield and remove what is left. Other threads may do so at the same time."""
+def drain(left: deque) -> Iterator:
+    """Yield and remove the items. Other threads may drain the same ones."""
     while True:
         try:
             one = left.popleft()

@@ -168,7 +168,7 @@ def replay(statements: list[str], template_name: str, schema_name: str) -> None:
     """
     statements = [
         f"CREATE SCHEMA {quote_schema_name(template_name)};",
-        "SET LOCAL check_function_bodies = off;",  # a function may use what comes later
+        "SET LOCAL check_function_bodies = off;",  # a function may use a later object
         # Else PostgreSQL considers them for each index, which takes a fiftieth of the time.
         "SET LOCAL max_parallel_maintenance_workers = 0;",
         *statements,

@@ -46,7 +46,7 @@ def look() -> tuple[int, float]:
 
     Raises NotAReplica, and Django's Error.
     """
-    flushed, now = ask(DEFAULT_DB_ALIAS, FLUSHED)  # first: what comes meanwhile is no lag
+    flushed, now = ask(DEFAULT_DB_ALIAS, FLUSHED)  # first: a later write is no lag
     replayed, committed = ask_replica()
     if replayed >= flushed:
         return replayed, 0
