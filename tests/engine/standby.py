@@ -42,7 +42,10 @@ class Replica:
         if MAY_REPLICATE not in rules.read_text():
             with rules.open("a") as file:
                 file.write(MAY_REPLICATE)
-            self.ask("SELECT pg_reload_conf()", port)
+        # A checkpoint, which each dropped database forces, may remove the copy's first WAL segment
+        # before the copy's own slot keeps it. The replica, when it is away, has no slot at all.
+        self.ask("ALTER SYSTEM SET wal_keep_size = '1GB'", port)
+        self.ask("SELECT pg_reload_conf()", port)
         source = ["-h", embedded.HOST, "-p", str(port), "-U", embedded.SUPERUSER]
         self.backup = [self.programs / "pg_basebackup", *source, "-D", self.data]
         programs.run(
@@ -86,7 +89,7 @@ class Replica:
             link.autocommit = True
             with link.cursor() as cursor:
                 cursor.execute(sql)
-                return cursor.fetchone()[0]
+                return cursor.fetchone()[0] if cursor.description else None
 
     @contextmanager
     def paused(self):
