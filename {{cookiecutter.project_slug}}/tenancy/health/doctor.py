@@ -3,7 +3,6 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterator
-from itertools import chain
 
 from django.apps import apps
 from django.conf import settings
@@ -49,11 +48,12 @@ RIGHTS = UserTenantPermissions._meta.db_table
 MEMBERS = get_user_model().tenants.through._meta.db_table
 # People with a row in one of the two tables of memberships, but not in the other.
 HALVES = """
-    SELECT %s, user_id, profile_id
-    FROM (SELECT user_id FROM {members} WHERE tenant_id = %s) member
-    FULL JOIN {schema}.{rights} ON profile_id = user_id
+    SELECT coalesce(member.tenant, own.tenant), coalesce(user_id, profile_id)
+    FROM (SELECT tenant_id AS tenant, user_id FROM {members} WHERE tenant_id = ANY(%s)) member
+    FULL JOIN ({rights}) own ON own.tenant = member.tenant AND profile_id = user_id
     WHERE user_id IS NULL OR profile_id IS NULL
 """
+OWN_RIGHTS = "SELECT %s AS tenant, profile_id FROM {schema}.{rights}"
 CHUNK = 200  # tenants in a query, because PostgreSQL locks a table for each
 
 
@@ -167,19 +167,18 @@ def compare(
 
 def half_members(schema_names: set[str]) -> Iterator[CheckMessage]:
     tenants = Tenant.objects.filter(schema_name__in=schema_names).order_by("schema_name")
-    parameters = [*tenants.values_list("schema_name", "pk")]
+    names = dict(tenants.values_list("pk", "schema_name"))
     found = defaultdict(list)
-    for start in range(0, len(parameters), CHUNK):
-        chunk = parameters[start : start + CHUNK]
-        queries = [
-            HALVES.format(schema=quote_schema_name(name), members=MEMBERS, rights=RIGHTS)
-            for name, _ in chunk
-        ]
+    for start in range(0, len(names), CHUNK):
+        chunk = [*names][start : start + CHUNK]
+        rights = " UNION ALL ".join(
+            OWN_RIGHTS.format(schema=quote_schema_name(names[pk]), rights=RIGHTS) for pk in chunk
+        )
         with connection.cursor() as cursor:
-            cursor.execute(" UNION ALL ".join(queries), [*chain.from_iterable(chunk)])
-            for name, user_id, profile_id in cursor:
-                found[name].append(user_id or profile_id)
-    for name, ids in found.items():
+            cursor.execute(HALVES.format(members=MEMBERS, rights=rights), [chunk, *chunk])
+            for pk, person in cursor:
+                found[names[pk]].append(person)
+    for name, ids in sorted(found.items()):
         people = ", ".join(sorted(map(str, get_user_model().objects.filter(pk__in=ids))))
         yield finding("E109", f"half a member: {people}.", name)
 
