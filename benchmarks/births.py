@@ -20,12 +20,8 @@ SIGN_IN = "UPDATE users_user SET last_login = now()"
 
 def measure(ours, theirs, rounds, their_rounds):
     replayed = replaying(ours)
-    with ours.worker() as mine, theirs.worker() as other, ours.connect() as raw:
-        ways = {
-            "ours": lambda slug: mine.do("provision", slug=slug),
-            "theirs": lambda slug: other.do("provision", slug=slug),
-            "limit": lambda slug: replayed(raw, f"{slug}_raw"),
-        }
+    with ways_of(ours, rounds) as ways, theirs.worker() as other:
+        ways["theirs"] = lambda slug: other.do("provision", slug=slug)
         seconds = in_turn(ways, rounds, their_rounds)
         waits = {
             side.name: longest_wait(side, ways[side.name], their_rounds) for side in (ours, theirs)
@@ -43,18 +39,24 @@ def measure(ours, theirs, rounds, their_rounds):
 
 def measure_large(large, rounds):
     """The seconds that a tenant of an application with sixty models takes."""
-    replayed, ready = replaying(large), with_spares(large, rounds + 1)
-    ready.project.manage("make_spare_schemas")
-    with large.worker() as mine, ready.worker() as spared, large.connect() as raw:
-        ways = {
-            "ours": lambda slug: mine.do("provision", slug=slug),
-            "spare": lambda slug: spared.do("provision", slug=slug),
-            "limit": lambda slug: replayed(raw, f"{slug}_raw"),
-        }
+    with ways_of(large, rounds) as ways:
         seconds = in_turn(ways, rounds)
     fleet.remove(large, "birth")
     fleet.tidy(large)
     return seconds
+
+
+@contextlib.contextmanager
+def ways_of(side, rounds):
+    """The ways of ours to make a tenant, each of which may be gone in so many rounds."""
+    replayed, ready = replaying(side), with_spares(side, rounds + 1)
+    ready.project.manage("make_spare_schemas")
+    with side.worker() as mine, ready.worker() as spared, side.connect() as raw:
+        yield {
+            "ours": lambda slug: mine.do("provision", slug=slug),
+            "spare": lambda slug: spared.do("provision", slug=slug),
+            "limit": lambda slug: replayed(raw, f"{slug}_raw"),
+        }
 
 
 def with_spares(side, number):

@@ -99,6 +99,12 @@ def making(large, row, fleets):
     yield "\nIn the project as it comes:\n"
     births = {size: found["births"] for size, found in fleets.items()}
     yield from compared("births", {size: birth["seconds"] for size, birth in births.items()})
+    yield "\nThere, with a spare schema that was ready (`SPARE_SCHEMAS`):\n"
+    rows = []
+    for size, birth in births.items():
+        spare, theirs = (birth["seconds"][who] for who in ("spare", "theirs"))
+        rows.append([size, time(median(spare)), judged(ratio(theirs, spare), None, size)])
+    yield from table(["tenants", "ours, with a spare schema", "theirs / ours"], rows)
 
     part = min(100, len(row) // 2)
     first, last = row[:part], row[-part:]

@@ -151,7 +151,7 @@ MADE_UP = {
     "fleets": {
         "1000": {
             "births": {
-                "seconds": three(0.05, 0.65, 0.045),
+                "seconds": three(0.05, 0.65, 0.045) | {"spare": [0.026]},
                 "wait": {"ours": 0.01, "theirs": 0.7},
                 "at_once": {"ours": 30.0, "theirs": 2.0, "limit": 33.0},
                 "signing_up": [0.4, 2.5, 2.1],
