@@ -11,6 +11,8 @@ from django.contrib.admin.sites import all_sites
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group, Permission
 from django.contrib.contenttypes.models import ContentType
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from server.notes.models import Note
 from tenancy.health.checks import check_admin
@@ -156,6 +158,14 @@ def test_a_group_is_given_permissions_of_models_of_the_host(tenant_client, publi
     assert not {"tenants", "users", "market", "sites"} & offered(tenant_client)
     assert {"auth", "tenants", "users", "market", "sites"} <= offered(public_client)
     assert not {"notes"} & offered(public_client)
+
+
+def test_a_person_is_shown_in_few_queries(public_client, ada):
+    """The name of each permission that is offered has its content type's in it."""
+    with CaptureQueriesContext(connection) as queries:
+        assert public_client.get(f"/admin/users/user/{ada.pk}/change/").status_code == 200
+
+    assert len([each for each in queries if "django_content_type" in each["sql"]]) < 10
 
 
 def test_a_shared_row_to_which_tenants_may_refer_is_not_deleted(public_client, plan):

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import uuid
 from datetime import timedelta
 from email.mime.image import MIMEImage
 from typing import ClassVar
@@ -255,6 +256,22 @@ def test_a_task_of_another_class_is_found_and_refused(tmp_path):
         assert result.returncode == 1
         assert found in result.stderr
         assert "Traceback" not in result.stderr
+
+
+def test_a_task_is_sent_by_celerys_own_command():
+    """It loads no apps."""
+    result = subprocess.run(
+        [sys.executable, *["-m", "celery", "--app", "server", "call", "engine.tasks.where"]],
+        cwd=settings.BASE_DIR,
+        env={
+            "DJANGO_SETTINGS_MODULE": "engine.settings",
+            "CELERY_BROKER_URL": "memory://localhost",
+        },
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    assert uuid.UUID(result.stdout.strip())
 
 
 def test_a_before_start_that_does_not_enter_the_tenant_is_an_error(tenant):

@@ -2,8 +2,10 @@
 
 import sys
 
+import django
 from celery.canvas import Signature
 from celery.signals import setup_logging, worker_init
+from django.apps import apps
 from django.db import connections
 from tenant_schemas_celery import app as library
 
@@ -24,6 +26,7 @@ class CeleryApp(library.CeleryApp):
 
     def _get_backend(self):
         """Return the result backend, which stores a result where the task was sent."""
+        set_up_django()
         from tenancy.background.results import StoresWhereSent
 
         backend = super()._get_backend()
@@ -32,9 +35,16 @@ class CeleryApp(library.CeleryApp):
 
     def send_task(self, name, args=None, kwargs=None, **options):
         """Send a task, as all of Celery's functions do in the end. Raises NoTenant."""
+        set_up_django()
         from tenancy.background.messages import with_tenant
 
         return super().send_task(name, args, kwargs, **with_tenant(self, name, options))
+
+
+def set_up_django() -> None:
+    """Load the project's apps. `celery call` and `celery result` come without."""
+    if not apps.ready:
+        django.setup()
 
 
 @setup_logging.connect

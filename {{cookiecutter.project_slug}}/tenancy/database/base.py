@@ -307,7 +307,11 @@ class DatabaseWrapper(NotifyInvalidatedCache, base.DatabaseWrapper):
             raise
 
     def ensure_connection(self):
-        if self.connection is not None and len(self.connection.visited) >= self.allowed:
+        if (
+            self.connection is not None
+            and len(self.connection.visited) >= self.allowed
+            and len(self.connection.visited | {self.schema_name}) > self.allowed
+        ):
             self.close_if_worn()
         super().ensure_connection()
 
@@ -320,8 +324,9 @@ class DatabaseWrapper(NotifyInvalidatedCache, base.DatabaseWrapper):
             return
         if self.in_atomic_block or not self.is_outside_transaction():
             return
+        # Before the question, which is a query, too; a new connection starts again.
+        self.allowed = len(self.connection.visited) + max(1, self.max_schemas // 10)
         if cursors.has_open_ones(self.connection) or self._keeps_something():
-            self.allowed = len(self.connection.visited) + max(1, self.max_schemas // 10)
             return
         self.connection.close()  # a pool would keep it
         self.close()

@@ -37,6 +37,7 @@ class HostFields:
     def offered(self, db_field, request) -> dict:
         if db_field.related_model is Permission:
             rows = Permission.objects.filter(content_type__in=self.content_types())
+            rows = rows.select_related("content_type")  # a part of each permission's name
         else:
             rows = self.admin_site.own_rows(request, db_field.related_model)
         return {} if rows is None else {"queryset": rows}

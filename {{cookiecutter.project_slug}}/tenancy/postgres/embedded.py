@@ -39,6 +39,7 @@ DIRECTORY = Path(__file__).resolve().parents[2] / ".postgres"
 HOST = "127.0.0.1"
 ROLE = "server"
 SUPERUSER = "postgres"
+STOPPING = 600  # seconds; a server of 10,000 tenants writes for more than a minute
 
 SETTINGS = {
     "listen_addresses": HOST,
@@ -185,6 +186,7 @@ def _shut_down(directory: Path, server: Server) -> None:
     _wait_until(
         lambda: not _is_locked(directory / "running"),
         f"PostgreSQL in {directory} doesn't stop. See {directory / 'log'}.",
+        patience=STOPPING,
     )
 
 
@@ -332,8 +334,8 @@ def _private_file(path: Path) -> IO[str]:
     return open(path, "w", opener=lambda name, flags: os.open(name, flags, 0o600))
 
 
-def _wait_until(condition: Callable[[], object], error: str) -> None:
-    deadline = time.monotonic() + PATIENCE
+def _wait_until(condition: Callable[[], object], error: str, *, patience: int = PATIENCE) -> None:
+    deadline = time.monotonic() + patience
     while not condition():
         if time.monotonic() > deadline:
             raise LocalPostgresError(error)
