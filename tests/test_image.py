@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 from deployment import (
     CADDY,
     DOMAIN,
     PORTS,
+    WORKSPACE,
     Site,
     caddy_variables,
     free_ports,
@@ -86,10 +88,10 @@ def base(images):
     return root
 
 
-@pytest.fixture(scope="module")
-def built(images, base, template, tmp_path_factory):
+@pytest.fixture(scope="module", params=[True, False], ids=["celery", "no-celery"])
+def built(request, images, base, template, tmp_path_factory):
     """Return the project, and its image's name."""
-    project = render(template, tmp_path_factory.mktemp("image"), use_celery=True)
+    project = render(template, tmp_path_factory.mktemp("image"), use_celery=request.param)
     dockerfile = (project.path / "deploy/Dockerfile").read_text()
     container = images.do("from", "scratch")
     images.do("add", container, base, "/")
@@ -162,12 +164,12 @@ def site(images, built, tmp_path_factory):
     folder = tmp_path_factory.mktemp("site")
     ports = free_ports(*PORTS, "redis")
     address = project.run(*project.python, "-c", ADDRESS).stdout.strip()
-    broker = f"redis://127.0.0.1:{ports['redis']}"
-    variables = production(project, folder, ports, address) | {
-        "CACHE_URL": f"{broker}/1",
-        "CELERY_BROKER_URL": f"{broker}/0",
-        "MEDIA_ROOT": "/srv/media",
-    }
+    compose = yaml.safe_load((project.path / "deploy/compose.yaml").read_text())["services"]
+    redis = f"redis://127.0.0.1:{ports['redis']}"
+    variables = production(project, folder, ports, address)
+    variables |= {"CACHE_URL": f"{redis}/1", "MEDIA_ROOT": "/srv/media"}
+    if "worker" in compose:
+        variables["CELERY_BROKER_URL"] = f"{redis}/0"
     inside = Inside(images, container, project, variables, project.path)
     site = Site(inside, folder, ports)
     of_website = {"PORT": ports["website"], "INTERNAL_PORT": ports["website_internal"]}
@@ -185,10 +187,9 @@ def site(images, built, tmp_path_factory):
             make_buckets(inside)
             inside.manage("provision_tenant", "Initech", "initech", "org", "ada")
             start("web", *inside.command(*gunicorn, "server.wsgi", **of_web))
-            main_website = (*gunicorn, "server.wsgi_main_website")
-            start("website", *inside.command(*main_website, **of_website))
-            worker = ("celery", "--app", "server", "worker", "--concurrency", "1")
-            start("worker", *inside.command(*worker))
+            start("website", *inside.command(*compose["website"]["command"], **of_website))
+            for name in compose.keys() & {"worker", "beat"}:
+                start(name, *inside.command(*compose[name]["command"]))
             for name in ("web", "website"):
                 wait_for(lambda name=name: is_ready(ports[f"{name}_internal"]))
             start_proxy(site)
@@ -208,6 +209,28 @@ def start_proxy(site):
 def test_its_processes_run_as_a_user_of_their_own(site):
     said = subprocess.check_output(site.project.command("id", "-un"), env=site.project.images.env)
     assert said == b"app\n"
+
+
+def test_a_member_sees_each_page_as_it_is_meant(site, trusting_chromium):
+    """The image has what a page asks for, and its Content-Security-Policy lets all of it work."""
+    page, faults = trusting_chromium, []
+    page.on("console", lambda said: said.type == "error" and faults.append(said.text))
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("requestfailed", lambda asked: faults.append(f"{asked.url} {asked.failure}"))
+    page.on("response", lambda got: got.status >= 400 and faults.append(f"{got.url} {got.status}"))
+    workspace = f"https://{WORKSPACE}:{site.ports['https']}"
+    page.goto(f"{workspace}/sign-in/?next=/notes/")
+    page.get_by_label("E-mail or user name").fill("ada")
+    page.get_by_label("Password").fill(site.project.project.settings()["ADMIN_PASSWORD"])
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    page.wait_for_url(f"{workspace}/notes/")
+    for path in ("/notes/", "/workspace/people/", "/admin/", "/admin/notes/note/add/"):
+        page.goto(f"{workspace}{path}", wait_until="networkidle")
+        sheets = page.evaluate("[...document.styleSheets].map(sheet => sheet.cssRules.length)")
+        assert page.locator("h1").first.is_visible(), path
+        assert min(sheets, default=0) > 0, path
+
+    assert faults == []
 
 
 def test_a_workspace_lives_in_it(site, trusting_chromium):
