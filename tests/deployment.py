@@ -1,7 +1,9 @@
 """A deployment on this machine: processes, Caddy with a CA of its own, browsers that trust it."""
 
 import contextlib
+import os
 import re
+import signal
 import socket
 import socketserver
 import subprocess
@@ -225,3 +227,60 @@ def has_certificate(site, host=DOMAIN):
     """Caddy gets the main website's by itself, soon after its start."""
     with contextlib.suppress(OSError):
         return site.browser(host).get("/_health/live").status == 200
+
+
+def serves_on_through_reloads(site, gunicorn):
+    """`gunicorn` is the process of the workspaces."""
+    with Crowd(site) as crowd:
+        for _ in range(3):
+            crowd.goes_on()
+            reload(site, gunicorn)
+        crowd.goes_on()
+
+    assert crowd.failed == []
+    assert {*crowd.acknowledged} <= {*site.notes()}
+
+
+def reload(site, gunicorn):
+    count = site.log("web").count("Hang up") + 1
+    os.kill(gunicorn, signal.SIGHUP)
+    wait_for(lambda: site.log("web").count("Hang up") >= count)
+
+
+COLOR = "models.CharField(max_length=9, null=True, blank=True)"
+MIGRATION = f"""
+from django.db import migrations, models
+
+class Migration(migrations.Migration):
+    dependencies = [("notes", "0001_initial")]
+    operations = [migrations.AddField("note", "color", {COLOR})]
+"""
+
+
+def serves_on_through_a_migration(site, gunicorn):
+    """A rolling deployment: old code, the migration under it, then both, then new code alone."""
+    notes = site.project.path / "server/notes"
+    page = notes / "templates/notes/notes.html"
+    with Crowd(site) as crowd:
+        crowd.goes_on()
+        (notes / "migrations/0002_color.py").write_text(MIGRATION)
+        replace(notes / "models.py", "    created =", f"    color = {COLOR}\n    created =")
+        replace(notes / "views.py", 'fields = ["text"]', 'fields = ["text", "color"]')
+        replace(page, "{{ form.text }}", "{{ form.text }}{{ form.color }}")
+        said = site.project.manage("migrate_schemas").stdout
+        crowd.goes_on()
+        assert 'name="color"' not in crowd.browsers[0].get("/notes/").text
+        reload(site, gunicorn)
+        wait_for(lambda: 'name="color"' in crowd.browsers[0].get("/notes/").text)
+        crowd.goes_on()
+
+    assert "notes.0002_color" in said
+    assert "Warning" not in said
+    assert crowd.failed == []
+    assert {*crowd.acknowledged} <= {*site.notes()}
+
+
+def replace(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import ssl
 import sys
 from pathlib import Path
@@ -15,12 +14,13 @@ from deployment import (
     DOMAIN,
     PORTS,
     WORKSPACE,
-    Crowd,
     Site,
     ask,
     free_ports,
     is_ready,
     production,
+    serves_on_through_a_migration,
+    serves_on_through_reloads,
     start_caddy,
     start_gunicorns,
 )
@@ -116,6 +116,24 @@ def test_the_proxy_keeps_what_is_for_machines_to_itself(site):
         assert " 404 " in ask(site.ports["web"], path).splitlines()[0]
 
 
+SEND = """
+async size => {
+    const body = new URLSearchParams({login: "a".repeat(size)});
+    const answer = await fetch("", {method: "POST", body});
+    return [answer.status, await answer.text()];
+}
+"""
+
+
+def test_too_large_a_form_gets_a_page_that_says_so(site, trusting_chromium):
+    """The project answers before the proxy has passed on all of it."""
+    page = trusting_chromium
+    page.goto(f"https://{DOMAIN}:{site.ports['https']}/account/login/")  # for the form's cookie
+    for size in (3_000_000, 24_000_000):
+        status, text = page.evaluate(SEND, size)
+        assert (status, "This is too large" in text) == (413, True), text
+
+
 @pytest.fixture(scope="module")
 def other_proxy(site):
     """The port of a Caddy with one certificate for all workspaces, and uploads in a folder."""
@@ -181,59 +199,11 @@ def test_the_access_log_names_tenant_and_request_and_no_query(site):
 
 
 def test_a_reload_fails_no_request(site):
-    with Crowd(site) as crowd:
-        for _ in range(3):
-            crowd.goes_on()
-            reload(site)
-        crowd.goes_on()
-
-    assert crowd.failed == []
-    assert {*crowd.acknowledged} <= {*site.notes()}
-
-
-def reload(site):
-    count = site.log("web").count("Hang up") + 1
-    os.kill(site.processes["web"].pid, signal.SIGHUP)
-    wait_for(lambda: site.log("web").count("Hang up") >= count)
-
-
-COLOR = "models.CharField(max_length=9, null=True, blank=True)"
-MIGRATION = f"""
-from django.db import migrations, models
-
-class Migration(migrations.Migration):
-    dependencies = [("notes", "0001_initial")]
-    operations = [migrations.AddField("note", "color", {COLOR})]
-"""
+    serves_on_through_reloads(site, site.processes["web"].pid)
 
 
 def test_a_new_version_migrates_while_the_old_one_serves(site):
-    """A rolling deployment: old code, the migration under it, then both, then new code alone."""
-    notes = site.project.path / "server/notes"
-    page = notes / "templates/notes/notes.html"
-    with Crowd(site) as crowd:
-        crowd.goes_on()
-        (notes / "migrations/0002_color.py").write_text(MIGRATION)
-        replace(notes / "models.py", "    created =", f"    color = {COLOR}\n    created =")
-        replace(notes / "views.py", 'fields = ["text"]', 'fields = ["text", "color"]')
-        replace(page, "{{ form.text }}", "{{ form.text }}{{ form.color }}")
-        said = site.project.manage("migrate_schemas").stdout
-        crowd.goes_on()
-        assert 'name="color"' not in crowd.browsers[0].get("/notes/").text
-        reload(site)
-        wait_for(lambda: 'name="color"' in crowd.browsers[0].get("/notes/").text)
-        crowd.goes_on()
-
-    assert "notes.0002_color" in said
-    assert "Warning" not in said
-    assert crowd.failed == []
-    assert {*crowd.acknowledged} <= {*site.notes()}
-
-
-def replace(path, old, new):
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new))
+    serves_on_through_a_migration(site, site.processes["web"].pid)
 
 
 def test_make_env_makes_secrets_once(acme):

@@ -1,4 +1,8 @@
-"""Each process of a deployment with Celery is killed, and compose's restart rules heal the site."""
+"""Each process of a deployment is killed, and compose's restart rules heal the site.
+
+`.ci/long` does that without Celery, too. It has a reload and a migration under load with Celery,
+test_deploy.py those without.
+"""
 
 import os
 import shutil
@@ -18,6 +22,9 @@ from deployment import (
     has_certificate,
     is_ready,
     production,
+    replace,
+    serves_on_through_a_migration,
+    serves_on_through_reloads,
     write_caddyfile,
 )
 from life import live, make_buckets, outside
@@ -53,31 +60,39 @@ VISIBILITY = '"visibility_timeout": 3600,'
 SOON = '"visibility_timeout": 15, "unacked_restore_interval": 1, "unacked_restore_throttle": 1,'
 
 
-def replace(path, old, new):
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new))
+@pytest.fixture(
+    scope="module",
+    params=[True, pytest.param(False, marks=pytest.mark.long)],
+    ids=["celery", "no-celery"],
+)
+def use_celery(request):
+    return request.param
 
 
 @pytest.fixture(scope="module")
-def project(template, tmp_path_factory):
+def project(template, tmp_path_factory, use_celery):
     need(shutil.which("redis-server"), "redis-server")
-    project = render(template, tmp_path_factory.mktemp("killed"), use_celery=True)
-    notes = project.path / "server/notes"
-    with (notes / "tasks.py").open("a") as tasks:
-        tasks.write(TASK)
-    replace(notes / "views.py", "        return super().form_valid(form)\n", SEND)
-    imported = "from server.notes.models import Note\n"
-    replace(notes / "views.py", imported, f"{imported}from server.notes.tasks import copy\n")
-    replace(project.path / "server/settings.py", VISIBILITY, SOON)
+    project = render(template, tmp_path_factory.mktemp("killed"), use_celery=use_celery)
+    if use_celery:
+        leave_copies_to_a_worker(project.path / "server")
     project.run(UV, "sync", "--group", "cache", "--group", "s3")
     project.manage("make_env")
     (project.path / ".env").unlink()  # development's, which no image has
     return project
 
 
+def leave_copies_to_a_worker(server):
+    with (server / "notes/tasks.py").open("a") as tasks:
+        tasks.write(TASK)
+    views, imported = server / "notes/views.py", "from server.notes.models import Note\n"
+    replace(views, "        return super().form_valid(form)\n", SEND)
+    replace(views, imported, f"{imported}from server.notes.tasks import copy\n")
+    replace(server / "settings.py", VISIBILITY, SOON)
+
+
 @pytest.fixture(scope="module")
-def world(tmp_path_factory):
+def world(use_celery, tmp_path_factory):
+    """Each deployment has a world of its own."""
     with outside(tmp_path_factory.mktemp("world") / "s3") as found:
         yield found
 
@@ -89,10 +104,12 @@ def site(project, world, tmp_path_factory):
     ports = free_ports(*PORTS, "redis", "postgres")
     compose = yaml.safe_load((project.path / "deploy/compose.yaml").read_text())["services"]
     database = f"postgres://postgres:unused@127.0.0.1:{ports['postgres']}/app"
-    broker = f"redis://127.0.0.1:{ports['redis']}"
+    redis = f"redis://127.0.0.1:{ports['redis']}"
     variables = production(project, folder, ports, database)
     nameserver, of_world = world
-    variables |= {"CACHE_URL": f"{broker}/1", "CELERY_BROKER_URL": f"{broker}/0"} | of_world
+    variables |= {"CACHE_URL": f"{redis}/1"} | of_world
+    if "worker" in compose:
+        variables["CELERY_BROKER_URL"] = f"{redis}/0"
     project.env |= {name: str(value) for name, value in variables.items()}
     site = Site(project, folder, ports)
     site.nameserver = nameserver
@@ -101,10 +118,11 @@ def site(project, world, tmp_path_factory):
         "postgres": [*postgres(folder, ports["postgres"]), *compose["postgres"]["command"][1:]],
         "redis": ["redis-server", "--port", ports["redis"], *compose["redis"]["command"]],
         "web": ["gunicorn", "--config", "deploy/gunicorn.conf.py", "server.wsgi"],  # the image's
-        **{name: compose[name]["command"] for name in ("website", "worker", "beat")},
+        **{name: compose[name]["command"] for name in ("website", *BACKGROUND & compose.keys())},
         "proxy": [CADDY, "run", "--adapter", "caddyfile", "--config", write_caddyfile(site)],
     }
-    commands["beat"] = [part.replace("/tmp/beat", str(beat)) for part in commands["beat"]]  # noqa: S108
+    if "beat" in commands:
+        commands["beat"] = [part.replace("/tmp/beat", str(beat)) for part in commands["beat"]]  # noqa: S108
     assert commands.keys() | {"release", "backup"} == compose.keys()  # which run at times
     path = f"{project.path / '.venv/bin'}{os.pathsep}{os.environ['PATH']}"
 
@@ -129,7 +147,7 @@ def site(project, world, tmp_path_factory):
         project.manage("init_tenant")
         make_buckets(project)
         project.manage("provision_tenant", "Initech", "initech", "org", "ada", "--field=plan=team")
-        for name in ("web", "website", "worker", "beat", "proxy"):
+        for name in commands.keys() - {"postgres", "redis"}:
             run(name)
         site.supervisor = supervisor
         is_well(site)
@@ -154,16 +172,16 @@ def is_well(site):
         wait_for(lambda name=name: is_ready(site.ports[name]))
 
 
-SERVICES = ("proxy", "web", "website", "worker", "beat", "postgres")
-WITHOUT_A_BREAK = {"website", "worker", "beat"}  # for people who are signed in
+BACKGROUND = {"worker", "beat"}
+WITHOUT_A_BREAK = {"website", *BACKGROUND}  # for people who are signed in
 
 
-def test_a_workspace_lives_here(site, trusting_chromium):
-    """The worker makes it, and looks up its domain."""
+def test_a_workspace_lives_here(site, trusting_chromium, use_celery):
+    """With Celery the worker makes it, and looks up its domain."""
 
     def check_domains():
         send = "from tenancy.background.tasks import check_domains; check_domains.delay()"
-        site.project.manage("shell", "-c", send)
+        site.project.manage(*(["shell", "-c", send] if use_celery else ["check_domains"]))
 
     live(site, trusting_chromium, check_domains)
 
@@ -172,10 +190,27 @@ def copies_of(texts):
     return {f"copy of {text}" for text in texts}
 
 
-def test_the_site_heals_whatever_is_killed_and_nothing_acknowledged_is_lost(site):
+with_celery = pytest.mark.parametrize("use_celery", [True], indirect=True, ids=["celery"])
+
+
+@with_celery
+@pytest.mark.long
+def test_the_site_serves_on_through_reloads_and_a_migration(site):
+    """So does the worker, whose code is the old one. It does all that requests leave to it."""
+    gunicorn = site.supervisor.services["web"].process.pid
+    serves_on_through_reloads(site, gunicorn)
+    serves_on_through_a_migration(site, gunicorn)
+    notes = {text for text in site.notes() if not text.startswith("copy of ")}
+    wait_for(lambda: copies_of(notes) <= {*site.notes()})
+
+
+def test_the_site_heals_whatever_is_killed_and_nothing_acknowledged_is_lost(site, use_celery):
+    services = [*site.supervisor.services]
+    if use_celery:
+        services.remove("redis")  # the broker has a test of its own
     with Crowd(site) as crowd:
         crowd.goes_on()
-        for name in SERVICES:
+        for name in services:
             failed = len(crowd.failed)
             site.supervisor.kill(name)
             is_well(site)
@@ -185,13 +220,15 @@ def test_the_site_heals_whatever_is_killed_and_nothing_acknowledged_is_lost(site
         assert site.signed_in().get("/notes/").status == 200  # by the website
     starts = {name: service.starts for name, service in site.supervisor.services.items()}
 
-    assert all(starts[name] >= 2 for name in SERVICES), starts
+    assert all(starts[name] >= 2 for name in services), starts
     assert {*crowd.acknowledged} <= {*site.notes()}
-    # Kombu takes a task out of Redis before it notes that it has: the worker that was killed may
-    # have lost that one (docs/background.md).
-    wait_for(lambda: len(copies_of(crowd.acknowledged) - {*site.notes()}) <= 1, seconds=240)
+    if use_celery:
+        # Kombu takes a task out of Redis before it notes that it has: the worker that was killed
+        # may have lost that one (docs/background.md).
+        wait_for(lambda: len(copies_of(crowd.acknowledged) - {*site.notes()}) <= 1, seconds=240)
 
 
+@with_celery
 def test_the_site_heals_when_the_broker_is_killed(site):
     """Kombu takes a task out of Redis before it notes that it has: that one may be lost."""
     with Crowd(site) as crowd:
@@ -206,10 +243,9 @@ def test_the_site_heals_when_the_broker_is_killed(site):
     wait_for(lambda: copies_of(crowd.acknowledged[last:]) <= {*site.notes()}, seconds=240)
 
 
-def test_the_supervisor_follows_compose(project):
-    compose = yaml.safe_load((project.path / "deploy/compose.yaml").read_text())["services"]
+def test_the_supervisor_follows_compose(site):
+    compose = yaml.safe_load((site.project.path / "deploy/compose.yaml").read_text())["services"]
     restarts = {name: service["restart"] for name, service in compose.items()}
 
-    served = (*SERVICES, "redis")
-    assert restarts["release"] == "no"
-    assert {name: restarts[name] for name in served} == dict.fromkeys(served, "unless-stopped")
+    assert restarts.pop("release") == restarts.pop("backup") == "no"
+    assert restarts == dict.fromkeys(site.supervisor.services, "unless-stopped")
