@@ -15,6 +15,7 @@ from django.db.transaction import atomic
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import include, path
+from django.views.decorators.csrf import csrf_exempt
 from kombu.exceptions import OperationalError as KombuError
 from server import urls
 from server.notes.models import Note
@@ -66,7 +67,6 @@ DAMAGED = {
     "a file named by NUL": ("/sign-in/", part(b"b", b'; filename="\0"'), PARTS),
     "too many fields": ("/sign-in/", b"a=b&" * 1001, FORM),
     "too many files": ("/sign-in/", part(b"b", b'; filename="f"')[:-5] * 101, PARTS),
-    "too large a form": ("/sign-in/", b"a" * 2_621_441, FORM),
     "bad escapes": ("/sign-in/", b"a=%zz%ff%", FORM),
     "NUL in a user name": ("/sign-in/", b"username=a%00b&password=x", FORM),
     "NUL in an e-mail": ("/sign-in/", b"email=a%00b@x.org", FORM),
@@ -99,7 +99,7 @@ REFUSED = {
     *("a charset with NUL", "an encoded charset with NUL", "an unknown encoding of a charset"),
     *("a charset of host names", "a codec for the query", "parts in a codec", "no boundary"),
     *("a boundary beyond ASCII", "a file in bad base64", "too many fields", "too many files"),
-    *("too large a form", "NUL in a long session", "NUL in a text that is looked up"),
+    *("NUL in a long session", "NUL in a text that is looked up"),
     *(["a type of 100,000 letters"] if django.VERSION >= (6, 1) else []),
 }
 
@@ -162,6 +162,25 @@ def test_a_damaged_request_is_no_error_of_the_site(ask, settings, case, debug):
         assert "site.css" in text
 
 
+def read(request):
+    return HttpResponse(len(request.body))
+
+
+@pytest.mark.parametrize("debug", [True, False])
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [("/sign-in/", FORM), ("/read/", "application/json")],  # a middleware reads, a view reads
+)
+def test_too_large_a_request_is_said_to_be(ask, settings, path, kind, debug):
+    settings.DEBUG = debug
+    settings.ROOT_URLCONF = __name__
+    status, text = ask(environ(path, b"a" * 2_621_441, kind))
+
+    assert status == 413
+    assert "This is too large" in text
+    assert "site.css" in text
+
+
 # A server is away
 
 
@@ -202,6 +221,7 @@ def own_mistake(request):
 AWAY = [end_connection, atomic(end_connection), write_to_a_replica, no_room, no_redis, no_broker]
 urlpatterns = [
     path("find/", find),
+    path("read/", csrf_exempt(read)),
     path("own_mistake/", own_mistake),
     *(path(f"{number}/", view) for number, view in enumerate(AWAY)),
     path("", include(urls)),

@@ -5,7 +5,7 @@ from unittest.mock import patch
 
 import pytest
 from django.contrib import messages
-from django.core.exceptions import BadRequest, PermissionDenied
+from django.core.exceptions import BadRequest, PermissionDenied, RequestDataTooBig
 from django.db import OperationalError, connection
 from django.http import Http404
 from django.shortcuts import redirect, render
@@ -22,6 +22,7 @@ ERRORS = {
     "400": BadRequest(),
     "403": PermissionDenied(),
     "404": Http404(),
+    "413": RequestDataTooBig(),
     "429": RateLimited("tries", 60),
     "500": ZeroDivisionError(),
     "503": OperationalError(),
@@ -84,6 +85,7 @@ PAGES = {
     "403": "You are not allowed to do this",
     "403_csrf": "This form has expired",
     "404": "This page doesn't exist",
+    "413": "This is too large",
     "429": "Too many attempts",
     "500": "Something went wrong on our side",
     "503": "We'll be back soon",
@@ -115,7 +117,12 @@ def test_a_page_about_an_error_is_in_the_sites_style_and_needs_no_database(
     committed_db, settings, name, host, debug
 ):
     """S9"""
-    settings.DEBUG = debug and name in ("403_csrf", "429", "503")  # Django has own ones, of others
+    settings.DEBUG = debug and name in (
+        "403_csrf",
+        "413",
+        "429",
+        "503",
+    )  # Django has own ones, of others
     visitor = Client(SERVER_NAME=host, raise_request_exception=False, enforce_csrf_checks=True)
     with without_database():
         page = (visitor.post if name == "403_csrf" else visitor.get)(f"/fail/{name}/")

@@ -34,6 +34,8 @@ from tenancy.exceptions import (
 
 RETRY_AFTER = 10  # seconds
 ERROR = HTTPStatus.INTERNAL_SERVER_ERROR
+TOO_LARGE = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+FAILED = (ERROR, HTTPStatus.BAD_REQUEST)
 HTML, JSON = "text/html", "application/json"
 
 # PostgreSQL's classes of errors: connection exception, insufficient resources (connections, memory,
@@ -88,7 +90,7 @@ class AnswersFailures:
             if (answer := final_answer_to(error, request)) is None:
                 raise
             return answer
-        return response if response.status_code != ERROR else checked(response, request)
+        return response if response.status_code not in FAILED else checked(response, request)
 
     async def __acall__(self, request):
         try:
@@ -97,7 +99,7 @@ class AnswersFailures:
             if (answer := final_answer_to(error, request)) is None:
                 raise
             return answer
-        return response if response.status_code != ERROR else checked(response, request)
+        return response if response.status_code not in FAILED else checked(response, request)
 
     def process_exception(self, request, exception):
         return to_plain_list(exception, request) or answer_to(exception, request)
@@ -150,10 +152,12 @@ def answer_to(error: Exception, request, *, is_final=False) -> HttpResponse | No
         )
         log(one_line(error), response, request, "error")
         return response
+    if isinstance(error, RequestDataTooBig):
+        response = answer(request, TOO_LARGE, _("The request is too large."))
+        log(one_line(error), response, request, "warning")
+        return response
     if is_garbled(error, request) or (is_final and isinstance(error, DAMAGED)):
-        too_big = isinstance(error, RequestDataTooBig)
-        status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE if too_big else HTTPStatus.BAD_REQUEST
-        response = answer(request, status, _("The request is damaged."))
+        response = answer(request, HTTPStatus.BAD_REQUEST, _("The request is damaged."))
         log(one_line(error), response, request, "warning")
         return response
     return None

@@ -1,6 +1,6 @@
 """A request whose damage is refused with status 400, wherever it is found."""
 
-from django.core.exceptions import BadRequest, SuspiciousOperation
+from django.core.exceptions import BadRequest, RequestDataTooBig, SuspiciousOperation
 from django.core.handlers.wsgi import WSGIRequest
 from django.http import UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
@@ -31,6 +31,8 @@ class Request(WSGIRequest):
             super()._load_post_and_files()
         except Exception as error:
             self._mark_post_parse_error()  # a page about the error would raise it again
+            if isinstance(error, RequestDataTooBig):  # Django answers with 400
+                self.unexpected_error = error
             if isinstance(error, KNOWN):
                 raise
             raise BadRequest(f"The body can't be read: {error}") from error
