@@ -112,7 +112,7 @@ def measure(mode):
             step(f"Grow to {size} tenants")
             fleet.grow([large], size)
             step("  making a tenant")
-            large_births[str(size)] = births.measure_large(large, mode.short_rounds)
+            large_births[str(size)] = births.measure_alone(large, mode.short_rounds)
         step("Run tasks")
         tasks = background.measure(sides, mode.short_rounds, mode.rounds)
         step("Start processes")

@@ -37,7 +37,7 @@ def measure(ours, theirs, rounds, their_rounds):
     return {"seconds": seconds, "wait": waits, "at_once": at_once, "signing_up": signing_up}
 
 
-def measure_large(large, rounds):
+def measure_alone(large, rounds):
     """The seconds that a tenant of an application with sixty models takes."""
     with ways_of(large, rounds) as ways:
         seconds = in_turn(ways, rounds)

@@ -45,7 +45,7 @@ def measure(size, step):
             here |= migrating.add_field(ours, None, ROUNDS, 0)
             here["jobs"] = migrating.add_field_by_jobs(ours, JOBS, ROUNDS)
             step("  making a tenant")
-            here["births"] = births.measure_large(ours, BIRTHS)
+            here["births"] = births.measure_alone(ours, BIRTHS)
         step("  tenants in a row")
         row = births.in_a_row(ours, min(IN_A_ROW, size))
         step("  requests")

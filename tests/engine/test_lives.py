@@ -132,7 +132,7 @@ class Lives(RuleBasedStateMachine):
     def keep_spares(self, number):
         """From here on tenants are made of these, as long as there are some."""
         settings.SPARE_SCHEMAS = number
-        spares.fill()
+        spares.refill()
 
     @rule(slug=slugs)
     def provision(self, slug):
@@ -349,7 +349,7 @@ class Lives(RuleBasedStateMachine):
         connection.set_schema_to_public()
         findings = [*doctor.examine()]
         settings.SPARE_SCHEMAS = 0
-        spares.fill()
+        spares.refill()
         for tenant in Tenant.all_objects.filter(slug__in=SLUGS):
             if tenant.status != "deleted":
                 lifecycle.delete(tenant, "test")

@@ -17,7 +17,7 @@ from django.test import Client
 from django.utils import timezone
 from django_tenants.utils import schema_exists
 from server.tenants.models import Domain, Tenant
-from tenancy import lifecycle
+from tenancy import lifecycle, locks
 from tenancy.exceptions import Busy, IllegalTransition, LifecycleError, SlugTaken
 from tenancy.health import doctor
 from tenancy.lifecycle import provision_tenant
@@ -177,7 +177,7 @@ def somebody(doomed):
 
 def test_who_uses_a_shared_table_for_long_stops_nobody_else(doomed, somebody, monkeypatch):
     """PostgreSQL has others queue behind who waits for the table."""
-    monkeypatch.setattr(purge, "PATIENCE", 1)
+    monkeypatch.setattr(locks, "PATIENCE", 1)
     waits, done = [], threading.Event()
 
     def sign_in_again_and_again():
@@ -194,7 +194,7 @@ def test_who_uses_a_shared_table_for_long_stops_nobody_else(doomed, somebody, mo
         lifecycle.purge(doomed, "ada")
 
     assert is_purged(doomed.schema_name)
-    assert purge.LOCK_TIMEOUT / 2000 < max(waits) < 1  # seconds; it did wait, and not for long
+    assert locks.LOCK_TIMEOUT / 2000 < max(waits) < 1  # seconds; it did wait, and not for long
 
 
 def test_the_schema_goes_without_a_lock_on_shared_tables(doomed):

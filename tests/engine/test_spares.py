@@ -38,13 +38,13 @@ def names():
 @contextmanager
 def kept_ready(settings, number=NUMBER):
     settings.SPARE_SCHEMAS = number
-    spares.fill()
+    spares.refill()
     try:
         yield names()
     finally:
         connection.set_schema_to_public()
         settings.SPARE_SCHEMAS = 0
-        spares.fill()
+        spares.refill()
         assert not names()
 
 
@@ -144,7 +144,7 @@ def test_one_that_another_process_is_taking_is_passed_over(committed, settings):
     try:
         assert provision().schema_name == committed[1]
         settings.SPARE_SCHEMAS = 0
-        spares.fill()
+        spares.refill()
         assert names() == committed[:1]
     finally:
         process.kill()
@@ -193,7 +193,7 @@ def test_a_killed_call_is_abandoned_with_its_schema(committed):
 def test_one_that_was_killed_half_way_is_gone(committed_db, settings):
     settings.SPARE_SCHEMAS = NUMBER
     before = execute("SELECT count(*) FROM pg_namespace")
-    kill(stop_before("spares.SpareSchema.objects.create", "spares.fill()"), "spare schemas")
+    kill(stop_before("spares.SpareSchema.objects.create", "spares.refill()"), "spare schemas")
 
     assert execute("SELECT count(*) FROM pg_namespace") == before
     with kept_ready(settings) as ready:
@@ -204,7 +204,7 @@ def test_two_processes_make_no_more_than_are_wanted(committed):
     SpareSchema.objects.all().delete()
     for name in committed:
         drop_schema(name)
-    processes = [Fork(f"settings.SPARE_SCHEMAS = {NUMBER}\nspares.fill()") for _ in range(2)]
+    processes = [Fork(f"settings.SPARE_SCHEMAS = {NUMBER}\nspares.refill()") for _ in range(2)]
     assert [process.communicate() for process in processes] == [("", "")] * 2
 
     assert len(names()) == NUMBER
@@ -214,7 +214,7 @@ def test_one_of_other_migrations_is_neither_given_out_nor_kept(ready):
     SpareSchema.objects.filter(schema_name=ready[0]).update(key="other")
     assert provision().schema_name == ready[1]
 
-    spares.fill()
+    spares.refill()
     assert not schema_exists(ready[0])
     assert len({*names()} - {*ready}) == NUMBER
 
@@ -224,7 +224,7 @@ def test_one_whose_schema_is_gone_is_neither_given_out_nor_kept(ready):
     drop_schema(ready[0])
     assert provision().schema_name == ready[1]
 
-    spares.fill()
+    spares.refill()
     assert not {*ready} & {*names()}
 
 

@@ -77,7 +77,7 @@ def prune_history():
 @shared_task(public=True, acks_late=False)
 def make_spare_schemas():
     """Make schemas for tenants to come until SPARE_SCHEMAS are ready."""
-    spares.refill(waits=False)  # a slow one would hold up a process each minute
+    spares.try_to_refill(waits=False)  # a slow one would hold up a process each minute
 
 
 @shared_task(public=True, acks_late=False)

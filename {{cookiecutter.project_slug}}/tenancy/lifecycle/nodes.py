@@ -10,7 +10,7 @@ from tenancy.database import citus
 from tenancy.database.citus import Move
 from tenancy.exceptions import LifecycleError, NoCitus, UnknownNode, one_line
 from tenancy.history import record
-from tenancy.lifecycle.purging import without_waiting
+from tenancy.locks import without_waiting
 from tenancy.states import exclusive, fetch_for
 
 ACTION = "move"

@@ -1,19 +1,17 @@
 """Purging: the tenant's schema, files and rows go; its log stays, and its archives for a while."""
 
-import time
-from collections.abc import Callable
 from datetime import timedelta
 
 from django.conf import settings
-from django.db import OperationalError, connection, transaction
-from django.db.backends.postgresql.psycopg_any import errors
+from django.db import connection, transaction
 from django.utils import timezone
 from django_tenants.utils import quote_schema_name
 
 from tenancy import signals
 from tenancy.concrete import Tenant
-from tenancy.exceptions import Busy, IllegalTransition, LifecycleError
+from tenancy.exceptions import IllegalTransition, LifecycleError
 from tenancy.lifecycle.schema_names import names_before
+from tenancy.locks import without_waiting
 from tenancy.models import Archive
 from tenancy.schemas import private_files
 from tenancy.schemas.ddl import drop_schema, leaving_tombstones
@@ -28,8 +26,6 @@ from tenancy.states import (
     transition,
 )
 
-LOCK_TIMEOUT = 100  # milliseconds that others may have to wait behind us for a shared table
-PATIENCE = 60  # seconds
 ARCHIVE_DAYS = 30
 
 # Those between the schema and another. A partition's go with those of the partitioned table.
@@ -79,22 +75,6 @@ def drop_foreign_keys(schema_name: str) -> None:
 def drop_tables(schema_name: str) -> None:
     with leaving_tombstones(schema_name):
         drop_schema(schema_name, missing_ok=True)
-
-
-def without_waiting(work: Callable[[], object]) -> None:
-    """Do the work in a transaction. Try again when it has to wait for a lock. Raises Busy."""
-    end = time.monotonic() + PATIENCE
-    while True:
-        try:
-            with transaction.atomic(), connection.cursor() as cursor:
-                cursor.execute(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT}")
-                return work()
-        except OperationalError as error:
-            if not isinstance(error.__cause__, errors.LockNotAvailable):
-                raise
-            if time.monotonic() > end:
-                raise Busy(f"Other transactions use a table all the time: {error}") from None
-        time.sleep(LOCK_TIMEOUT / 1000)  # the transactions that waited behind us go first
 
 
 def remove_rows(tenant: Tenant, by: str) -> None:

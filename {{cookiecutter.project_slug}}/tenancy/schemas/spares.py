@@ -82,13 +82,13 @@ def given_out(schema_name: str) -> Iterator[None]:
         yield
 
 
-def refill(stdout=None, *, waits: bool = True) -> None:
-    """Do what `fill` does. If it fails, a line says why, and new tenants wait for their schemas.
+def try_to_refill(stdout=None, *, waits: bool = True) -> None:
+    """Do what `refill` does. If it fails, a line says why, and new tenants wait for their schemas.
 
     Unless it `waits`, do nothing while another process makes them.
     """
     try:
-        fill(on_wait=None if waits else give_up)
+        refill(on_wait=None if waits else give_up)
     except AnotherMakesThem:
         return
     except Exception as error:  # the database may be gone, or its tables not be made yet
@@ -100,7 +100,7 @@ def give_up():
     raise AnotherMakesThem
 
 
-def fill(on_wait: Callable[[], object] | None = None) -> int:
+def refill(on_wait: Callable[[], object] | None = None) -> int:
     """Make spares until there are SPARE_SCHEMAS, and return how many that took.
 
     If another process does the same, call `on_wait`, which may raise, and wait for it.

@@ -13,7 +13,7 @@ class Command(BaseCommand):
 
     def handle(self, **options):
         try:
-            made = spares.fill()
+            made = spares.refill()
         except (NoBlueprint, DatabaseError, InterfaceError) as error:
             raise CommandError(f"The spare schemas can't be made: {one_line(error)}") from None
         return f"{spares.ready()} spare schemas are ready; {made} of them are new."

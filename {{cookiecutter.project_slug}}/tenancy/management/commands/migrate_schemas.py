@@ -114,7 +114,7 @@ class Command(library.MigrateSchemasCommand):
             failure = error  # new tenants shall be like those that were migrated
         if not one_schema and not any(map(self.options.get, PARTIAL)):
             blueprint.refresh(stdout=self.stdout, dump_by=scratch.dump_template)
-            spares.refill(stdout=self.stdout)
+            spares.try_to_refill(stdout=self.stdout)
         if failure:
             raise failure
         if self.sync_tenant and not one_schema:
