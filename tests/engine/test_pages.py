@@ -109,6 +109,9 @@ def without_database():
         yield
 
 
+WITH_DEBUG = {"403_csrf", "413", "429", "503"}  # of the others Django shows pages of its own
+
+
 @pytest.mark.usefixtures("with_own_views")
 @pytest.mark.parametrize("debug", [True, False])
 @pytest.mark.parametrize("host", HOSTS)
@@ -117,12 +120,7 @@ def test_a_page_about_an_error_is_in_the_sites_style_and_needs_no_database(
     committed_db, settings, name, host, debug
 ):
     """S9"""
-    settings.DEBUG = debug and name in (
-        "403_csrf",
-        "413",
-        "429",
-        "503",
-    )  # Django has own ones, of others
+    settings.DEBUG = debug and name in WITH_DEBUG
     visitor = Client(SERVER_NAME=host, raise_request_exception=False, enforce_csrf_checks=True)
     with without_database():
         page = (visitor.post if name == "403_csrf" else visitor.get)(f"/fail/{name}/")
