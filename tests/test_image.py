@@ -76,8 +76,8 @@ def images(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def base(images):
-    """Make what stands for the image that the Dockerfile begins with; return its name."""
+def base(images, template):
+    """Make what stands for the image that the Dockerfile begins with; return its root."""
     root = images.folder / "base"
     made = ["debootstrap", "--variant=minbase", f"--include={BASE_PACKAGES}", "stable", root]
     subprocess.run(list(map(str, made)), check=True, stdout=subprocess.DEVNULL)
@@ -85,24 +85,29 @@ def base(images):
     for mark in root.glob("usr/lib/python3*/EXTERNALLY-MANAGED"):  # the image's pip installs
         mark.unlink()
     shutil.copy(AUTHORITIES, root / AUTHORITIES.relative_to("/"))  # a proxy may have one of its own
+    [dockerfile] = template.glob("*/deploy/Dockerfile")
+    container = images.do("from", "scratch")
+    images.do("add", container, root, "/")
+    images.do("config", *(f"--env={name}={AUTHORITIES}" for name in TRUST), container)
+    name = re.search(r"^FROM (\S+) AS base$", dockerfile.read_text(), re.M)[1]
+    images.do("commit", container, name)
+    images.do("rm", container)
     return root
+
+
+def build(images, project, tag):
+    options = ("--pull-never", "--file", "deploy/Dockerfile", "--tag", tag, ".")
+    images.do("bud", *options, cwd=project.path)
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["celery", "no-celery"])
 def built(request, images, base, template, tmp_path_factory):
     """Return the project, and its image's name."""
     project = render(template, tmp_path_factory.mktemp("image"), use_celery=request.param)
-    dockerfile = (project.path / "deploy/Dockerfile").read_text()
-    container = images.do("from", "scratch")
-    images.do("add", container, base, "/")
-    images.do("config", *(f"--env={name}={AUTHORITIES}" for name in TRUST), container)
-    images.do("commit", container, re.search(r"^FROM (\S+) AS base$", dockerfile, re.M)[1])
-    images.do("rm", container)
     project.run(UV, "sync")
     project.manage("init_tenant")
     project.manage("make_env")
-    options = ("--pull-never", "--file", "deploy/Dockerfile", "--tag", "acme", ".")
-    images.do("bud", *options, cwd=project.path)
+    build(images, project, "acme")
     yield project, "acme"
     project.postgres("stop")
 
@@ -131,6 +136,27 @@ def test_the_image_is_small_and_has_no_secret(images, base, built):
         assert subprocess.run(["grep", "-rqF", secret, root / "app"], check=False).returncode == 1
     assert '"User": "app"' in said
     assert [*root.glob("app/static_root/site.*.css")]
+
+
+@pytest.mark.usefixtures("base")
+def test_with_postgis_it_has_the_libraries(images, template, tmp_path):
+    build(images, render(template, tmp_path, use_postgis=True), "geography")
+    container, _ = images.mounted("geography")
+    check = ("python", "manage.py", "shell", "-v0", "-c", VERSIONS)
+
+    said = images.do("run", *(f"--env={each}" for each in UNUSED), container, "--", *check)
+
+    assert re.fullmatch(r"b'\d+\.\d+\.\d+' b'\d+\.\d+\.\d+.*", said)
+
+
+UNUSED = (
+    *("DOMAIN=example.com", "EMAIL_HOST=none", "DATABASE_URL=postgis://none/none"),
+    f"SECRET_KEY={'-' * 51}",
+)
+VERSIONS = """
+from django.contrib.gis import gdal, geos
+print(gdal.gdal_version(), geos.geos_version())
+"""
 
 
 @dataclass
