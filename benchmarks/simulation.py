@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -218,7 +219,7 @@ def pg_dump(server, folder):
 
 
 def upgrade(old, new, folder):
-    """Let pg_upgrade make a cluster of the new version, by links; return the seconds."""
+    """Let pg_upgrade make a cluster of the new version by links; return the seconds, or why not."""
     new.init()
     try:
         return new.run(
@@ -229,7 +230,15 @@ def upgrade(old, new, folder):
             *("-O", f"-c max_locks_per_transaction={ENOUGH_LOCKS}"),
         )
     except ProgramError as error:
-        return str(error)
+        return "\n".join([str(error), *complaints(new.data / "pg_upgrade_output.d")])
+
+
+def complaints(folder):
+    """The errors that pg_upgrade's logs name, which it leaves there when it fails."""
+    for log in sorted(folder.rglob("*.log"), key=lambda log: log.stat().st_mtime):
+        for line in log.read_text().splitlines():
+            if re.search(r"\b(error|FATAL|PANIC):", line, re.IGNORECASE):
+                yield f"{log.name}: {line}"
 
 
 def free_port():
@@ -238,11 +247,10 @@ def free_port():
         return listener.getsockname()[1]
 
 
-def read_blueprint():
-    """The blueprint of a project that is baked for it, and PostgreSQL's programs."""
-    with projects.baked() as sides:
-        [(name, text)] = sides.ours.query("SELECT template_name, statements FROM tenancy_blueprint")
-        return (name, json.loads(text)), sides.ours.programs
+def blueprint_of(side):
+    """The template's name and the statements."""
+    [(name, text)] = side.query("SELECT template_name, statements FROM tenancy_blueprint")
+    return name, json.loads(text)
 
 
 def main():
@@ -250,12 +258,16 @@ def main():
     parser.add_argument("--sizes", type=int, nargs="*", default=SIZES)
     parser.add_argument("--old", type=Path, help="the folder of an older version's programs")
     options = parser.parse_args()
-    blueprint, programs = read_blueprint()
-    with tempfile.TemporaryDirectory(prefix="simulation-") as folder:
+    with (
+        projects.baked() as sides,
+        tempfile.TemporaryDirectory(prefix="simulation-") as folder,
+    ):
         folder = Path(folder)
         if USER:
             shutil.chown(folder, USER["user"])
-        simulate(folder, blueprint, programs, options)
+            # PostgreSQL's programs are inside.
+            sides.ours.project.path.parent.chmod(0o711)
+        simulate(folder, blueprint_of(sides.ours), sides.ours.programs, options)
 
 
 def simulate(folder, blueprint, programs, options):

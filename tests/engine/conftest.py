@@ -6,14 +6,20 @@ import pytest
 import server.urls_public  # noqa: F401 (its URLs depend on SIGN_UP, which tests change)
 from django.apps import apps
 from django.conf import settings as django_settings
+from django.contrib.auth import get_user_model
 from django.core.management import call_command
+from django.db import connection
 from django.test import override_settings
 from django_tenants.signals import schema_migrated
 from hypothesis import settings
 from server.tenants.receivers import fill_materialized_views
+from tenancy.models import TenantEvent
+from tenancy.people import accounts
 
 from engine import coordinator
 from engine.browser import Browser
+from engine.people import GUEST, erase
+from engine.pgbouncer import pgbouncer, tests_server
 from engine.s3 import seaweedfs
 from engine.signals import connected
 from engine.zoo import APP, Zoo
@@ -61,6 +67,32 @@ def outside(tenant):
     """The tenant of the fixture `tenant`, for a test that runs in the public schema."""
     tenant.deactivate()
     return tenant
+
+
+@pytest.fixture
+def guest(committed_db):
+    """A person of the random lives."""
+    guest = accounts.create_user(GUEST, "guest@localhost")
+    yield
+    accounts.deactivate(GUEST, "test")
+    erase(get_user_model().objects.filter(pk=guest.pk))
+    TenantEvent.objects.exclude(by="admin").delete()
+
+
+@pytest.fixture
+def pooled(committed_db, tmp_path):
+    """All connections to the tests' database go through a PgBouncer in session mode."""
+    with (
+        pgbouncer(tmp_path, tests_server(), "session") as address,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        place = {name: address[name] for name in ("HOST", "PORT")}
+        for name, value in {**place, "SERVER": lambda: place}.items():
+            patch.setitem(connection.settings_dict, name, value)
+        connection.close()
+        yield
+        assert connection.connection.info.port == address["PORT"]
+        connection.close()
 
 
 @pytest.fixture

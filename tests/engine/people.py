@@ -3,6 +3,8 @@
 from allauth.account.models import EmailAddress
 from django.db import connection
 
+GUEST = "guest"  # the only one whom the random lives deactivate
+
 
 def erase(people) -> None:
     """Delete the rows of a queryset of people, who are members of no tenant."""

@@ -38,18 +38,16 @@ from tenancy.exceptions import (
 )
 from tenancy.health import doctor
 from tenancy.lifecycle.schema_names import rename_schema
-from tenancy.models import TenantEvent
 from tenancy.people import accounts, members
 from tenancy.schemas import spares
 from tenancy.schemas.ddl import drop_schema
 from tenancy.schemas.uploads import uploads_of
 
-from engine.people import erase
+from engine.people import GUEST
 
 SLUGS = ["life-a", "life-b", "life-c"]
 slugs = st.sampled_from(SLUGS)
-PEOPLE = ["admin", "other", "guest"]
-GUEST = "guest"  # the only one who is ever deactivated
+PEOPLE = ["admin", "other", GUEST]
 
 # From which states a move is legal, and to which it leads; `undelete` leads to what was before.
 TRANSITIONS = {
@@ -360,15 +358,6 @@ class Lives(RuleBasedStateMachine):
         accounts.reactivate(GUEST, "test")
         self.folder.cleanup()
         assert findings == []
-
-
-@pytest.fixture
-def guest(committed_db):
-    guest = accounts.create_user(GUEST, "guest@localhost")
-    yield
-    accounts.deactivate(GUEST, "test")
-    erase(get_user_model().objects.filter(pk=guest.pk))
-    TenantEvent.objects.exclude(by="admin").delete()
 
 
 @pytest.mark.usefixtures("guest")

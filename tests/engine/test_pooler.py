@@ -2,39 +2,26 @@
 
 import os
 import re
-import shutil
-import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 from django.conf import settings
-from django.db import connection
 from django.db.utils import OperationalError
+from hypothesis.stateful import run_state_machine_as_test
 from tenancy.database import pooler
-from tenancy.database.base import DatabaseWrapper
 from tenancy.exceptions import MixingPooler
 from tenancy.health import doctor
 from tenancy.postgres import programs
 
+from engine.pgbouncer import free_port, pgbouncer, tests_server, wait_for, wrapper_at
 from engine.site import serving
+from engine.test_isolation import Tenants
+from engine.test_lives import Lives
 
-CONFIGURATION = """
-[databases]
-* = host={HOST} port={PORT} user={USER} password={PASSWORD}
-[pgbouncer]
-listen_addr = 127.0.0.1
-listen_port = {listen}
-unix_socket_dir =
-auth_type = any
-pool_mode = {mode}
-default_pool_size = {size}
-max_client_conn = {clients}
-query_wait_timeout = {wait}
-"""
 TRIES = 20
 
 
@@ -71,52 +58,7 @@ def server(request, committed_db):
     """The address of the tests' server, and of one of the newest PostgreSQL."""
     if request.param == "wheel":
         return request.getfixturevalue("wheel")
-    names = ("HOST", "PORT", "USER", "PASSWORD", "NAME")
-    return {name: connection.settings_dict[name] for name in names}
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def wrapper_at(address):
-    own = {**connection.settings_dict, "SERVER": None, "CONN_HEALTH_CHECKS": False} | address
-    return closing(DatabaseWrapper(own, "default"))
-
-
-def wait_for(address, process):
-    with wrapper_at(address) as wrapper:
-        parameters = wrapper.get_connection_params()
-        for _ in range(1000):
-            assert process.poll() is None
-            try:
-                wrapper.Database.connect(**parameters).close()
-            except wrapper.Database.Error:
-                continue
-            return
-    raise TimeoutError
-
-
-@contextmanager
-def pgbouncer(folder, server, mode, size=20, clients=100, wait=60):
-    """Yield the address of a PgBouncer in that mode, in front of the server."""
-    program = shutil.which("pgbouncer", path=os.environ["PATH"] + ":/usr/sbin")
-    assert program, "bash .ci/install installs it"
-    folder.chmod(0o755)
-    port = free_port()
-    file = folder / "pgbouncer.ini"
-    limits = {"size": size, "clients": clients, "wait": wait}
-    file.write_text(CONFIGURATION.format(**server, **limits, listen=port, mode=mode))
-    process = subprocess.Popen([*programs.without_root(folder), program, "-q", str(file)])
-    address = server | {"HOST": "127.0.0.1", "PORT": port}
-    try:
-        wait_for(address, process)
-        yield address
-    finally:
-        process.terminate()
-        process.wait()
+    return tests_server()
 
 
 @pytest.mark.parametrize(
@@ -188,9 +130,7 @@ def test_a_server_without_a_free_connection_refuses_nobody(server, monkeypatch):
 )
 def test_commands_say_in_a_line_what_to_set(committed_db, tmp_path, command):
     """I5: they said nothing."""
-    names = ("HOST", "PORT", "USER", "PASSWORD", "NAME")
-    server = {name: connection.settings_dict[name] for name in names}
-    with pgbouncer(tmp_path, server, "transaction") as address:
+    with pgbouncer(tmp_path, tests_server(), "transaction") as address:
         scheme = "postgis" if "gis" in settings.ORIGINAL_BACKEND else "postgres"
         url = "{}://{USER}:{PASSWORD}@{HOST}:{PORT}/{NAME}".format(scheme, **address)
         result = subprocess.run(
@@ -221,11 +161,9 @@ def documented_wait():
 @pytest.mark.parametrize("limit", ["size", "clients"])
 def test_a_full_pool_is_answered_with_503_and_no_wait(committed_db, tmp_path, free_port, limit):
     """Neither PgBouncer's two minutes, nor an error of the site. It is well again by itself."""
-    names = ("HOST", "PORT", "USER", "PASSWORD", "NAME")
-    server = {name: connection.settings_dict[name] for name in names}
     limits = {"wait": documented_wait(), limit: NEEDED}
     with (
-        pgbouncer(tmp_path, server, "session", **limits) as address,
+        pgbouncer(tmp_path, tests_server(), "session", **limits) as address,
         serving(tmp_path, free_port, POOLED.format(address=address)) as site,
     ):
         with ExitStack() as others:
@@ -250,3 +188,13 @@ def test_the_doctor_names_nothing_else(committed_db, monkeypatch):
     monkeypatch.setattr(pooler, "is_mixing", lambda wrapper: True)
 
     assert [finding.id for finding in doctor.examine()] == ["tenancy.E120"]
+
+
+@pytest.mark.usefixtures("pooled")
+def test_no_tenant_sees_what_another_wrote_through_session_mode():
+    run_state_machine_as_test(Tenants)
+
+
+@pytest.mark.usefixtures("guest", "pooled")
+def test_tenants_are_what_their_moves_made_of_them_through_session_mode():
+    run_state_machine_as_test(Lives)

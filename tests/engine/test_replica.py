@@ -19,7 +19,7 @@ from django.http import JsonResponse, StreamingHttpResponse
 from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import path
-from hypothesis.stateful import run_state_machine_as_test
+from hypothesis.stateful import invariant, run_state_machine_as_test
 from server.notes.models import Note
 from server.tenants.models import Tenant
 from tenancy.database import replica
@@ -36,6 +36,7 @@ from engine.copies import cleaned_up
 from engine.standby import Replica
 from engine.test_async import HostClient
 from engine.test_isolation import Tenants
+from engine.test_lives import Lives
 
 ALIAS, STAND_IN = "replica", "stand_in"
 
@@ -435,10 +436,38 @@ class ThroughReplica(Tenants):
             return super().read()
 
 
-def test_no_tenant_sees_what_another_wrote_through_the_replica(streaming, monkeypatch):
-    monkeypatch.setattr(ThroughReplica, "server", streaming, raising=False)
+class LivesThroughReplica(Lives):
+    """What the hosts answer and what tenants contain comes from the replica."""
+
+    server: Replica
+
+    @invariant()
+    def each_is_what_it_was_made(self):
+        self.server.catch_up()
+        with reading(), asked() as there:
+            super().each_is_what_it_was_made()
+        assert bool(there) == bool(self.lives)
+
+
+def run_through_replica(machine, server, monkeypatch):
+    monkeypatch.setattr(machine, "server", server, raising=False)
     monkeypatch.setattr(module, "EVERY", 0)
-    run_state_machine_as_test(ThroughReplica)
+    run_state_machine_as_test(machine)
+
+
+def test_no_tenant_sees_what_another_wrote_through_the_replica(streaming, monkeypatch):
+    run_through_replica(ThroughReplica, streaming, monkeypatch)
+
+
+@pytest.mark.usefixtures("pooled")
+def test_no_tenant_sees_what_another_wrote_through_replica_and_pooler(streaming, monkeypatch):
+    """The primary is behind PgBouncer in session mode."""
+    run_through_replica(ThroughReplica, streaming, monkeypatch)
+
+
+@pytest.mark.usefixtures("guest")
+def test_tenants_are_what_their_moves_made_of_them_on_the_replica(streaming, monkeypatch):
+    run_through_replica(LivesThroughReplica, streaming, monkeypatch)
 
 
 @pytest.fixture
