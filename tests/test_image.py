@@ -37,7 +37,10 @@ TRUST = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")  # what pip and uv l
 
 
 class Images:
-    """buildah with a store of its own, which needs no service."""
+    """buildah with a store of its own, which needs no service.
+
+    On a busy machine its `run` may lose the output of a command, but never the exit status.
+    """
 
     def __init__(self, folder):
         self.folder = folder
@@ -128,12 +131,15 @@ def test_the_image_is_small_and_has_no_secret(images, base, built):
     for program in ("psql", "pg_dump", "pg_restore"):
         found = [*root.glob(f"app/.venv/lib/python3*/site-packages/*/pginstall/bin/{program}")]
         inside = Path("/", found[0].relative_to(root))
-        assert program in images.do("run", container, "--", inside, "--version")
+        images.do("run", container, "--", "sh", "-ec", f"{inside} --version | grep {program}")
     assert not [*root.glob("app/.env*[!e]"), *root.glob("app/.postgres"), *root.glob("app/.git")]
     assert len(secrets) >= 3
     for secret in secrets:
         assert secret not in said
-        assert subprocess.run(["grep", "-rqF", secret, root / "app"], check=False).returncode == 1
+        assert (
+            subprocess.run(["grep", "-rqF", "-e", secret, root / "app"], check=False).returncode
+            == 1
+        )
     assert '"User": "app"' in said
     assert [*root.glob("app/static_root/site.*.css")]
 
@@ -144,9 +150,7 @@ def test_with_postgis_it_has_the_libraries(images, template, tmp_path):
     container, _ = images.mounted("geography")
     check = ("python", "manage.py", "shell", "-v0", "-c", VERSIONS)
 
-    said = images.do("run", *(f"--env={each}" for each in UNUSED), container, "--", *check)
-
-    assert re.fullmatch(r"b'\d+\.\d+\.\d+' b'\d+\.\d+\.\d+.*", said)
+    images.do("run", *(f"--env={each}" for each in UNUSED), container, "--", *check)
 
 
 UNUSED = (
@@ -155,7 +159,7 @@ UNUSED = (
 )
 VERSIONS = """
 from django.contrib.gis import gdal, geos
-print(gdal.gdal_version(), geos.geos_version())
+assert gdal.gdal_version() and geos.geos_version()
 """
 
 
@@ -233,8 +237,8 @@ def start_proxy(site):
 
 
 def test_its_processes_run_as_a_user_of_their_own(site):
-    said = subprocess.check_output(site.project.command("id", "-un"), env=site.project.images.env)
-    assert said == b"app\n"
+    asked = site.project.command("sh", "-c", "test $(id -un) = app")
+    subprocess.run(asked, env=site.project.images.env, check=True)
 
 
 def test_a_member_sees_each_page_as_it_is_meant(site, trusting_chromium):
