@@ -3,6 +3,7 @@
 import inspect
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import product
 
@@ -48,17 +49,23 @@ class Proof(Explorer):
         ]
         self.hooks.check(name for pattern in walked for name in pattern.names)
         with self.sender.watching():
-            before = connection.savepoint()
-            self.world.fill(OTHER)
-            self.begin()
-            for pattern in walked:
-                self.walk(pattern)
-            connection.savepoint_rollback(before)
+            with self.other_filled():
+                self.begin()
+                for pattern in walked:
+                    self.walk(pattern)
             self.world.remove_uploads(self.world.other)
             self.begin()
             self.compare()
             self.world.remove_uploads(*self.world.sides.values())
         self.seconds = time.monotonic() - began
+
+    @contextmanager
+    def other_filled(self) -> Iterator[None]:
+        """Let the other tenant have rows in the block."""
+        before = connection.savepoint()
+        self.world.fill(OTHER)
+        yield
+        connection.savepoint_rollback(before)
 
     def begin(self) -> None:
         self.world.begin()
