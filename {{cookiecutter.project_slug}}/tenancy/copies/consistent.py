@@ -66,7 +66,7 @@ def snapshot(action: str, tenant: Tenant) -> Iterator[str]:
         f"LOCK TABLE {own}.django_migrations IN SHARE MODE",
         f"LOCK TABLE {', '.join(tables)} IN ACCESS SHARE MODE",
     ]
-    with citus.begin_after(locks), connection.cursor() as cursor:
+    with citus.begin_after(locks, tables[0]), connection.cursor() as cursor:
         cursor.execute(EXACT)
         cursor.execute("SELECT pg_export_snapshot()")
         (name,) = cursor.fetchone()

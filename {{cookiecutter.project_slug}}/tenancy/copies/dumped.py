@@ -18,54 +18,63 @@ from tenancy.schemas import dump
 MAX_TABLES = 2000  # in one run, which locks them all: PostgreSQL has room for 6,400 by default
 
 # A number that changes when an object of the schema is made, changed or dropped, because PostgreSQL
-# then writes a new version of its row in the catalog.
+# then writes a new version of its row in the catalog. Each part is text: Citus gets the last one
+# from a node, and can't read a ROW.
 VERSION = """
     WITH own AS (SELECT oid, xmin FROM pg_class WHERE relnamespace = to_regnamespace(%s))
-    SELECT sum(hashtextextended(part::text, 0)) FROM (
-        SELECT ROW(1, oid, xmin) AS part FROM own
+    SELECT sum(hashtextextended(part, 0)) FROM (
+        SELECT ROW(1, oid, xmin)::text AS part FROM own
         UNION ALL
-        SELECT ROW(2, attrelid, attnum, other.xmin)
+        SELECT ROW(2, attrelid, attnum, other.xmin)::text
         FROM own JOIN pg_attribute other ON attrelid = own.oid
         UNION ALL
-        SELECT ROW(3, other.oid, other.xmin) FROM own JOIN pg_attrdef other ON adrelid = own.oid
+        SELECT ROW(3, other.oid, other.xmin)::text
+        FROM own JOIN pg_attrdef other ON adrelid = own.oid
         UNION ALL
-        SELECT ROW(4, other.oid, other.xmin) FROM own JOIN pg_constraint other ON conrelid = own.oid
+        SELECT ROW(4, other.oid, other.xmin)::text
+        FROM own JOIN pg_constraint other ON conrelid = own.oid
         UNION ALL
-        SELECT ROW(5, indexrelid, other.xmin) FROM own JOIN pg_index other ON indrelid = own.oid
+        SELECT ROW(5, indexrelid, other.xmin)::text
+        FROM own JOIN pg_index other ON indrelid = own.oid
         UNION ALL
-        SELECT ROW(6, other.oid, other.xmin) FROM own JOIN pg_trigger other ON tgrelid = own.oid
+        SELECT ROW(6, other.oid, other.xmin)::text
+        FROM own JOIN pg_trigger other ON tgrelid = own.oid
         UNION ALL
-        SELECT ROW(7, other.oid, other.xmin) FROM own JOIN pg_rewrite other ON ev_class = own.oid
+        SELECT ROW(7, other.oid, other.xmin)::text
+        FROM own JOIN pg_rewrite other ON ev_class = own.oid
         UNION ALL
-        SELECT ROW(8, other.oid, other.xmin) FROM own JOIN pg_policy other ON polrelid = own.oid
+        SELECT ROW(8, other.oid, other.xmin)::text
+        FROM own JOIN pg_policy other ON polrelid = own.oid
         UNION ALL
-        SELECT ROW(9, seqrelid, other.xmin) FROM own JOIN pg_sequence other ON seqrelid = own.oid
+        SELECT ROW(9, seqrelid, other.xmin)::text
+        FROM own JOIN pg_sequence other ON seqrelid = own.oid
         UNION ALL
-        SELECT ROW(10, other.oid, other.xmin) FROM pg_proc other
+        SELECT ROW(10, other.oid, other.xmin)::text FROM pg_proc other
         WHERE pronamespace = to_regnamespace(%s)
         UNION ALL
-        SELECT ROW(11, other.oid, other.xmin) FROM pg_type other
+        SELECT ROW(11, other.oid, other.xmin)::text FROM pg_type other
         WHERE typnamespace = to_regnamespace(%s)
         UNION ALL
-        SELECT ROW(12, pg_enum.oid, pg_enum.xmin)
+        SELECT ROW(12, pg_enum.oid, pg_enum.xmin)::text
         FROM pg_enum JOIN pg_type other ON other.oid = enumtypid
         WHERE typnamespace = to_regnamespace(%s)
         UNION ALL
-        SELECT ROW(13, other.oid, other.xmin)
+        SELECT ROW(13, other.oid, other.xmin)::text
         FROM pg_type type JOIN pg_constraint other ON contypid = type.oid
         WHERE typnamespace = to_regnamespace(%s)
         UNION ALL
-        SELECT ROW(14, objoid, objsubid, other.xmin) FROM own JOIN pg_description other
+        SELECT ROW(14, objoid, objsubid, other.xmin)::text FROM own JOIN pg_description other
             ON objoid = own.oid AND classoid = 'pg_class'::regclass
         UNION ALL
-        SELECT ROW(15, other.oid, other.xmin) FROM own JOIN pg_statistic_ext other
+        SELECT ROW(15, other.oid, other.xmin)::text FROM own JOIN pg_statistic_ext other
             ON stxrelid = own.oid
         UNION ALL
-        SELECT ROW(16, oid, xmin) FROM pg_namespace WHERE oid = to_regnamespace(%s)
+        SELECT ROW(16, oid, xmin)::text FROM pg_namespace WHERE oid = to_regnamespace(%s)
         UNION ALL
-        SELECT ROW(17, oid, xmin) FROM pg_default_acl WHERE defaclnamespace = to_regnamespace(%s)
+        SELECT ROW(17, oid, xmin)::text
+        FROM pg_default_acl WHERE defaclnamespace = to_regnamespace(%s)
         UNION ALL  -- for all else that a migration may have done
-        SELECT ROW(18, id, xmin) FROM {own}.django_migrations
+        SELECT ROW(18, id, xmin)::text FROM {own}.django_migrations
     ) _
 """
 

@@ -51,11 +51,13 @@ def restore_rows(
                 copy = table_name("pg_temp", "restored", columns)
                 copy_in(cursor, f"COPY {copy} FROM STDIN", rows)
             conflict = on_conflict(cursor, target, columns) if overwrite else "DO NOTHING"
+            # Citus counts also those that a conflict keeps out, unless they have to come back.
             cursor.execute(
-                f"INSERT INTO {target} ({names}) OVERRIDING SYSTEM VALUE"  # noqa: S608
-                f" SELECT {names} FROM pg_temp.restored ON CONFLICT {conflict}"
+                f"WITH written AS (INSERT INTO {target} ({names}) OVERRIDING SYSTEM VALUE"  # noqa: S608
+                f" SELECT {names} FROM pg_temp.restored ON CONFLICT {conflict} RETURNING 1)"
+                " SELECT count(*) FROM written"
             )
-            written = cursor.rowcount
+            (written,) = cursor.fetchone()
             with schema_context(get_public_schema_name()):
                 record("restore rows", tenant, by, after=f"{table}: {written}")
     return written

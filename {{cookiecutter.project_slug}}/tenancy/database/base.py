@@ -23,7 +23,7 @@ from django_tenants.postgresql_backend.base import original_backend
 from django_tenants.postgresql_backend.introspection import DatabaseSchemaIntrospection
 from django_tenants.utils import get_public_schema_name, quote_schema_name
 
-from tenancy.database import cursors, pooler
+from tenancy.database import citus, cursors, pooler
 from tenancy.database.client import Client
 from tenancy.database.current import PUBLIC, NamedSchema, Place, current, search_path_of
 from tenancy.database.notified import NotifyInvalidatedCache
@@ -99,6 +99,11 @@ class Introspection(
             return super(DatabaseSchemaIntrospection, self).get_constraints(cursor, table_name)
 
 
+class Operations(original_backend.DatabaseWrapper.ops_class):
+    def sequence_reset_sql(self, style, model_list):
+        return [citus.resetting(each) for each in super().sequence_reset_sql(style, model_list)]
+
+
 def wrappers_of_this_thread() -> list["DatabaseWrapper"]:
     initialized = connections.all(initialized_only=True)
     return [each for each in initialized if isinstance(each, DatabaseWrapper)]
@@ -133,6 +138,7 @@ class DatabaseWrapper(NotifyInvalidatedCache, base.DatabaseWrapper):
 
     SchemaEditorClass = SchemaEditor
     client_class = Client
+    ops_class = Operations
     time_limits = TIME_LIMITS
 
     def __init__(self, *args, **kwargs):

@@ -10,8 +10,10 @@ pooler (`tenancy.database.pooler`), so a plain server costs no query more.
 
 import logging
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from typing import NamedTuple
 
 from django.db import DatabaseError, transaction
@@ -82,6 +84,19 @@ NEXT = """
         )
     ) AS id (used)
 """
+RESET = re.compile(r"(?<=max\()(?P<column>[^)]+)(?P<rest>\) IS .*) FROM (?P<table>.+);")
+RESET_HERE = (
+    r"\g<column>\g<rest> FROM (SELECT max(\g<column>) AS \g<column> FROM \g<table>) AS own,"
+    " pg_dist_local_group;"
+)
+# A node runs the function, and in it the query, in the transaction that writes there.
+ON_NODE = """
+    SELECT found.* FROM (
+        SELECT query_to_xml(%s, false, false, '') FROM {own}.django_migrations LIMIT 1
+    ) AS asked (answer), XMLTABLE(
+        '//row' PASSING answer COLUMNS schema text, name text, count bigint
+    ) AS found
+"""
 # What citus_schema_distribute refuses, and the owner's own apps may have.
 LIMITS = """
     SELECT relname::text, format('the trigger %%I', tgname)
@@ -148,11 +163,11 @@ def lock_tables(schema_name: str) -> None:
 
 
 @contextmanager
-def begin_after(locks: list[str]) -> Iterator[None]:
+def begin_after(locks: list[str], table: str) -> Iterator[None]:
     """Begin a transaction that sees the database at one moment, and take the locks before it.
 
     Citus passes a lock on to the nodes in a statement that has a snapshot already, and so holds the
-    locks by a transaction of its own there.
+    locks by a transaction of its own there. A node's moment is its first query: one of `table`.
     """
     own = default.copy() if is_citus() else None
     try:
@@ -165,6 +180,8 @@ def begin_after(locks: list[str]) -> Iterator[None]:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             for lock in [] if own else locks:
                 cursor.execute(lock)
+            if own:
+                cursor.execute(f"SELECT FROM {table} LIMIT 1")
             yield
     finally:
         if own:
@@ -229,6 +246,32 @@ def violated(error) -> tuple[str | None, str | None]:
 def without_shard(name: str) -> str:
     """Return the name without the number that a node adds to it."""
     return re.sub(r"_\d{6,}\Z", "", name) if is_citus() else name
+
+
+def count(query: str, schemas: list[str]) -> Counter:
+    """Return what the query counts by schema and table, also on the nodes of the schemas.
+
+    It selects `schema`, `name` and `count` of the schemas that are its parameter.
+    """
+    found = Counter()
+    with default.cursor() as cursor:
+        answers = [rows(cursor, query, [schemas])]
+        if is_citus():
+            text = default.ops.compose_sql(query, [schemas])
+            for schema in {*schemas} - {get_public_schema_name()}:
+                own = quote_schema_name(schema)
+                answers.append(rows(cursor, ON_NODE.format(own=own), [text]))
+    for schema, name, counted in chain(*answers):
+        found[unquoted(schema), without_shard(name)] += counted
+    return found
+
+
+def resetting(statement: str) -> str:
+    """Return Django's statement that resets a sequence, so that the coordinator resets it.
+
+    A statement that reads nothing but a table is run by a node, which has no such sequence.
+    """
+    return RESET.sub(RESET_HERE, statement) if is_citus() else statement
 
 
 def is_worker() -> bool:

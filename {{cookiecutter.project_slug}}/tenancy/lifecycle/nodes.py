@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from django.db import DatabaseError, connection
+from django.db.models.expressions import RawSQL
 from django_tenants.utils import get_public_schema_name
 
 from tenancy.concrete import Tenant
@@ -94,8 +95,10 @@ def describe(limits: list[tuple[str, str]]) -> str:
 
 
 def movable() -> Iterator[Tenant]:
+    """Return the tenants that have a schema, without the columns that a table may lack."""
     tenants = Tenant.objects.exclude(schema_name=get_public_schema_name())
-    return tenants.order_by("slug").iterator()
+    tenants = tenants.filter(schema_name__in=RawSQL("SELECT nspname FROM pg_namespace", []))
+    return tenants.only("slug", "schema_name").order_by("slug").iterator()
 
 
 def require_citus() -> None:

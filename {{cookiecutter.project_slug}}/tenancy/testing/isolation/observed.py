@@ -27,6 +27,7 @@ from django.test.client import (
 )
 from django.test.utils import override_settings
 
+from tenancy.database import citus
 from tenancy.requests import routes
 from tenancy.testing.isolation.world import PASSWORD
 
@@ -37,8 +38,9 @@ FORM = "application/x-www-form-urlencoded"
 # How many rows the current transaction has inserted, changed and deleted, by table. PostgreSQL
 # counts those of raw SQL too, and a rollback doesn't take them back.
 WRITTEN = """
-    SELECT relnamespace::regnamespace::text, relname, pg_stat_get_xact_tuples_inserted(oid)
-        + pg_stat_get_xact_tuples_updated(oid) + pg_stat_get_xact_tuples_deleted(oid)
+    SELECT relnamespace::regnamespace::text AS schema, relname AS name,
+        pg_stat_get_xact_tuples_inserted(oid) + pg_stat_get_xact_tuples_updated(oid)
+        + pg_stat_get_xact_tuples_deleted(oid) AS count
     FROM pg_class
     WHERE relkind = 'r' AND relnamespace = ANY(%s::regnamespace[])
 """
@@ -198,9 +200,7 @@ class Sender(RequestFactory):
     def counts(self) -> dict[tuple, int]:
         if connection.connection.info.transaction_status == 3:  # an error: nothing can be asked
             return self.counted
-        with connection.cursor() as cursor:
-            cursor.execute(WRITTEN, [self.schemas])
-            return {(schema, table): count for schema, table, count in cursor.fetchall()}
+        return citus.count(WRITTEN, self.schemas)
 
     def rows_of_written_tables(self) -> dict[tuple, list]:
         connection.set_schema_to_public()
