@@ -91,6 +91,7 @@ def pooled(committed_db, tmp_path):
             patch.setitem(connection.settings_dict, name, value)
         connection.close()
         yield
+        connection.ensure_connection()
         assert connection.connection.info.port == address["PORT"]
         connection.close()
 
