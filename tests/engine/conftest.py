@@ -19,7 +19,7 @@ from tenancy.people import accounts
 from engine import coordinator
 from engine.browser import Browser
 from engine.people import GUEST, erase
-from engine.pgbouncer import pgbouncer, tests_server
+from engine.pgbouncer import own_server, pgbouncer
 from engine.s3 import seaweedfs
 from engine.signals import connected
 from engine.zoo import APP, Zoo
@@ -83,7 +83,7 @@ def guest(committed_db):
 def pooled(committed_db, tmp_path):
     """All connections to the tests' database go through a PgBouncer in session mode."""
     with (
-        pgbouncer(tmp_path, tests_server(), "session") as address,
+        pgbouncer(tmp_path, own_server(), "session") as address,
         pytest.MonkeyPatch.context() as patch,
     ):
         place = {name: address[name] for name in ("HOST", "PORT")}

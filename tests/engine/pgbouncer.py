@@ -25,7 +25,7 @@ query_wait_timeout = {wait}
 """
 
 
-def tests_server():
+def own_server():
     """The address of the tests' database."""
     names = ("HOST", "PORT", "USER", "PASSWORD", "NAME")
     return {name: connection.settings_dict[name] for name in names}

@@ -17,7 +17,7 @@ from tenancy.exceptions import MixingPooler
 from tenancy.health import doctor
 from tenancy.postgres import programs
 
-from engine.pgbouncer import free_port, pgbouncer, tests_server, wait_for, wrapper_at
+from engine.pgbouncer import free_port, own_server, pgbouncer, wait_for, wrapper_at
 from engine.site import serving
 from engine.test_isolation import Tenants
 from engine.test_lives import Lives
@@ -58,7 +58,7 @@ def server(request, committed_db):
     """The address of the tests' server, and of one of the newest PostgreSQL."""
     if request.param == "wheel":
         return request.getfixturevalue("wheel")
-    return tests_server()
+    return own_server()
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_a_server_without_a_free_connection_refuses_nobody(server, monkeypatch):
 )
 def test_commands_say_in_a_line_what_to_set(committed_db, tmp_path, command):
     """I5: they said nothing."""
-    with pgbouncer(tmp_path, tests_server(), "transaction") as address:
+    with pgbouncer(tmp_path, own_server(), "transaction") as address:
         scheme = "postgis" if "gis" in settings.ORIGINAL_BACKEND else "postgres"
         url = "{}://{USER}:{PASSWORD}@{HOST}:{PORT}/{NAME}".format(scheme, **address)
         result = subprocess.run(
@@ -163,7 +163,7 @@ def test_a_full_pool_is_answered_with_503_and_no_wait(committed_db, tmp_path, fr
     """Neither PgBouncer's two minutes, nor an error of the site. It is well again by itself."""
     limits = {"wait": documented_wait(), limit: NEEDED}
     with (
-        pgbouncer(tmp_path, tests_server(), "session", **limits) as address,
+        pgbouncer(tmp_path, own_server(), "session", **limits) as address,
         serving(tmp_path, free_port, POOLED.format(address=address)) as site,
     ):
         with ExitStack() as others:
