@@ -17,6 +17,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.db import connection
 from django.test import Client
+from hypothesis import settings as how
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -358,6 +359,11 @@ class Lives(RuleBasedStateMachine):
         accounts.reactivate(GUEST, "test")
         self.folder.cleanup()
         assert findings == []
+
+
+def fewer() -> how:
+    """Settings for the same moves through another way to the database."""
+    return how(max_examples=how.default.max_examples // 4)
 
 
 @pytest.mark.usefixtures("guest")

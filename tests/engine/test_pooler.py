@@ -20,7 +20,7 @@ from tenancy.postgres import programs
 from engine.pgbouncer import free_port, own_server, pgbouncer, wait_for, wrapper_at
 from engine.site import serving
 from engine.test_isolation import Tenants
-from engine.test_lives import Lives
+from engine.test_lives import Lives, fewer
 
 TRIES = 20
 
@@ -197,4 +197,4 @@ def test_no_tenant_sees_what_another_wrote_through_session_mode():
 
 @pytest.mark.usefixtures("guest", "pooled")
 def test_tenants_are_what_their_moves_made_of_them_through_session_mode():
-    run_state_machine_as_test(Lives)
+    run_state_machine_as_test(Lives, settings=fewer())

@@ -41,7 +41,7 @@ from engine.copies import cleaned_up
 from engine.standby import Replica
 from engine.test_async import HostClient
 from engine.test_isolation import Tenants
-from engine.test_lives import Lives
+from engine.test_lives import Lives, fewer
 
 ALIAS = "replica"
 
@@ -454,10 +454,10 @@ class LivesThroughReplica(Lives):
         assert bool(there) == bool(self.lives)
 
 
-def run_through_replica(machine, server, monkeypatch):
+def run_through_replica(machine, server, monkeypatch, settings=None):
     monkeypatch.setattr(machine, "server", server, raising=False)
     monkeypatch.setattr(module, "EVERY", 0)
-    run_state_machine_as_test(machine)
+    run_state_machine_as_test(machine, settings=settings)
 
 
 def test_no_tenant_sees_what_another_wrote_through_the_replica(streaming, monkeypatch):
@@ -472,7 +472,7 @@ def test_no_tenant_sees_what_another_wrote_through_replica_and_pooler(streaming,
 
 @pytest.mark.usefixtures("guest")
 def test_tenants_are_what_their_moves_made_of_them_on_the_replica(streaming, monkeypatch):
-    run_through_replica(LivesThroughReplica, streaming, monkeypatch)
+    run_through_replica(LivesThroughReplica, streaming, monkeypatch, fewer())
 
 
 TEST_APPS = dict.fromkeys(
