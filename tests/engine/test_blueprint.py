@@ -68,8 +68,10 @@ def templates():
 
 def make_both(dump_template):
     """One schema that is migrated, and one from a blueprint."""
-    template_name, statements = dump_template()
-    blueprint.drop_templates()
+    try:
+        template_name, statements = dump_template()
+    finally:
+        blueprint.drop_templates()
     create_schema(MIGRATED)
     call_command("migrate_schemas", schema_name=MIGRATED, verbosity=0)
     dump.replay(statements, template_name, REPLAYED)

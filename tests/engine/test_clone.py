@@ -147,8 +147,9 @@ def test_nothing_of_it_names_the_source(source, slug):
         ALTER TABLE {own}.notes_note ADD CHECK (text <> '{source.schema_name}');
         COMMENT ON CONSTRAINT notes_note_pkey ON {own}.notes_note IS 'of {source.schema_name}';
         CREATE SEQUENCE {own}.more;
-        ALTER TABLE {own}.notes_note ADD number int DEFAULT nextval('{own}.more');
     """)  # noqa: S608
+    execute(f"ALTER TABLE {own}.notes_note ADD number int")
+    execute(f"ALTER TABLE {own}.notes_note ALTER number SET DEFAULT nextval('{own}.more')")
 
     copy = copy_of(source, slug)
 
