@@ -65,6 +65,13 @@ CAN_BE_REFERENCE = """
         SELECT FROM pg_trigger WHERE tgrelid = %(table)s::regclass AND NOT tgisinternal
     )
 """
+# Citus takes in a table that refers to a reference table, and gives it up with its last such
+# reference. It can't if the table has an identity: no migration could remove the reference.
+KEEP = """
+    SELECT citus_add_local_table_to_metadata(logicalrelid)
+    FROM pg_dist_partition JOIN pg_class ON pg_class.oid = logicalrelid
+    WHERE autoconverted AND relnamespace = to_regnamespace(%s)
+"""
 # Of the tables of a schema: the next value of an identity, or of a sequence that a column owns, is
 # as it would be if all rows had got theirs from it. Citus makes the identities of a table anew.
 IDENTITIES = """
@@ -206,6 +213,7 @@ def make_reference_tables(connection, tables: Iterable[str]) -> list[str]:
                 made.append(table)
         if made:
             continue_identities(cursor, public)
+        cursor.execute(KEEP, [quote_schema_name(public)])
     return made
 
 
