@@ -35,6 +35,7 @@ def environment(**changes):
     return {name: str(value) for name, value in env.items() if value is not None}
 
 
+PATIENCE = 1800  # seconds; a busy machine takes 15 minutes for all tests of the engine
 ANSWERS = ("project_name=Acme Cloud", "domain=acme.example.com", "admin_username=ada")
 
 
@@ -53,7 +54,7 @@ class Project:
             capture_output=True,
             text=True,
             check=False,
-            timeout=900,
+            timeout=PATIENCE,
         )
         assert not check or result.returncode == 0, result.stdout + result.stderr
         return result
