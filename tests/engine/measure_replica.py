@@ -67,7 +67,7 @@ def test_what_reading_there_costs(first, monkeypatch):  # noqa: F811
 
 
 def test_how_many_requests_are_answered(first, streaming, free_port, tmp_path):  # noqa: F811
-    """By two processes of gunicorn, to eight connections of somebody who is signed in."""
+    """Print the requests per second of a signed-in person, by two gunicorn workers and wrk."""
     (tmp_path / "served.py").write_text(SERVED)
     client = TenantClient(first, first.owner)
     cookie = f"Cookie: {settings.SESSION_COOKIE_NAME}={client.session.session_key}"

@@ -335,7 +335,7 @@ SESSIONS = ("session", "open/session", "session-ninja")
 
 @pytest.fixture
 def as_support(outside, ada, public, settings):
-    """Return the browser of an operator who is in the tenant as support."""
+    """Return a client that an operator has signed in to the tenant for support."""
 
     settings.PUBLIC_SCHEMA_URLCONF = "server.urls_public"
     make_operator(ada)
