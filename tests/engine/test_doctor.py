@@ -8,6 +8,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from server.tenants.models import Tenant
 from tenancy import copies, lifecycle
+from tenancy.fleet import threads
 from tenancy.health import doctor
 from tenancy.isolation.router import tenant_app_labels
 from tenancy.lifecycle import provision_tenant
@@ -394,6 +395,19 @@ def test_no_half_of_a_membership_stays_unseen(tenant, missing):
     assert findings() == {(tenant.schema_name, "tenancy.E109"): "half a member: other."}
     add_member(tenant, "other", by="admin")
     assert findings() == {}
+
+
+def test_two_connections_find_what_one_does(zoo, monkeypatch):
+    half, drifted, behind, _ = zoo.schemas
+    rights = UserTenantPermissions._meta.db_table
+    zoo.sql(f"CREATE TABLE {rights} AS SELECT id AS profile_id FROM users_user", schema=half)
+    zoo.sql("ALTER TABLE auth_permission ALTER COLUMN name DROP NOT NULL", schema=drifted)
+    zoo.sql("DELETE FROM django_migrations WHERE app = 'zoo'", schema=behind)
+    alone = findings()
+    monkeypatch.setattr(threads, "MANY", 0)
+
+    assert findings() == alone
+    assert {(half, "tenancy.E109"), (drifted, "tenancy.E110"), (behind, "tenancy.W112")} <= {*alone}
 
 
 @pytest.fixture

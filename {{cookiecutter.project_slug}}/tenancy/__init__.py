@@ -1,3 +1,3 @@
 """One PostgreSQL schema per tenant, and people who exist once and belong to many tenants."""
 
-__version__ = "1.4.0"
+__version__ = "1.5.0"

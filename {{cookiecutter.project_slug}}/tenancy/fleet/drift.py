@@ -11,6 +11,7 @@ from django.db.migrations.state import StateApps
 from django_tenants.utils import app_labels
 
 from tenancy.fleet.replay_policy import is_about_its_app
+from tenancy.fleet.threads import read_in_threads
 from tenancy.isolation.router import table_of
 
 CHUNK = 1000
@@ -216,9 +217,12 @@ def fingerprints(
 
     With `tables`, only those are compared.
     """
-    schemas = [*schemas]
-    alike = defaultdict(list)
-    for schema, shape in ask(connection, shapes(connection), schemas, tables, len(schemas) or 1):
+
+    def read(connection, schemas):
+        return ask(connection, shapes(connection), schemas, tables, len(schemas))
+
+    schemas, alike = [*schemas], defaultdict(list)
+    for schema, shape in read_in_threads(connection, read, schemas):
         alike[shape].append(schema)
     first = [group[0] for group in alike.values()]
     prints = dict(ask(connection, LINES + FINGERPRINTS, first, tables))

@@ -3,7 +3,6 @@
 A cohort is the tenants with the same migrations applied. Django itself plans for one of them.
 """
 
-from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -20,12 +19,10 @@ from tenancy.exceptions import one_line
 from tenancy.fleet import pending_signals
 from tenancy.fleet.replay_policy import ReplayPolicy
 from tenancy.fleet.targets import targets
-from tenancy.fleet.threads import drain, in_threads
+from tenancy.fleet.threads import read_in_threads
 from tenancy.schemas.migrate_signals import apps_after
 
 CHUNK = 60  # as many tables are read, and locked, in one query
-MANY = 1000  # with more tenants, READERS connections read at once
-READERS = 2
 # With one of these options Django's own command migrates each tenant; with the last two it has
 # work that is no migration.
 BY_DJANGO = "fake", "fake_initial", "prune", "run_syncdb"
@@ -159,27 +156,22 @@ def find_cohorts(connection, schemas: list[str]) -> tuple[list[Cohort], list[str
 
 def read_applied(connection, schemas: list[str]) -> dict[str, str | None]:
     """Return each schema's applied migrations as one text, in which they are sorted."""
-    applied = {}
-    chunks = deque(schemas[start : start + CHUNK] for start in range(0, len(schemas), CHUNK))
 
     @cache
     def sort(text):  # PostgreSQL would do so for each tenant
         return ",".join(sorted(set(text.split(","))))
 
-    def read(connection):
-        for chunk in drain(chunks):
-            selects = (
-                f"SELECT {number}, string_agg(app || '.' || name, ',')"  # noqa: S608
-                f" FROM {quote_schema_name(schema)}.django_migrations"
-                for number, schema in enumerate(chunk)
-            )
-            with connection.cursor() as cursor:
-                cursor.execute(" UNION ALL ".join(selects))
-                applied.update((chunk[number], text and sort(text)) for number, text in cursor)
+    def read(connection, chunk):
+        selects = (
+            f"SELECT {number}, string_agg(app || '.' || name, ',')"  # noqa: S608
+            f" FROM {quote_schema_name(schema)}.django_migrations"
+            for number, schema in enumerate(chunk)
+        )
+        with connection.cursor() as cursor:
+            cursor.execute(" UNION ALL ".join(selects))
+            return [(chunk[number], text and sort(text)) for number, text in cursor]
 
-    alone = len(schemas) <= MANY or connection.in_atomic_block
-    in_threads(chunks, read, connection, 1 if alone else READERS)
-    return applied
+    return dict(read_in_threads(connection, read, schemas, CHUNK))
 
 
 def fill(connection, cohort: Cohort, options: dict) -> None:

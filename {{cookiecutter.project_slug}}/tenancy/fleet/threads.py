@@ -8,8 +8,33 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from math import ceil
 
 from django.db import DatabaseError, InterfaceError, connections
+
+MANY = 1000  # with more items, READERS connections read at once
+READERS = 2
+
+
+def read_in_threads(
+    connection, read: Callable[..., list], items: list, size: int | None = None
+) -> list:
+    """Return the rows that `read(connection, chunk)` returns for all chunks of `size` items.
+
+    Without a size each reader has one chunk. The rows are in no order. One connection reads alone
+    where a transaction is open on it, because the others wouldn't see what that has written.
+    """
+    readers = 1 if len(items) <= MANY or connection.in_atomic_block else READERS
+    size = size or ceil(len(items) / readers) or 1
+    chunks = deque(items[start : start + size] for start in range(0, len(items), size))
+    rows = []
+
+    def work(connection):
+        for chunk in drain(chunks):
+            rows.extend(read(connection, chunk))
+
+    in_threads(chunks, work, connection, readers)
+    return rows
 
 
 def in_threads(left: deque, work: Callable[[object], None], connection, number: int) -> None:

@@ -19,6 +19,7 @@ from tenancy.concrete import Domain, Tenant
 from tenancy.database import citus, pooler, replica
 from tenancy.database.replica.standby import standby
 from tenancy.fleet import rolling
+from tenancy.fleet.threads import read_in_threads
 from tenancy.health import nodes, structure
 from tenancy.health.findings import finding
 from tenancy.isolation.router import table_of
@@ -168,16 +169,18 @@ def compare(
 def half_members(schema_names: set[str]) -> Iterator[CheckMessage]:
     tenants = Tenant.objects.filter(schema_name__in=schema_names).order_by("schema_name")
     names = dict(tenants.values_list("pk", "schema_name"))
-    found = defaultdict(list)
-    for start in range(0, len(names), CHUNK):
-        chunk = [*names][start : start + CHUNK]
+
+    def read(connection, chunk):
         rights = " UNION ALL ".join(
             OWN_RIGHTS.format(schema=quote_schema_name(names[pk]), rights=RIGHTS) for pk in chunk
         )
         with connection.cursor() as cursor:
             cursor.execute(HALVES.format(members=MEMBERS, rights=rights), [chunk, *chunk])
-            for pk, person in cursor:
-                found[names[pk]].append(person)
+            return cursor.fetchall()
+
+    found = defaultdict(list)
+    for pk, person in read_in_threads(connection, read, [*names], CHUNK):
+        found[names[pk]].append(person)
     for name, ids in sorted(found.items()):
         people = ", ".join(sorted(map(str, get_user_model().objects.filter(pk__in=ids))))
         yield finding("E109", f"half a member: {people}.", name)

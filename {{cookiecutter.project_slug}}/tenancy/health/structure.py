@@ -92,8 +92,9 @@ def read(cohort: Cohort, is_lacking: bool) -> tuple[set[str], list]:
     """Return the schemas whose migrations are made but not recorded, and what differs in which."""
     schemas, unrecorded = [*cohort.schemas], set()
     if schemas[0] != PUBLIC and blueprint.is_usable():
+        prints = drift.fingerprints(connection, schemas)
         with scratch(*blueprint.load()) as name:
-            prints = drift.fingerprints(connection, [*schemas, name])
+            prints |= drift.fingerprints(connection, [name])
             if not is_lacking:
                 return unrecorded, list(differences(name, schemas, prints, is_exact=True))
             unrecorded = {schema for schema in schemas if prints.get(schema) == prints[name]}
