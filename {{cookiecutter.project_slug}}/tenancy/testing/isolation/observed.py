@@ -127,6 +127,8 @@ class Sender(RequestFactory):
         finally:
             connection.set_schema_to_public()
             connection.savepoint_rollback(savepoint)
+            # It would stay, and PostgreSQL looks through all savepoints for each row that it reads.
+            connection.savepoint_commit(savepoint)
             connection.needs_rollback = False
             connection.run_on_commit = []
             for storage, name in self.saved:
