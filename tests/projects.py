@@ -162,6 +162,11 @@ def need(found, what):
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"{what} is missing")
 
 
+def need_postgis():
+    control = any(Path("/").glob("usr/share/postgresql/*/extension/postgis.control"))
+    need(control and shutil.which("gdalinfo"), "PostGIS with GDAL")
+
+
 def wait_for(condition, seconds=60):
     deadline = time.monotonic() + seconds
     while not condition():

@@ -5,14 +5,12 @@ import json
 import os
 import re
 import shlex
-import shutil
 from itertools import product
 from pathlib import Path
 
 import pytest
-from projects import ROOT, UV, Project, cookiecutter, need
+from projects import ROOT, UV, Project, cookiecutter, need_postgis
 
-POSTGIS = any(Path("/").glob("usr/share/postgresql/*/extension/postgis.control"))
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 LINK = re.compile(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)")
 
@@ -48,7 +46,7 @@ for name, *arguments in lines:
 @pytest.fixture(scope="module")
 def project(template, tmp_path_factory):
     """A project with all options, and so with all pages."""
-    need(POSTGIS and shutil.which("gdalinfo"), "PostGIS with GDAL")
+    need_postgis()
     folder = tmp_path_factory.mktemp("documents")
     cookiecutter(template, folder, "set_up_now=no", "use_postgis=yes", "use_celery=yes")
     project = Project(folder / "acme_cloud")

@@ -2,15 +2,12 @@
 
 import json
 import re
-import shutil
-from pathlib import Path
 
 import psycopg2
 import pytest
 from browser.visitor import Visitor
-from projects import UV, Browser, Project, cookiecutter, need, signed_in
+from projects import UV, Browser, Project, cookiecutter, need_postgis, signed_in
 
-POSTGIS = any(Path("/").glob("usr/share/postgresql/*/extension/postgis.control"))
 ONE = ("provision_tenant", "One", "one", "org", "ada")
 WHERE = """
     SELECT nspname FROM pg_extension JOIN pg_namespace ON pg_namespace.oid = extnamespace
@@ -21,7 +18,7 @@ WHERE = """
 @pytest.fixture(scope="module")
 def project(template, tmp_path_factory):
     """One that was set up, with its PostgreSQL running."""
-    need(POSTGIS and shutil.which("gdalinfo"), "PostGIS with GDAL")
+    need_postgis()
     folder = tmp_path_factory.mktemp("geography")
     cookiecutter(template, folder, "set_up_now=no", "use_postgis=yes")
     project = Project(folder / "acme_cloud")

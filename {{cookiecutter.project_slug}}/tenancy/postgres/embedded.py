@@ -334,8 +334,10 @@ def _private_file(path: Path) -> IO[str]:
     return open(path, "w", opener=lambda name, flags: os.open(name, flags, 0o600))
 
 
-def _wait_until(condition: Callable[[], object], error: str, *, patience: int = PATIENCE) -> None:
-    deadline = time.monotonic() + patience
+def _wait_until(
+    condition: Callable[[], object], error: str, *, patience: int | None = None
+) -> None:
+    deadline = time.monotonic() + (patience or PATIENCE)
     while not condition():
         if time.monotonic() > deadline:
             raise LocalPostgresError(error)
