@@ -71,8 +71,8 @@ def test_an_apps_tests_are_run_by_path_or_by_label(project):
 
 
 def test_djangos_command_fails_with_a_test(project):
-    wrong = project.path / "tests" / "test_failing.py"  # the first file: the others aren't run
-    wrong.write_text("def test_wrong():\n    assert False\n")
+    wrong = project.path / "tests" / "test_failing.py"  # runs first, so the others never do
+    wrong.write_text("def test_wrong(db):\n    assert False\n")
     try:
         result = project.manage("test", "--failfast", "--keepdb", "-v", "0", check=False)
     finally:
