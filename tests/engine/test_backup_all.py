@@ -18,9 +18,9 @@ from server.tenants.models import Tenant
 from tenancy import copies, lifecycle
 from tenancy.copies import everything
 from tenancy.copies.archive import BEFORE, opened
-from tenancy.copies.dumped import Dumped
 from tenancy.copies.everything import outdated
 from tenancy.copies.places import default_place, name_of, place_of
+from tenancy.copies.prefetch import PrefetchedDumps
 from tenancy.exceptions import CopyError
 from tenancy.health.checks import check_backups
 from tenancy.lifecycle.schema_names import rename_schema
@@ -106,7 +106,7 @@ def test_a_tenant_that_changes_meanwhile_is_dumped_again(source, tmp_path, monke
     runs = count_dumps(monkeypatch)
 
     place = place_of(str(tmp_path))
-    dumped = Dumped([source.schema_name])
+    dumped = PrefetchedDumps([source.schema_name])
     dumped.prepare(source.schema_name)
     execute(f"ALTER TABLE {source.schema_name}.notes_note ADD late int DEFAULT 5")
     everything.make_archive(place, source, "test", dumped)

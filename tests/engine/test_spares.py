@@ -15,7 +15,7 @@ from tenancy.background.tasks import make_spare_schemas
 from tenancy.exceptions import SchemaNameTaken
 from tenancy.health import doctor
 from tenancy.lifecycle import provision_tenant
-from tenancy.lifecycle.provisioning import new_schema, new_tenant
+from tenancy.lifecycle.provisioning import new_tenant, schema_for
 from tenancy.locks import advisory_lock
 from tenancy.models import Blueprint, SpareSchema
 from tenancy.schemas import spares
@@ -299,7 +299,7 @@ def test_a_spare_that_a_rollback_gave_back_is_not_dropped(committed, monkeypatch
     with monkeypatch.context() as patch:
         patch.setattr(Tenant, "save", fail)
         tenant = Tenant(pk=0, slug="spared")
-        with pytest.raises(OSError, match="The power"), new_schema(tenant, new_tenant()):
+        with pytest.raises(OSError, match="The power"), schema_for(tenant, new_tenant()):
             pass
 
     assert taken == committed[:1]

@@ -20,8 +20,8 @@ from tenancy import hosts
 from tenancy.concrete import Tenant
 from tenancy.copies.archive import AFTER, BEFORE, FILES, FORMAT, HEADER, rows_of
 from tenancy.copies.consistent import consistent_read, quote_table, sequences_of, tables_of
-from tenancy.copies.dumped import Dumped
 from tenancy.copies.fields import export_digests, export_fields
+from tenancy.copies.prefetch import PrefetchedDumps
 from tenancy.copies.references import export_keys, key_of
 from tenancy.exceptions import CopyError
 from tenancy.schemas.uploads import uploads_of
@@ -34,7 +34,7 @@ def backup(
     by: str,
     *,
     overwrite: bool = False,
-    dumped: Dumped | None = None,
+    dumped: PrefetchedDumps | None = None,
 ) -> Path:
     """Write an active, suspended or deleted tenant into a file; return its path.
 

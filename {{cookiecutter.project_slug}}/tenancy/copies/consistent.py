@@ -10,7 +10,7 @@ from tenant_users.tenants.models import tenant_user_added
 
 from tenancy import roles
 from tenancy.concrete import Tenant, User, added_fields
-from tenancy.copies.dumped import Dumped
+from tenancy.copies.prefetch import PrefetchedDumps
 from tenancy.database import citus
 from tenancy.exceptions import CopyError, DumpFailed
 from tenancy.isolation.credentials import left_behind
@@ -78,7 +78,7 @@ def snapshot(action: str, tenant: Tenant) -> Iterator[str]:
 
 @contextmanager
 def consistent_read(
-    action: str, tenant: Tenant, dumped: Dumped | None = None
+    action: str, tenant: Tenant, dumped: PrefetchedDumps | None = None
 ) -> Iterator[dump.Parts]:
     """Begin a `snapshot`; yield its `dump_around_rows`, from `dumped` if that has them.
 

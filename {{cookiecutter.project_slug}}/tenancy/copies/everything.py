@@ -12,8 +12,8 @@ from django_tenants.utils import get_public_schema_name, schema_context
 
 from tenancy.concrete import Tenant
 from tenancy.copies.backups import backup
-from tenancy.copies.dumped import Dumped
 from tenancy.copies.places import Place, name_of, schema_of, time_of
+from tenancy.copies.prefetch import PrefetchedDumps
 from tenancy.exceptions import CopyError, LifecycleError, SomeFailed, one_line
 from tenancy.for_each import each_tenant
 from tenancy.lifecycle.schema_names import name_now
@@ -54,7 +54,7 @@ def backup_all(place: Place, by: str, *, keep: int, days: int, purged_days: int)
 def make_archives(place: Place, by: str) -> tuple[int, dict[str, str]]:
     made = 0
     tenants = Tenant.objects.exclude(schema_name=get_public_schema_name())
-    dumped = Dumped(tenants.values_list("schema_name", flat=True))
+    dumped = PrefetchedDumps(tenants.values_list("schema_name", flat=True))
     try:
         for step in each_tenant(tenants):
             with step as tenant:
@@ -65,7 +65,7 @@ def make_archives(place: Place, by: str) -> tuple[int, dict[str, str]]:
     return made, {}
 
 
-def make_archive(place: Place, tenant: Tenant, by: str, dumped: Dumped) -> None:
+def make_archive(place: Place, tenant: Tenant, by: str, dumped: PrefetchedDumps) -> None:
     write = partial(backup, tenant, by=by, dumped=dumped)
     try:
         dumped.prepare(tenant.schema_name)

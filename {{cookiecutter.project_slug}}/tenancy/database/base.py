@@ -307,7 +307,7 @@ class DatabaseWrapper(NotifyInvalidatedCache, base.DatabaseWrapper):
         self.allowed = self.max_schemas
         super().init_connection_state()
         try:
-            self.is_citus = pooler.check_once(self)
+            self.is_citus = pooler.inspect_server(self)
         except MixingPooler:
             self.close()
             raise

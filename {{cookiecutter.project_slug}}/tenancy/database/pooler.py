@@ -24,7 +24,7 @@ FACTS = f"SELECT pg_backend_pid(), {citus.IS_THERE}"
 _accepted = {}  # the servers that this process has asked, and whether they have Citus
 
 
-def check_once(wrapper) -> bool:
+def inspect_server(wrapper) -> bool:
     """Raise MixingPooler if one is between the wrapper's new connection and the server.
 
     Return whether the server has Citus.

@@ -219,7 +219,7 @@ def fingerprints(
     """
 
     def read(connection, schemas):
-        return ask(connection, shapes(connection), schemas, tables, len(schemas))
+        return ask(connection, shapes_query(connection), schemas, tables, len(schemas))
 
     schemas, alike = [*schemas], defaultdict(list)
     for schema, shape in read_in_threads(connection, read, schemas):
@@ -234,8 +234,8 @@ def fingerprints(
     }
 
 
-def shapes(connection) -> str:
-    """Return SHAPES for the server's version."""
+def shapes_query(connection) -> str:
+    """Return the query SHAPES for the server's version."""
     # Before version 17 an expression says at which characters of its statement it stood.
     without_places = r"regexp_replace({0}::text, ':location -?\d+', '', 'g')"
     expressions = {name: without_places.format(name) for name in EXPRESSIONS}

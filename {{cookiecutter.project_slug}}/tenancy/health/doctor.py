@@ -20,7 +20,7 @@ from tenancy.database import citus, pooler, replica
 from tenancy.database.replica.standby import standby
 from tenancy.fleet import rolling
 from tenancy.fleet.threads import read_in_threads
-from tenancy.health import nodes, structure
+from tenancy.health import sharding, structure
 from tenancy.health.findings import finding
 from tenancy.isolation.router import table_of
 from tenancy.schemas import spares
@@ -77,7 +77,7 @@ def examine() -> Iterator[CheckMessage]:
     except ProgrammingError as error:
         yield finding("E100", f"the tenants can't be read: {str(error).splitlines()[0]}.", public)
         return
-    yield from nodes.examine()
+    yield from sharding.examine()
     tables = read_tables()
     shared, own = expected_tables(public), expected_tables("any")
     cohorts, expected = [], {}

@@ -120,7 +120,7 @@ def provision_by(
                 send_signal(schema_needs_to_be_sync, tenant)
             else:
                 discard_unfinished("provision", tenant)
-            with new_schema(tenant, recipe):
+            with schema_for(tenant, recipe):
                 activate(tenant, by or tenant.owner.username, recipe)
         return host_when_ready(tenant)
 
@@ -139,7 +139,7 @@ def finish(tenant: Tenant, by: str) -> str:
             raise IllegalTransition("provision", tenant.slug, reason)
         tenant = discard_unfinished("provision", tenant)
         recipe = new_tenant()
-        with new_schema(tenant, recipe):
+        with schema_for(tenant, recipe):
             activate(tenant, by, recipe)
         return host_when_ready(tenant)
 
@@ -187,7 +187,7 @@ def making(slug: str) -> Iterator[None]:
 
 
 @contextmanager
-def new_schema(tenant: Tenant, recipe: Recipe) -> Iterator[None]:
+def schema_for(tenant: Tenant, recipe: Recipe) -> Iterator[None]:
     """Give the tenant a schema and run the block, in one transaction with it if that can be.
 
     A spare schema's name becomes the tenant's. If the block raises, the schema is gone.

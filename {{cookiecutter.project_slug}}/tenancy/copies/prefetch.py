@@ -81,7 +81,7 @@ VERSION = """
 logger = logging.getLogger(__name__)
 
 
-class Dumped:
+class PrefetchedDumps:
     """Dumps of many schemas, made ahead. Callers ask for them in about the order that is given."""
 
     def __init__(self, schema_names: Iterable[str]):

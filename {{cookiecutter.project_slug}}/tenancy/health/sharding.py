@@ -1,4 +1,4 @@
-"""Finds what Citus refuses, or what isn't on the node where it should be."""
+"""Finds what Citus refuses, and tenants that are on none of its nodes."""
 
 from collections.abc import Iterator
 
