@@ -6,10 +6,12 @@ from types import ModuleType
 
 import pytest
 from django.conf import settings
-from django.http import HttpResponse
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.test import override_settings
 from django.urls import include, path
+from django.views.decorators.http import require_safe
 from ninja import NinjaAPI, Schema
 from ninja.security import django_auth
 from rest_framework.authentication import BasicAuthentication, SessionAuthentication
@@ -175,3 +177,17 @@ def test_nothing_is_left(prove):
 
 def files(folder):
     return [file for file in Path(folder).rglob("*") if file.is_file()]
+
+
+@require_safe
+def refuse(request, pk):
+    """Refuse the owner in another way than the members."""
+    if request.user == request.tenant.owner:
+        raise Http404
+    raise PermissionDenied
+
+
+def test_an_answer_is_compared_with_one_to_the_same_person(prove):
+    route = "refused/<int:pk>/"
+
+    assert prove(path(route, refuse), only=[route]) == ""

@@ -125,33 +125,37 @@ class Explorer:
             texts |= {str(one.pk): str(two.pk) for one, two in rows}
         return changed(data, texts)
 
-    def find_arguments(self, pattern: Pattern, covered: Covered, guesses) -> Answer | None:
-        """Return the page that the first right arguments lead to; note it if none do."""
+    def find_arguments(
+        self, pattern: Pattern, covered: Covered, guesses
+    ) -> tuple[Call, Answer] | None:
+        """Return the page that the first right arguments lead to, and the call that got it; note it
+        if none do.
+        """
         fallback = None
         for pattern.arguments in guesses:
             for person in self.strong(pattern)[:2]:
-                answer = self.render(self.call(pattern, Action("GET"), person))
+                call = self.call(pattern, Action("GET"), person)
+                answer = self.render(call)
                 is_strongest = person == self.strong(pattern)[0]
                 is_answer = answer.status < 300 or answer.status >= 500
                 if is_answer or (is_strongest and answer.status in (301, 302, 405)):
-                    return answer
+                    return call, answer
                 if answer.status in (401, 403) or is_catch_all(pattern):
-                    fallback = fallback or (pattern.arguments, answer)
-        pattern.arguments, answer = fallback or ({}, None)
-        if answer is None and is_view_on_site(pattern):
+                    fallback = fallback or (pattern.arguments, (call, answer))
+        pattern.arguments, found = fallback or ({}, None)
+        if found is None and is_view_on_site(pattern):
             covered.excuses.append("No model has a get_absolute_url.")
-        elif answer is None:
+        elif found is None:
             covered.missing.append("no arguments were found that lead to a page: give `arguments`")
-        return answer
+        return found
 
     def send(self, *calls: Call) -> Answer:
         return self.sender.send(*calls)[-1]
 
-    def find_actions(self, pattern: Pattern, covered: Covered, shown: Answer) -> None:
+    def find_actions(self, pattern: Pattern, covered: Covered, call: Call, shown: Answer) -> None:
         covered.actions.append(Action("GET"))
         queries = self.queries(pattern, shown)
         covered.actions += [Action("GET", query=f"?{query}") for query in queries]
-        call = self.call(pattern, Action("GET"), self.strong(pattern)[0])
         as_get = self.judge.fingerprint(call, shown)
         self.record(covered, Step(self.number, (call,), OWN, self.values(pattern)), [shown])
         for method in methods_of(pattern):

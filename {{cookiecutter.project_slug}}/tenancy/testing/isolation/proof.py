@@ -94,8 +94,8 @@ class Proof(Explorer):
         self.sent_before = set()
         guesses = [*self.guess.candidates(pattern)]
         self.warm(number, pattern, [Action("GET")], guesses)
-        if shown := self.find_arguments(pattern, covered, guesses):
-            self.find_actions(pattern, covered, shown)
+        if found := self.find_arguments(pattern, covered, guesses):
+            self.find_actions(pattern, covered, *found)
             queries = [action for action in covered.actions if action.query]
             self.warm(number, pattern, queries, [pattern.arguments])
             self.find_authentications(pattern, covered)
