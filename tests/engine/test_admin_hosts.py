@@ -20,7 +20,7 @@ from tenancy.health.requirements import admin_sites
 from tenancy.isolation.admin_site import PublicSite, TenantSite
 from tenancy.testing import TenantClient
 
-from engine.market.models import Discount, Plan
+from engine.market.models import Contract, Discount, Plan
 from engine.orders.models import GoldPlan, Order
 
 TENANTS = ["auth/group", "notes/note", "orders/order", "tenancy/member"]
@@ -138,12 +138,37 @@ def test_forms_offer_the_tenants_own_rows(tenant, tenant_client, other_tenant, p
     assert "Select a valid choice" in tenant_client.post("/admin/orders/order/add/", data).text
 
 
-def test_filters_offer_what_is_in_the_rows(tenant, tenant_client, plan):
-    Order.objects.create(plan=plan, buyer=tenant.owner)
-    page = tenant_client.get("/admin/orders/order/").text
+def test_forms_offer_shared_rows_that_belong_to_the_tenant(
+    tenant, tenant_client, other_tenant, plan
+):
+    ours, theirs = (Contract.objects.create(tenant=each) for each in (tenant, other_tenant))
 
-    assert 'href="?buyer__username=admin"' in page
-    assert "other" not in page.split('id="changelist-filter"')[1].split("</nav>")[0]
+    def errors(contract):
+        form = {"plan": plan.pk, "contract": contract.pk} | NO_HELPERS
+        page = tenant_client.post("/admin/orders/order/add/", form)
+        return page.context["adminform"].form.errors
+
+    fields = tenant_client.get("/admin/orders/order/add/").context["adminform"].form.fields
+    assert [*fields["contract"].queryset] == [ours]
+    assert "contract" not in errors(ours)
+    assert "Select a valid choice" in str(errors(theirs)["contract"])
+
+
+NO_HELPERS = {"Order_helpers-TOTAL_FORMS": 0, "Order_helpers-INITIAL_FORMS": 0}
+
+
+def test_filters_offer_what_is_in_the_rows(tenant, tenant_client, other_tenant, plan):
+    owners = (tenant, tenant, other_tenant)
+    *ours, theirs = (Contract.objects.create(tenant=each) for each in owners)
+    for contract in ours:
+        Order.objects.create(plan=plan, buyer=tenant.owner, tenant=tenant, contract=contract)
+    page = tenant_client.get("/admin/orders/order/").text
+    filters = page.split('id="changelist-filter"')[1].split("</nav>")[0]
+
+    assert 'href="?buyer__username=admin"' in filters
+    assert f"?contract__id__exact={ours[0].pk}" in filters
+    assert f"?contract__id__exact={theirs.pk}" not in filters
+    assert "other" not in filters.lower()
 
 
 def test_a_group_is_given_permissions_of_models_of_the_host(tenant_client, public_client):

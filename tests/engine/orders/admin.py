@@ -11,7 +11,11 @@ class HelperInline(admin.TabularInline):
 
 @admin.register(Order)
 class OrderAdmin(admin.ModelAdmin):
-    list_filter = ("buyer__username", ("buyer", admin.RelatedFieldListFilter))
+    list_filter = (
+        "buyer__username",
+        ("buyer", admin.RelatedFieldListFilter),
+        *("tenant", "customer", "host", "contract"),
+    )
     search_fields = ("text",)
     raw_id_fields = ("plan",)
     inlines = (HelperInline,)

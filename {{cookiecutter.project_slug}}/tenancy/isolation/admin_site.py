@@ -17,7 +17,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.contrib.contenttypes.views import shortcut
 from django.core.checks import CheckMessage
 from django.core.exceptions import PermissionDenied
-from django.db.models import Model
+from django.db.models import Model, Q
 from django.http import Http404, HttpResponseRedirect
 from django.urls import URLPattern, URLResolver, path, reverse
 from django.utils.decorators import method_decorator
@@ -26,6 +26,7 @@ from django_tenants.utils import app_labels
 from tenancy import hosts
 from tenancy.isolation.model_admin import HostAdmin, combine
 from tenancy.isolation.router import is_in_apps
+from tenancy.isolation.shared_files import owner_fields
 
 
 class NoForms:
@@ -160,7 +161,24 @@ class TenantSite(HostSite):
     apps_setting = "TENANT_APPS"
 
     def own_rows(self, request, model):
-        """Of the people its members, of the tenants itself, of the organizations its own."""
+        """Of the people its members, of the tenants itself, of the organizations its own; of other
+        shared models the rows that refer to none but these.
+        """
+        rows = self.own_owners(request, model)
+        if rows is not None or self.has(model):
+            return rows
+        owners = {
+            field.name: own
+            for field in owner_fields(model)
+            if (own := self.own_owners(request, field.related_model)) is not None
+        }
+        if not owners:
+            return None
+        conditions = (Q(**{f"{name}__in": own}) | Q(**{name: None}) for name, own in owners.items())
+        return model._default_manager.filter(*conditions)
+
+    def own_owners(self, request, model):
+        """Return the tenant's rows of a model to whose rows others belong; None for others."""
         tenant = request.tenant
         if model is tenant.user_set.model:
             return tenant.user_set.all()

@@ -15,6 +15,8 @@ from django.db import models
 from django.utils.translation import gettext
 
 from tenancy.exceptions import ReferencedByTenants
+from tenancy.isolation.router import is_shared
+from tenancy.isolation.shared_files import owner_fields
 
 
 class HostFields:
@@ -123,8 +125,12 @@ class ValuesInRows(admin.AllValuesFieldListFilter):
         self.lookup_choices = rows.values_list(field_path, flat=True)
 
 
-def refers_to_user(field) -> bool:
-    return field.related_model is get_user_model()
+def refers_to_owned(field) -> bool:
+    """Return whether the field refers to a shared model whose rows are somebody's."""
+    model = field.related_model
+    if model is None or not is_shared(model):
+        return False
+    return hasattr(model, "shows_files_to") or bool(owner_fields(model))
 
 
 def is_of_user(field) -> bool:
@@ -138,6 +144,8 @@ NARROWER = {
     admin.RelatedFieldListFilter: admin.RelatedOnlyFieldListFilter,
     admin.AllValuesFieldListFilter: ValuesInRows,
 }
-admin.FieldListFilter.register(refers_to_user, admin.RelatedOnlyFieldListFilter, take_priority=True)
+admin.FieldListFilter.register(
+    refers_to_owned, admin.RelatedOnlyFieldListFilter, take_priority=True
+)
 admin.FieldListFilter.register(is_of_user, ValuesInRows, take_priority=True)
 helpers.AdminReadonlyField = ReadonlyField

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import cache
 
 from django.apps import apps
-from django.db.models import FileField, Model
+from django.db.models import Field, FileField, Model
 from django_tenants.utils import get_public_schema_name
 
 from tenancy.isolation.storage import SharedStorage
@@ -47,7 +47,16 @@ def may_see(user, tenant, row: Model) -> bool:
 
 
 def owners_of(row: Model) -> Iterator[Model]:
-    for field in row._meta.concrete_fields:
-        is_to_owner = hasattr(field.related_model, "shows_files_to")
-        if is_to_owner and (owner := getattr(row, field.name)):
+    for field in owner_fields(type(row)):
+        if owner := getattr(row, field.name):
             yield owner
+
+
+@cache
+def owner_fields(model: type[Model]) -> list[Field]:
+    """Return the model's references to people, tenants, organizations and domains."""
+    return [
+        field
+        for field in model._meta.concrete_fields
+        if hasattr(field.related_model, "shows_files_to")
+    ]
