@@ -9,6 +9,7 @@ import logging
 import math
 import threading
 import time
+from datetime import datetime
 
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, Error, ProgrammingError, connections
@@ -39,18 +40,6 @@ class NotAReplica(Error):
 def max_lag() -> float:
     """Return the seconds that a replica in use may lag."""
     return getattr(settings, "REPLICA_MAX_LAG", MAX_LAG)
-
-
-def look() -> tuple[int, float]:
-    """Return the position up to which the replica has replayed the WAL, and its lag in seconds.
-
-    Raises NotAReplica, and Django's Error.
-    """
-    flushed, now = ask(DEFAULT_DB_ALIAS, FLUSHED)  # first: a later write is no lag
-    replayed, committed = ask_replica()
-    if replayed >= flushed:
-        return replayed, 0
-    return replayed, (now - committed).total_seconds() if committed else math.inf
 
 
 def check_identity() -> None:
@@ -90,6 +79,7 @@ class Standby:
         self.next_look = 0.0
         self.good_until = 0.0
         self.replayed = 0
+        self.caught_up: datetime | None = None  # when it was last seen to have replayed all
         self.lag = math.inf
         self.is_of_primary = False
         self.state = "not asked yet"
@@ -111,13 +101,36 @@ class Standby:
             if not self.is_of_primary:
                 check_identity()
                 self.is_of_primary = True
-            self.replayed, self.lag = look()
+            self.lag = self.look()
             self.good_until = now + max_lag() - self.lag
             self.say("in use" if self.is_good() else "late")
         except Error as error:
             self.leave_out(error)
         finally:
             self.lock.release()
+
+    def look(self) -> float:
+        """Ask both servers, and return how many seconds the replica lags at most.
+
+        What it hasn't replayed was written after the last commit that it has replayed, and after
+        the last look that found nothing left to replay. If it seems late, all that is left may be a
+        commit of this moment, after hours without any: so it is asked once more.
+
+        Raises NotAReplica, and Django's Error.
+        """
+        flushed, now = ask(DEFAULT_DB_ALIAS, FLUSHED)  # first: a later write is no lag
+        for _ in range(2):
+            replayed, committed = ask_replica()
+            if replayed < self.replayed:  # it was set up anew
+                self.caught_up = None
+            self.replayed = replayed
+            if replayed >= flushed:
+                self.caught_up = now
+            times = [time for time in (committed, self.caught_up) if time]
+            lag = (now - max(times)).total_seconds() if times else math.inf
+            if lag <= max_lag():
+                break
+        return lag
 
     def has(self, position: int) -> bool:
         """Return whether the replica has replayed the WAL up to the position. It may be asked."""
@@ -132,7 +145,7 @@ class Standby:
     def leave_out(self, error: Error) -> None:
         """Read nothing there for some seconds."""
         self.good_until, self.lag = 0.0, math.inf
-        self.is_of_primary = False  # another server may come back
+        self.is_of_primary, self.caught_up = False, None  # another server may come back
         self.next_look = time.monotonic() + AWAY
         connections[replica.alias].close()
         self.say("away", one_line(error).rstrip("."))
