@@ -103,7 +103,7 @@ def test_init_tenant_without_a_database_says_so_in_one_line(deployed):
     result = deployed.manage("init_tenant", check=False, DATABASE_URL=url)
 
     assert result.returncode == 1
-    assert result.stderr.startswith("CommandError: The database doesn't answer: ")
+    assert result.stderr.startswith("DatabaseAway: No connection to the database: ")
     assert "Traceback" not in result.stderr
 
 

@@ -320,7 +320,7 @@ def test_without_a_database_every_page_says_so_and_comes_back(
                     answer = site.get(page, host=host)
                     assert (answer.status, answer.getheader("Retry-After")) == (503, "10")
                     assert "We'll be back soon" in answer.text
-        site.said("OperationalError: ")
+        site.said("No connection to the database: ")
         assert before == {
             host: [site.get(page, host=host).status for page in pages[host]] for host in pages
         }

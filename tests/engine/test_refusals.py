@@ -2,9 +2,11 @@
 
 import pytest
 from django.core.management import CommandError, get_commands, load_command_class
+from django.db import connection
 from server.tenants.models import Domain, Organization, Tenant
 from server.users.models import User
 from tenancy.management.base import LifecycleCommand, TenantCommand
+from tenancy.management.refused import INSTEAD
 from tenancy.models import TenantEvent
 
 COMMANDS = {
@@ -221,3 +223,40 @@ def test_a_bad_argument(refused, command, arguments, says):
 def test_after_the_command_an_option_is_its_own_if_the_tenant_is_named_before(refused, more):
     says = refused("tenant_command", "--slug=first", "dumpdata", "notes", *more)
     assert "unrecognized arguments: --s" in says
+
+
+# The arguments of commands that aren't in NEEDED, to get as far as the database.
+MORE = {
+    "all_tenants_command": ["check"],
+    "backup_all": ["--to", "/nowhere"],
+    "create_missing_tables": ["notes"],
+    "end_sessions": ["--all"],
+    "rename_schema": ["first", "--rename_to", "first_00000000"],
+    "tenant_command": ["check", "--slug=first"],
+}
+OTHERS = {
+    *("archives", "make_env", "runserver", "upgrade_tenancy", *INSTEAD),  # don't need the database
+    *("restore_drill", "restore_tenant"),  # read an archive first
+}
+OF_DJANGO = {"check": ["--database", "default"], "dumpdata": []}
+
+
+@pytest.fixture
+def away(committed_db, free_port, monkeypatch):
+    """The database is away, and the process has no connection that is open."""
+    connection.close()
+    for name, value in {"HOST": "127.0.0.1", "PORT": free_port, "SERVER": None}.items():
+        monkeypatch.setitem(connection.settings_dict, name, value)
+    yield
+    connection.close()
+
+
+@pytest.mark.usefixtures("away")
+@pytest.mark.parametrize("command", sorted((COMMANDS.keys() - OTHERS) | OF_DJANGO.keys()))
+def test_a_command_says_in_one_line_that_the_database_is_away(run, command):
+    is_of_tenant = isinstance(COMMANDS.get(command), TenantCommand) and command not in MORE
+    arguments = (NEEDED | MORE | OF_DJANGO).get(command, [])
+    with pytest.raises(CommandError, match="No connection to the database: ") as refusal:
+        run(command, *["first"] * is_of_tenant, *arguments)
+
+    assert len(str(refusal.value).splitlines()) == 1

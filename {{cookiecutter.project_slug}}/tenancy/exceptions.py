@@ -2,7 +2,7 @@
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import CommandError
-from django.db import IntegrityError
+from django.db import IntegrityError, OperationalError
 
 
 class NoTenant(Exception):
@@ -91,6 +91,11 @@ class MissingRequirement(ImproperlyConfigured):
 
 class MixingPooler(MissingRequirement):
     """A pooler between the process and PostgreSQL isn't in session mode."""
+
+
+class DatabaseAway(OperationalError, CommandError):
+    """No connection to the database could be opened. A command that needs one ends with one line,
+    as `manage.py` prints a CommandError."""
 
 
 class NoBlueprint(Exception):

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 import django.db.backends.postgresql.base  # noqa: F401 (first: the introspection refers back to it)
 from asgiref.sync import SyncToAsync
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connections
+from django.db import OperationalError, connections
 from django.db.backends.postgresql.introspection import TableInfo
 from django_tenants.postgresql_backend import base
 from django_tenants.postgresql_backend.base import original_backend
@@ -30,7 +30,7 @@ from tenancy.database.notified import NotifyInvalidatedCache
 from tenancy.database.prepared import PREFIX
 from tenancy.database.read_only import is_wanted as read_only_is_wanted
 from tenancy.database.schema import SchemaEditor
-from tenancy.exceptions import MixingPooler
+from tenancy.exceptions import DatabaseAway, MixingPooler
 
 # Tables are found by their dependency on the schema, which has an index.
 TABLES = """
@@ -319,7 +319,11 @@ class DatabaseWrapper(NotifyInvalidatedCache, base.DatabaseWrapper):
             and len(self.connection.visited | {self.schema_name}) > self.allowed
         ):
             self.close_if_worn()
-        super().ensure_connection()
+        try:
+            super().ensure_connection()
+        except OperationalError as error:
+            reason = " ".join(str(error).split())
+            raise DatabaseAway(f"No connection to the database: {reason}") from error.__cause__
 
     def close_if_worn(self, max_schemas: int | None = None):
         """Close the connection if it has been to too many schemas, unless it is in a transaction or

@@ -2,7 +2,6 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
-from django.db import OperationalError, connection
 
 from tenancy.lifecycle import create_public_tenant
 from tenancy.locks import advisory_lock
@@ -15,10 +14,6 @@ class Command(BaseCommand):
     )
 
     def handle(self, *, verbosity, **options):
-        try:
-            connection.ensure_connection()
-        except OperationalError as error:
-            raise CommandError(f"The database doesn't answer: {str(error).strip()}") from None
         with advisory_lock("init_tenant"):
             call_command("migrate_schemas", shared=True, interactive=False, verbosity=verbosity)
             try:
