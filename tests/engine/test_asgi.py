@@ -74,4 +74,25 @@ def test_no_more_connections_than_requests_at_once(port):
     assert count() <= 1
 
 
+@pytest.mark.parametrize(
+    ("kind", "body", "status", "says"),
+    [
+        ("", b"a" * 2_621_441, 413, "This is too large"),
+        ("; charset=hex", b"a=b", 400, "We can't answer this request"),
+    ],
+)
+def test_what_a_middleware_cannot_read_is_refused_as_under_wsgi(port, kind, body, status, says):
+    """Django's middleware against forged requests reads the form."""
+    headers = {
+        "Host": HOSTS[1],
+        "Cookie": f"{settings.CSRF_COOKIE_NAME}={'a' * 32}",
+        "Content-Type": f"application/x-www-form-urlencoded{kind}",
+    }
+    client = HTTPConnection("127.0.0.1", port)
+    client.request("POST", "/account/login/", body, headers)
+    answer = client.getresponse()
+
+    assert (answer.status, says in answer.read().decode()) == (status, True)
+
+
 HOSTS = "first.localhost", "localhost"

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
+from importlib import import_module
 
 from django.conf import settings
 from django.core.exceptions import BadRequest, RequestDataTooBig, SuspiciousOperation
@@ -79,6 +80,11 @@ class AnswersFailures:
     another middleware has raised, and `try` catches what Django's own pages fail at.
     """
 
+    def __init__(self, get_response):
+        super().__init__(get_response)
+        if "django.core.handlers.asgi" in sys.modules:  # this may be in a thread beside the loop
+            import_module("tenancy.requests.asgi").install()
+
     def __call__(self, request):
         if self.async_mode:
             return self.__acall__(request)
@@ -93,6 +99,8 @@ class AnswersFailures:
         return response if response.status_code not in FAILED else checked(response, request)
 
     async def __acall__(self, request):
+        if damage := getattr(request, "damage", None):
+            return final_answer_to(damage, request)
         try:
             response = await super().__acall__(request)
         except Exception as error:

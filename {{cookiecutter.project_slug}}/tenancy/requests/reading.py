@@ -1,4 +1,6 @@
-"""A request whose damage is refused with status 400, wherever it is found."""
+"""A request whose damage is refused with status 400, wherever it is found, and with 413 if it is
+too large.
+"""
 
 from django.core.exceptions import BadRequest, RequestDataTooBig, SuspiciousOperation
 from django.core.handlers.wsgi import WSGIRequest
@@ -9,8 +11,9 @@ from django.http.multipartparser import MultiPartParserError
 KNOWN = (BadRequest, MultiPartParserError, SuspiciousOperation, UnreadablePostError)
 
 
-class Request(WSGIRequest):
-    """Raises what Django answers, where Django's raises other exceptions.
+class RefusesDamage:
+    """A mixin for Django's requests, which raise other exceptions where this raises what Django
+    answers.
 
     A codec or a header's parameters can raise nearly everything. Django makes the request outside
     of its handlers, so `damage` keeps the reason until `AnswersFailures` asks for it.
@@ -36,3 +39,7 @@ class Request(WSGIRequest):
             if isinstance(error, KNOWN):
                 raise
             raise BadRequest(f"The body can't be read: {error}") from error
+
+
+class Request(RefusesDamage, WSGIRequest):
+    pass
