@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -169,6 +170,7 @@ class Inside:
 
     images: Images
     container: str
+    root: Path  # of the container's filesystem
     project: Project
     env: dict
     path: Path  # where processes of the site start that aren't the image's
@@ -178,9 +180,16 @@ class Inside:
         return self.images.command("run", *given, self.container, "--", *command)
 
     def manage(self, *arguments, check=True):
-        command = self.command("python", "manage.py", *arguments)
-        env = self.images.env
-        return subprocess.run(command, env=env, capture_output=True, text=True, check=check)
+        """Run a command of the project, and read what it has said from files in the container."""
+        name = f"tmp/{uuid.uuid4().hex}"
+        into_files = ("sh", "-c", 'exec "$@" >"$0.out" 2>"$0.err"', f"/{name}")
+        command = self.command(*into_files, "python", "manage.py", *arguments)
+        status = subprocess.run(command, env=self.images.env, check=False).returncode
+        said = [(self.root / f"{name}.{end}").read_text() for end in ("out", "err")]
+        result = subprocess.CompletedProcess(command, status, *said)
+        if check:
+            assert status == 0, result
+        return result
 
     def run(self, *command):
         return self.project.run(*command)
@@ -190,7 +199,7 @@ class Inside:
 def site(images, built, tmp_path_factory):
     """The image's processes behind Caddy. The database and Redis aren't the image's."""
     project, image = built
-    container, _ = images.mounted(image)
+    container, root = images.mounted(image)
     folder = tmp_path_factory.mktemp("site")
     ports = free_ports(*PORTS, "redis")
     address = project.run(*project.python, "-c", ADDRESS).stdout.strip()
@@ -200,7 +209,7 @@ def site(images, built, tmp_path_factory):
     variables |= {"CACHE_URL": f"{redis}/1", "MEDIA_ROOT": "/srv/media"}
     if "worker" in compose:
         variables["CELERY_BROKER_URL"] = f"{redis}/0"
-    inside = Inside(images, container, project, variables, project.path)
+    inside = Inside(images, container, root, project, variables, project.path)
     site = Site(inside, folder, ports)
     of_website = {"PORT": ports["website"], "INTERNAL_PORT": ports["website_internal"]}
     of_web = {"PORT": ports["web"], "INTERNAL_PORT": ports["web_internal"]}
