@@ -50,6 +50,18 @@ def test_the_name_in_the_settings_is_taken_over(public, settings, client):
     assert "Another Name" in client.get("/", headers={"host": "localhost"}).text
 
 
+def test_without_a_name_in_the_settings_the_name_stays(public, settings):
+    """The default of PROJECT_NAME is the domain."""
+    settings.PROJECT_NAME = "example.com"
+    assert create_public_tenant("example.com", "c0d3", "test123@").name == "Main Site"
+
+
+def test_a_name_that_was_the_domain_follows_the_domain(public, settings):
+    Tenant.objects.filter(pk=public.pk).update(name="localhost")
+    settings.PROJECT_NAME = "example.com"
+    assert create_public_tenant("example.com", "c0d3", "test123@").name == "example.com"
+
+
 def test_a_new_domain_is_added_and_becomes_the_main_one(public):
     create_public_tenant("example.com", "somebody", "else")
 

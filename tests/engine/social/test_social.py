@@ -314,6 +314,20 @@ def test_a_person_connects_and_disconnects(own, other, ada, mailoutbox):
     assert not SocialAccount.objects.exists()
 
 
+@pytest.mark.parametrize("has_keys", [True, False])
+def test_the_other_sessions_end_with_a_connection(own, other, ada, has_keys):
+    """Another person may have opened them by it."""
+    own.sign_in_with("7", process="connect")
+    other.sign_in_with("7")
+    assert other.person == "ada@example.com"
+    if not has_keys:
+        SocialAccount.objects.update(provider="gone.example.com")
+
+    own.post(CONNECTIONS, {"account": SocialAccount.objects.get().pk})
+
+    assert (own.person, other.person) == ("ada@example.com", None)
+
+
 def test_a_second_factor_is_asked_for_after_the_provider(own, other, ada):
     own.sign_in_with("7", process="connect")
     TOTP.activate(ada, SECRET)

@@ -12,7 +12,7 @@ def create_public_tenant(domain: str, username: str, password: str, email: str =
     """Make the public tenant, its domain, and its owner, who gets all rights on the main website.
 
     The tables must exist (`migrate_schemas --shared`). If the public tenant exists, change no user:
-    take over PROJECT_NAME, and add the domain if it is new. The owner's e-mail is
+    take over PROJECT_NAME, if there is one, and add the domain if it is new. The owner's e-mail is
     `<username>@<domain>` by default.
     Returns the tenant. Raises ValidationError for an invalid domain, user name or e-mail, or an
     empty password, and then changes nothing.
@@ -36,7 +36,10 @@ def create_public_tenant(domain: str, username: str, password: str, email: str =
                 status=Tenant.Status.ACTIVE,
             )
             tenant.add_user(owner, is_superuser=True, is_staff=True)
-        elif tenant.name != settings.PROJECT_NAME:
+        elif tenant.name != settings.PROJECT_NAME and (
+            # Without a name in `.env` it is the domain, which replaces no other name.
+            domain != settings.PROJECT_NAME or tenant.domains.filter(domain=tenant.name).exists()
+        ):
             tenant.name = settings.PROJECT_NAME
             tenant.save(update_fields=["name", "modified"])
         if not tenant.domains.filter(domain=domain).exists():

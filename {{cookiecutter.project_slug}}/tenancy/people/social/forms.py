@@ -10,6 +10,7 @@ from django.db import IntegrityError, transaction
 from django.shortcuts import redirect
 
 from tenancy.people.account.forms import AsksForConsent
+from tenancy.people.account.receivers import keep_session
 from tenancy.people.accounts import unclaimed
 from tenancy.people.social.adapter import vouched_for
 
@@ -56,7 +57,8 @@ class ProviderSignUpForm(AsksForConsent, SignupForm):
 
 
 class DisconnectForm(LibrarysDisconnectForm):
-    """Removes any connection.
+    """Removes any connection, and ends the person's other sessions: another person may have opened
+    them by it.
 
     The library keeps the last one of a person without a password, who can sign in by a code here.
     """
@@ -72,3 +74,7 @@ class DisconnectForm(LibrarysDisconnectForm):
             connection.delete()
         else:
             super().save()
+        user = connection.user
+        user.session_epoch += 1
+        user.save(update_fields=["session_epoch"])
+        keep_session(self.request, user)
