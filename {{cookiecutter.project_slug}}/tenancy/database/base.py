@@ -322,7 +322,7 @@ class DatabaseWrapper(NotifyInvalidatedCache, base.DatabaseWrapper):
         try:
             super().ensure_connection()
         except OperationalError as error:
-            reason = " ".join(str(error).split())
+            reason = str(error).partition("\n")[0]
             raise DatabaseAway(f"No connection to the database: {reason}") from error.__cause__
 
     def close_if_worn(self, max_schemas: int | None = None):
