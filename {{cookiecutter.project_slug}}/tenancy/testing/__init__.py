@@ -15,9 +15,10 @@ __all__ = ["TenantClient", "sign_in"]
 def pytest_addoption(parser):
     parser.addoption(
         "--isolation",
-        choices=["pairs", "full"],
+        choices=["pairs", "full", "replica"],
         default="pairs",
-        help="the requests of the isolation proof: each pair of person, method and id, or all",
+        help="the requests of the isolation proof: each pair of person, method and id; all;"
+        " or those that may read from the replica in REPLICA_URL",
     )
 
 

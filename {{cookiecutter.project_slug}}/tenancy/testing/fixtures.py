@@ -115,6 +115,8 @@ def other_client(other_tenant):
 
 
 @pytest.fixture
-def isolation(db, request):
+def isolation(request):
     """The proof that no tenant reaches another: `isolation.prove()`."""
-    return Isolation(full=request.config.getoption("isolation") == "full")
+    requests = request.config.getoption("isolation")
+    request.getfixturevalue("committed_db" if requests == "replica" else "db")
+    return Isolation(requests)

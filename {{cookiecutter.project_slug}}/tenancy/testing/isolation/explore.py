@@ -158,7 +158,7 @@ class Explorer:
         covered.actions += [Action("GET", query=f"?{query}") for query in queries]
         as_get = self.judge.fingerprint(call, shown)
         self.record(covered, Step(self.number, (call,), OWN, self.values(pattern)), [shown])
-        for method in methods_of(pattern):
+        for method in self.methods_of(pattern):
             if excuse := self.hooks.excuse(f"{method} {name}" for name in pattern.names):
                 covered.excuses.append(f"{method}: {excuse}")
                 continue
@@ -182,6 +182,21 @@ class Explorer:
                 if not self.is_closed(pattern, lacking):
                     covered.missing.append(missing)
             covered.actions += effective or [action for action, _ in found[:1]]
+
+    def methods_of(self, pattern: Pattern) -> list[str]:
+        """Return the unsafe methods that a view may have. A function may have any."""
+        if pattern.admin_site:
+            return ["POST"]
+        view_class = getattr(pattern.view, "view_class", None)
+        known = bodies.methods_of(pattern.view)
+        if known is None and view_class is None:
+            return [*UNSAFE]
+        if known is None:
+            names = view_class.http_method_names
+            known = {name.upper() for name in names if hasattr(view_class, name)}
+            if getattr(view_class, "put", None) is ProcessFormView.put:
+                known -= {"PUT"}  # it is another name for POST
+        return [method for method in UNSAFE if method in known]
 
     def values(self, pattern: Pattern, kind: str = OWN, spelling: int = 0) -> tuple:
         return (*(pattern.arguments.get(kind) or [{}])[spelling].values(),)
@@ -313,21 +328,6 @@ class Explorer:
             call = self.call(pattern, action, person, authentication=name)
             if self.judge.fingerprint(call, self.send(call)) != look:
                 covered.authentications.append(name)
-
-
-def methods_of(pattern: Pattern) -> list[str]:
-    """Return the unsafe methods that a view may have. A function may have any."""
-    if pattern.admin_site:
-        return ["POST"]
-    view_class = getattr(pattern.view, "view_class", None)
-    known = bodies.methods_of(pattern.view)
-    if known is None and view_class is None:
-        return [*UNSAFE]
-    if known is None:
-        known = {name.upper() for name in view_class.http_method_names if hasattr(view_class, name)}
-        if getattr(view_class, "put", None) is ProcessFormView.put:
-            known -= {"PUT"}  # it is another name for POST
-    return [method for method in UNSAFE if method in known]
 
 
 def reason(answer: Answer) -> str:
