@@ -10,7 +10,7 @@ os.environ |= {
     "HTTPS": "off",
     "TRUSTED_PROXIES": "0",
     "CACHE_URL": "",
-    "REPLICA_URL": "",
+    "REPLICA_URL": os.environ.get("TEST_REPLICA_URL", ""),
     "GOOGLE": "",
     "OIDC": "",
     "MFA_REQUIRED": "off",

@@ -18,7 +18,7 @@ def pytest_addoption(parser):
         choices=["pairs", "full", "replica"],
         default="pairs",
         help="the requests of the isolation proof: each pair of person, method and id; all;"
-        " or those that may read from the replica in REPLICA_URL",
+        " or those that may read from the replica in TEST_REPLICA_URL",
     )
 
 

@@ -62,7 +62,7 @@ class ProofThroughReplica(Proof):
 def prove(**hooks) -> ProofThroughReplica:
     """Return the proof, which has run. Raises IsolationError if the replica can't be used."""
     if replica.alias is None:
-        raise IsolationError("Set REPLICA_URL.")
+        raise IsolationError("Set TEST_REPLICA_URL, which tests/settings.py reads.")
     with (
         mock.patch.object(choice, "is_in_transaction", is_in_transaction_of_a_view),
         override_settings(REPLICA_MAX_LAG=3600),  # nothing more is committed
@@ -118,9 +118,9 @@ def catch_up() -> None:
             if ask_replica()[0] >= flushed:
                 return
         except NotAReplica as error:
-            raise IsolationError(f"REPLICA_URL: {one_line(error)}.") from None
+            raise IsolationError(f"TEST_REPLICA_URL: {one_line(error)}.") from None
         except Error as error:  # it hasn't the copy yet
             reason = one_line(error)
             connections[replica.alias].close()
         time.sleep(0.01)
-    raise IsolationError(f"REPLICA_URL: {reason}.")
+    raise IsolationError(f"TEST_REPLICA_URL: {reason}.")
