@@ -513,7 +513,7 @@ class LivesThroughReplica(Lives):
 
 def run_through_replica(machine, server, monkeypatch, settings=None):
     monkeypatch.setattr(machine, "server", server, raising=False)
-    # They wait for it themselves. One that has just started, or was idle, would be late at times.
+    # They wait for it themselves. One that has just started counts as late at times.
     monkeypatch.setattr(standby, "is_good", lambda: True)
     run_state_machine_as_test(machine, settings=settings)
 
