@@ -18,7 +18,7 @@ from tenancy.exceptions import IsolationError, one_line
 from tenancy.requests import replica as choice
 from tenancy.testing.isolation.explore import Action, Covered
 from tenancy.testing.isolation.hooks import Hooks
-from tenancy.testing.isolation.observed import Answer
+from tenancy.testing.isolation.observed import Answer, Call
 from tenancy.testing.isolation.proof import Proof
 from tenancy.testing.isolation.sides import OTHER
 from tenancy.testing.isolation.walk import Pattern
@@ -41,8 +41,8 @@ class ProofThroughReplica(Proof):
     def methods_of(self, pattern: Pattern) -> list[str]:
         return []
 
-    def find_actions(self, pattern: Pattern, covered: Covered, shown: Answer) -> None:
-        super().find_actions(pattern, covered, shown)
+    def find_actions(self, pattern: Pattern, covered: Covered, call: Call, shown: Answer) -> None:
+        super().find_actions(pattern, covered, call, shown)
         covered.actions.append(Action("HEAD"))
 
     @contextmanager
