@@ -161,7 +161,7 @@ def test_models_that_need_a_factory_are_named(prove, monkeypatch):
 
 def test_all_combinations_are_more_than_the_pairs(prove, isolation):
     counts = []
-    for isolation.full in (False, True):
+    for isolation.requests in ("pairs", "full"):
         assert prove(path("page/", lambda request: HttpResponse()), only=["notes"]) == ""
         counts.append(int(re.search(r"(\d+) requests, ", isolation.report)[1]))
 
