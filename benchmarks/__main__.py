@@ -41,7 +41,7 @@ class Mode(NamedTuple):
 
 
 FULL = Mode((10, 100, 1000), (10, 100), 5, 25, {10: 3, 100: 3, 1000: 1}, 3000, minutes=60)
-SHORT = Mode((50,), (10,), 3, 5, {50: 1}, 200, minutes=10)
+SHORT = Mode((50,), (10,), 3, 3, {50: 1}, 200, minutes=10)
 
 PUBLISHED_MANY, MANY_MINUTES = 10_000, 90
 
