@@ -96,6 +96,8 @@ class Lives(RuleBasedStateMachine):
         connection.set_schema_to_public()
         self.lives: dict[str, Life] = {}
         self.former: set[str] = set()  # names that schemas had
+        self.others: set[str] = set()  # what tests of spare schemas have purged
+        self.others = self.schemas()
         self.backups: list[tuple[Path, Life]] = []
         self.folder = tempfile.TemporaryDirectory()
         self.admin = get_user_model().objects.get(username="admin")
@@ -115,7 +117,7 @@ class Lives(RuleBasedStateMachine):
     def schemas(self):
         with connection.cursor() as cursor:
             cursor.execute("SELECT nspname FROM pg_namespace WHERE nspname ~ '^(life-|tenant)'")
-            return {name for (name,) in cursor} - spares.names()
+            return {name for (name,) in cursor} - spares.names() - self.others
 
     def one_of(self, data):
         slug = data.draw(st.sampled_from(sorted(self.lives)))
