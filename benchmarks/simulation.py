@@ -190,6 +190,9 @@ def measure(server, folder):
     dump = folder / "dump"
     if dump.exists():
         found["dump"] = dump.stat().st_size
+        server.ask("CREATE DATABASE restored")
+        found["pg_restore"] = server.run("pg_restore", "--jobs=2", "--dbname=restored", dump)
+        server.ask("DROP DATABASE restored")
         dump.unlink()
     print("dumped", file=sys.stderr)
 

@@ -429,8 +429,8 @@ def test_what_redis_acknowledged_outlives_it(workers, twenty, key):
     another = workers.ready()
 
     deadline = time.monotonic() + PATIENCE
-    while len({*acknowledged} - {*itertools.chain(*(found := written(twenty, key)))}) > 1:
-        assert time.monotonic() < deadline
+    while len(lost := {*acknowledged} - {*itertools.chain(*(found := written(twenty, key)))}) > 1:
+        assert time.monotonic() < deadline, (lost, workers.left(), another.lines)
         time.sleep(0.05)
     assert all(number % 20 == at for at in range(20) for number in found[at])
     another.kill()

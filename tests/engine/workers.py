@@ -40,6 +40,8 @@ OPTIONS = {
     "visibility_timeout": 2,
     "unacked_restore_interval": 1,
     "unacked_restore_throttle": 1,
+    # A Redis that is killed while a worker looks remembers that it does so, for five minutes.
+    "unacked_mutex_expire": 1,
     "socket_connect_timeout": 2,  # as in the project's settings
     "socket_timeout": 5,
 }
@@ -132,6 +134,11 @@ class Workers:
         results._pubsub = None  # else each result that nobody asked for looks for Redis
         use(**self.before)
         self.redis.kill()
+
+    def left(self) -> dict[str, int]:
+        """Return how many messages wait, and how many a worker has taken and not acknowledged."""
+        waiting = self.client.llen(app.conf.task_default_queue)
+        return {"waiting": waiting, "unacknowledged": self.client.hlen("unacked")}
 
     def start(self, *command, settings="worker_settings") -> Process:
         return Process(
