@@ -134,7 +134,7 @@ class Zoo:
             del sys.modules[name]
         # What a run in the zoo has left to new tenants.
         Blueprint.objects.filter(statements__contains="zoo_animal").delete()
-        blueprint.load.cache_clear()
+        blueprint.key.cache_clear()  # it may be the one with the app
         blueprint.refresh()
 
     def write(self, name, *operations, code="", atomic=True, replaces=(), after=None) -> None:

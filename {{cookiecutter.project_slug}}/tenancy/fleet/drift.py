@@ -29,19 +29,19 @@ RELATIONS = """
 # sum over what the catalog says, which takes a fifth of the time of PostgreSQL's own words. An oid
 # of the schema's own, such as that of its function, makes the schema differ from all others.
 SHAPES = r"""
-    SELECT nspname, sum(hashtextextended(part::text, 0)) FROM (
-        SELECT nspname, ROW('relation', relname, relkind) AS part FROM relations
+    SELECT nspname, sum(hash_record_extended(part, 0)) FROM (
+        SELECT nspname, ROW(text 'relation', relname, relkind) AS part FROM relations
         UNION ALL
-        SELECT nspname, ROW('column', relname, attnum, attname, atttypid, atttypmod, attcollation,
-            attnotnull, attidentity, attgenerated, attisdropped)
+        SELECT nspname, ROW(text 'column', relname, attnum, attname, atttypid, atttypmod,
+            attcollation, attnotnull, attidentity, attgenerated, attisdropped)
         FROM relations JOIN pg_attribute ON attrelid = relations.oid
         WHERE attnum > 0 AND relkind IN ('r', 'p')
         UNION ALL
-        SELECT nspname, ROW('default', relname, adnum, {adbin})
+        SELECT nspname, ROW(text 'default', relname, adnum, {adbin})
         FROM relations JOIN pg_attrdef ON adrelid = relations.oid
         UNION ALL
-        SELECT relations.nspname, ROW('constraint', relations.relname, conname, contype, conkey,
-            confkey, CASE WHEN other.relnamespace = connamespace THEN other.relname
+        SELECT relations.nspname, ROW(text 'constraint', relations.relname, conname, contype,
+            conkey, confkey, CASE WHEN other.relnamespace = connamespace THEN other.relname
                 ELSE confrelid::text END,
             confupdtype, confdeltype, confmatchtype, confdelsetcols, condeferrable, condeferred,
             convalidated, connoinherit, conpfeqop, conexclop, {conbin}, {more})
@@ -49,31 +49,32 @@ SHAPES = r"""
         LEFT JOIN pg_class other ON other.oid = confrelid
         WHERE contype NOT IN ('n', 't')
         UNION ALL
-        SELECT nspname, ROW('index', relations.relname, own.relname, own.relam, own.reloptions,
-            indisunique, indnullsnotdistinct, indisvalid, indnkeyatts, indkey, indcollation,
-            indclass, indoption, {indexprs}, {indpred})
+        SELECT nspname, ROW(text 'index', relations.relname, own.relname, own.relam, own.reloptions,
+            indisunique, indnullsnotdistinct, indisvalid, indnkeyatts, indkey::int2[], indcollation,
+            indclass, indoption::int2[], {indexprs}, {indpred})
         FROM relations JOIN pg_index ON indrelid = relations.oid
         JOIN pg_class own ON own.oid = indexrelid
         UNION ALL
-        SELECT nspname, ROW('options', own.relname, attnum, attoptions)
+        SELECT nspname, ROW(text 'options', own.relname, attnum, attoptions)
         FROM relations JOIN pg_index ON indrelid = relations.oid
         JOIN pg_class own ON own.oid = indexrelid
         JOIN pg_attribute ON attrelid = indexrelid AND attoptions IS NOT NULL
         UNION ALL
-        SELECT nspname, ROW('view', relname, ev_action)
+        SELECT nspname, ROW(text 'view', relname, ev_action::text)
         FROM relations JOIN pg_rewrite ON ev_class = relations.oid WHERE relkind IN ('v', 'm')
         UNION ALL
-        SELECT nspname, ROW('trigger', pg_trigger.oid)
+        SELECT nspname, ROW(text 'trigger', pg_trigger.oid)
         FROM relations JOIN pg_trigger ON tgrelid = relations.oid WHERE NOT tgisinternal
         UNION ALL
-        SELECT nspname, ROW('sequence', relname, seqtypid, seqincrement, seqmin, seqmax, seqcycle)
+        SELECT nspname, ROW(text 'sequence', relname, seqtypid, seqincrement, seqmin, seqmax,
+            seqcycle)
         FROM relations JOIN pg_sequence ON seqrelid = relations.oid
         UNION ALL
-        SELECT nspname, ROW('function', pg_proc.oid)
+        SELECT nspname, ROW(text 'function', pg_proc.oid)
         FROM pg_proc JOIN pg_namespace ON pg_namespace.oid = pronamespace
         WHERE nspname = ANY(%(schemas)s)
         UNION ALL
-        SELECT nspname, ROW('type', pg_type.oid)
+        SELECT nspname, ROW(text 'type', pg_type.oid)
         FROM pg_type JOIN pg_namespace ON pg_namespace.oid = typnamespace
         WHERE nspname = ANY(%(schemas)s) AND typtype IN ('d', 'e')
     ) _ GROUP BY nspname
@@ -239,7 +240,7 @@ def shapes_query(connection) -> str:
     # Before version 17 an expression says at which characters of its statement it stood.
     without_places = r"regexp_replace({0}::text, ':location -?\d+', '', 'g')"
     expressions = {name: without_places.format(name) for name in EXPRESSIONS}
-    more = "conenforced, conperiod" if connection.pg_version >= 180000 else "NULL"
+    more = "conenforced, conperiod" if connection.pg_version >= 180000 else "NULL::bool"
     return SHAPES.format(**expressions, more=more)
 
 
