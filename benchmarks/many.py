@@ -1,6 +1,6 @@
 """What grows with the number of tenants, at ten thousand: `python -m benchmarks --many`.
 
-It takes half an hour, most of which goes into making the tenants and into changing all of them.
+It takes some ten minutes, most of which go into making the tenants and into changing all of them.
 """
 
 from statistics import median

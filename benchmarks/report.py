@@ -64,7 +64,7 @@ the same PostgreSQL server. The **limit** is what would be left if Python cost n
 turns, in {rounds} rounds; a tenant, a page and tasks in {more}, but theirs in {rounds}. Times are
 medians, and so are ratios: of those within a round, where both have as many rounds. What four
 processes make and the longest wait are of one run each. Times differ from machine to machine:
-ratios are what to look at.
+ratios are what to look at. The figures at ten thousand tenants are [here](RESULTS-10000.md).
 
 {tables(results)}"""
 
