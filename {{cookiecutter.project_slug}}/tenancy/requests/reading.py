@@ -2,6 +2,8 @@
 too large.
 """
 
+from contextlib import suppress
+
 from django.core.exceptions import BadRequest, RequestDataTooBig, SuspiciousOperation
 from django.core.handlers.wsgi import WSGIRequest
 from django.http import UnreadablePostError
@@ -9,6 +11,20 @@ from django.http.multipartparser import MultiPartParserError
 
 # Django answers these with status 400.
 KNOWN = (BadRequest, MultiPartParserError, SuspiciousOperation, UnreadablePostError)
+MOST = 32_000_000  # bytes, more than `deploy/Caddyfile` lets through by default
+CHUNK = 64_000
+
+
+def drain(request) -> None:
+    """Read what is left of the body, at most MOST bytes.
+
+    A server resets a connection that it closes while the client still sends. A browser may then
+    show that error in place of the answer.
+    """
+    with suppress(Exception):  # the client may have gone away
+        for _ in range(MOST // CHUNK):
+            if not request.read(CHUNK):
+                break
 
 
 class RefusesDamage:
