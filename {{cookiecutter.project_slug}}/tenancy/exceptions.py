@@ -94,8 +94,10 @@ class MixingPooler(MissingRequirement):
 
 
 class DatabaseAway(OperationalError, CommandError):
-    """No connection to the database could be opened. A command that needs one ends with one line,
-    as `manage.py` prints a CommandError."""
+    """No connection to the database could be opened.
+
+    It is a CommandError as well, so that a command ends with one line.
+    """
 
 
 class NoBlueprint(Exception):

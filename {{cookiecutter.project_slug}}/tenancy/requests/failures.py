@@ -32,7 +32,7 @@ from tenancy.exceptions import (
     one_line,
     sqlstate_of,
 )
-from tenancy.requests.reading import drain
+from tenancy.requests.reading import read_to_end
 
 RETRY_AFTER = 10  # seconds
 ERROR = HTTPStatus.INTERNAL_SERVER_ERROR
@@ -162,7 +162,7 @@ def answer_to(error: Exception, request, *, is_final=False) -> HttpResponse | No
         log(one_line(error), response, request, "error")
         return response
     if isinstance(error, RequestDataTooBig):
-        drain(request)
+        read_to_end(request)
         response = answer(request, TOO_LARGE, _("The request is too large."))
         log(one_line(error), response, request, "warning")
         return response

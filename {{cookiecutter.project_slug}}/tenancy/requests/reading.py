@@ -15,8 +15,8 @@ MOST = 32_000_000  # bytes, more than `deploy/Caddyfile` lets through by default
 CHUNK = 64_000
 
 
-def drain(request) -> None:
-    """Read what is left of the body, at most MOST bytes.
+def read_to_end(request) -> None:
+    """Read the rest of the body, up to MOST bytes.
 
     A server resets a connection that it closes while the client still sends. A browser may then
     show that error in place of the answer.
